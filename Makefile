@@ -1,0 +1,51 @@
+# Gatepost: every command a developer needs. `make help` prints this list.
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+UV_VERSION := 0.13.9
+
+.DEFAULT_GOAL := help
+.PHONY: help dev demo test check fix interop bench docs clean
+
+help: ## Print this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+$(READY): pyproject.toml uv.lock
+	@echo "Setting up $(VENV) (once)"
+	@$(PYTHON) -c 'import sys; sys.exit("Gatepost needs Python 3.11 or newer, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@UV_PROJECT_ENVIRONMENT=$(VENV) $(BIN)/uv sync --quiet --locked --inexact --python $(BIN)/python
+	@touch $(READY)
+
+dev: $(READY) ## Build the virtual environment with the locked dependencies
+
+demo: $(READY) ## Two companies on this machine: watch a mail leave encrypted and arrive verified
+	$(BIN)/gatepost demo
+
+test: $(READY) ## Run the tests (those whose peer program is absent are skipped, with the reason)
+	$(BIN)/pytest -n auto
+
+check: $(READY) ## Format, lint, types, import rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fix: $(READY) ## Format and repair what can be repaired by machine
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+interop: $(READY) ## Only the tests against independent programs (OpenSSL, gpgsm, NSS, BouncyCastle, Postfix)
+	GATEPOST_REQUIRE_PEERS=1 $(BIN)/pytest tests/interop -n auto
+
+bench: $(READY) ## Measure against Postfix and the openssl pipe recipe, in one interleaved run
+	$(BIN)/python -m benchmarks
+
+docs: $(READY) ## Regenerate the reference pages and the picture of the demo page
+	$(BIN)/python scripts/make-docs
+
+clean: ## Remove everything that can be rebuilt
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

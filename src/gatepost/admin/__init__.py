@@ -1,0 +1,1 @@
+"""Every administrator's operation, once: a frozen request, a function, a frozen result."""

@@ -1,0 +1,1 @@
+"""Two companies, their gateways and a tap on the wire, on this machine."""

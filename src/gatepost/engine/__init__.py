@@ -1,0 +1,1 @@
+"""Drives the flow: gathers facts, works the queue, delivers, builds everything once."""

@@ -1,0 +1,40 @@
+"""The closed list of things that can be logged, audited and counted.
+
+An event carries identifiers and figures, never subjects, bodies or keys.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+
+class Name(StrEnum):
+    """Every event Gatepost knows."""
+
+    MESSAGE_ACCEPTED = "message.accepted"
+    MESSAGE_REFUSED = "message.refused"
+    MESSAGE_DEFERRED = "message.deferred"
+    MESSAGE_HELD = "message.held"
+    MESSAGE_DISCARDED = "message.discarded"
+    MESSAGE_DECIDED = "message.decided"
+    DELIVERY_DONE = "delivery.done"
+    DELIVERY_RETRY = "delivery.retry"
+    DELIVERY_FAILED = "delivery.failed"
+    CERTIFICATE_ISSUED = "certificate.issued"
+    CERTIFICATE_HARVESTED = "certificate.harvested"
+    SESSION_REFUSED = "session.refused"
+    SERVICE_STARTED = "service.started"
+    SERVICE_STOPPED = "service.stopped"
+    SERVICE_ERROR = "service.error"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened to a message or a service."""
+
+    name: Name
+    at: datetime
+    queue_id: str = ""
+    fields: dict[str, str | int | float | bool | None] = field(default_factory=dict)

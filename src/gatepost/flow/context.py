@@ -1,0 +1,65 @@
+"""What every stage is given besides the message: time, policy, settings, entropy, facts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from types import MappingProxyType
+from typing import TypeVar
+
+from gatepost.cms.capability import Decryptor
+from gatepost.flow.fact import (
+    AnchorsFor,
+    Answer,
+    Answers,
+    CertificateFor,
+    DecryptorsFor,
+    Fact,
+    SignerAnswer,
+    SignerFor,
+)
+from gatepost.pki.choose import Choice
+from gatepost.pki.validate import Anchors
+from gatepost.policy.rules import Policy
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """One snapshot per message.  `entropy(n)` gives n random octets, `names()` a fresh token."""
+
+    now: datetime
+    hostname: str  # our own name: Received, authserv-id
+    domains: frozenset[str]  # our own domains, as `domain_key`s
+    policy: Policy
+    entropy: Callable[[int], bytes]
+    names: Callable[[], str]
+    facts: Answers = field(default_factory=lambda: MappingProxyType({}))
+
+    def knowing(self, answers: Mapping[Fact, Answer]) -> Context:
+        """The same context with more facts."""
+        return replace(self, facts={**self.facts, **answers})
+
+    def certificate_for(self, fact: CertificateFor) -> Choice:
+        """The answer to a CertificateFor asked before."""
+        return self._answer(fact, Choice)
+
+    def signer_for(self, fact: SignerFor) -> SignerAnswer:
+        """The answer to a SignerFor asked before."""
+        return self._answer(fact, SignerAnswer)
+
+    def decryptors_for(self, fact: DecryptorsFor) -> tuple[Decryptor, ...]:
+        """The answer to a DecryptorsFor asked before."""
+        return self._answer(fact, tuple)
+
+    def anchors_for(self, fact: AnchorsFor) -> Anchors:
+        """The answer to an AnchorsFor asked before."""
+        return self._answer(fact, Anchors)
+
+    def _answer(self, fact: Fact, kind: type[T]) -> T:
+        answer = self.facts[fact]
+        if not isinstance(answer, kind):
+            raise TypeError(f"{fact} was answered with {type(answer).__name__}")
+        return answer

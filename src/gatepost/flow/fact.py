@@ -1,0 +1,57 @@
+"""Questions a stage may ask the world, and the shape of their answers.
+
+Facts are frozen and hashable; "unknown" is an answer, never an absence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gatepost.certificate import Certificate
+from gatepost.cms.capability import Decryptor, Signer
+from gatepost.mail.address import Mailbox
+from gatepost.pki.choose import Choice
+from gatepost.pki.validate import Anchors
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateFor:
+    """Which certificate encrypts to this correspondent?  Answer: `Choice`."""
+
+    mailbox: Mailbox
+
+
+@dataclass(frozen=True, slots=True)
+class SignerFor:
+    """Who signs for this author?  Answer: `SignerAnswer`; the first question may enrol one."""
+
+    mailbox: Mailbox
+
+
+@dataclass(frozen=True, slots=True)
+class SignerAnswer:
+    """A signer, or why there is none."""
+
+    signer: Signer | None
+    reason: str = ""
+    certificates: tuple[Certificate, ...] = ()  # also put into the signature: the encryption one
+
+
+@dataclass(frozen=True, slots=True)
+class DecryptorsFor:
+    """Which keys may open mail for this recipient: its own and its domain's, old ones too."""
+
+    mailbox: Mailbox
+
+
+@dataclass(frozen=True, slots=True)
+class AnchorsFor:
+    """Which trust anchors count for a signer at this domain?  Answer: `Anchors`."""
+
+    domain: str
+
+
+Fact = CertificateFor | SignerFor | DecryptorsFor | AnchorsFor
+Answer = Choice | SignerAnswer | tuple[Decryptor, ...] | Anchors
+Answers = Mapping[Fact, Answer]

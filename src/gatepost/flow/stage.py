@@ -1,0 +1,75 @@
+"""The runner: steps a message through stages, stopping whenever one lacks a fact.
+
+A generator, so that the same code runs in the engine (which fetches), in `explain`
+(which only reads) and in tests (which answer from a dict).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from typing import Protocol, assert_never
+
+from gatepost.errors import LimitExceeded
+from gatepost.flow.context import Context
+from gatepost.flow.fact import Answers, Fact
+from gatepost.flow.verdict import (
+    Again,
+    Continue,
+    Defer,
+    Discard,
+    Hold,
+    Outcome,
+    Reject,
+    Split,
+    Verdict,
+)
+from gatepost.mail.message import Message
+
+MAXIMUM_ROUNDS = 64  # a hostile message may nest layers or chain issuers for ever
+
+
+class Stage(Protocol):
+    """A module with these two functions is a stage."""
+
+    def asks(self, message: Message, context: Context) -> frozenset[Fact]:
+        """Name the facts needed before `does` can run."""
+        ...
+
+    def does(self, message: Message, context: Context) -> tuple[Message, Verdict]:
+        """Transform the message and say how to go on."""
+        ...
+
+
+Flow = Generator[frozenset[Fact], Answers, tuple[Outcome, ...]]
+
+
+def run(message: Message, context: Context, stages: Sequence[Stage]) -> Flow:
+    """Run the stages; yields the facts it lacks, returns one outcome per resulting message."""
+    for position, stage in enumerate(stages, start=1):
+        verdict: Verdict = Again()
+        rounds = 0
+        while isinstance(verdict, Again):
+            while missing := stage.asks(message, context) - context.facts.keys():
+                rounds = _count(rounds)
+                context = context.knowing((yield missing))  # the only door to the world
+            rounds = _count(rounds)
+            message, verdict = stage.does(message, context)
+        match verdict:
+            case Continue():
+                continue
+            case Split(parts):
+                outcomes: tuple[Outcome, ...] = ()
+                for part in parts:
+                    outcomes += yield from run(part, context, stages[position:])
+                return outcomes
+            case Hold() | Defer() | Reject() | Discard():
+                return (Outcome(message, verdict),)
+            case _:
+                assert_never(verdict)
+    return (Outcome(message, Continue()),)
+
+
+def _count(rounds: int) -> int:
+    if rounds >= MAXIMUM_ROUNDS:
+        raise LimitExceeded(f"a stage did not finish within {MAXIMUM_ROUNDS} rounds")
+    return rounds + 1

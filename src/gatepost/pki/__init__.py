@@ -1,0 +1,1 @@
+"""X.509 trust: paths, anchors, usability and identity of certificates (RFC 5280, 8550)."""

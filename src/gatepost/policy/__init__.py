@@ -1,0 +1,1 @@
+"""Policy as data: rules in, a treatment for every recipient out."""

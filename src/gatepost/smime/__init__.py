@@ -1,0 +1,1 @@
+"""S/MIME: MIME entities in, MIME entities out (RFC 8551)."""

@@ -1,0 +1,1 @@
+"""SMTP without sockets: sessions as tables of states (RFC 5321)."""

@@ -1,0 +1,1 @@
+"""Durable things: queue, spool, directory of certificates and partners."""

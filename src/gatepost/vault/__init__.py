@@ -1,0 +1,1 @@
+"""Private keys: sealed at rest, used only as Signer and Decryptor."""
