@@ -1,0 +1,289 @@
+"""A small PKI for tests: a root, an issuing CA, users, and software keys behind the capabilities.
+
+Keys are made once per process and reused by name; certificates are as cheap as a signature.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from gatepost.certificate import Certificate
+from gatepost.cms.capability import Digest, KeyTransport, SignatureScheme
+from gatepost.errors import DecryptionFailed
+
+KeyKind = Literal["rsa2048", "rsa3072", "p256", "p384", "p521", "ed25519"]
+Purpose = Literal["both", "sign", "encrypt"]
+PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
+
+BORN = datetime(2026, 1, 1, tzinfo=UTC)
+DIES = datetime(2029, 1, 1, tzinfo=UTC)
+
+_HASHES: dict[Digest, hashes.HashAlgorithm] = {
+    "md5": hashes.MD5(),
+    "sha1": hashes.SHA1(),
+    "sha224": hashes.SHA224(),
+    "sha256": hashes.SHA256(),
+    "sha384": hashes.SHA384(),
+    "sha512": hashes.SHA512(),
+}
+
+
+@cache
+def private_key(kind: KeyKind, name: str = "") -> PrivateKey:
+    """The key of this kind and name: always the same within one process."""
+    if kind == "ed25519":
+        return ed25519.Ed25519PrivateKey.generate()
+    if kind.startswith("rsa"):
+        return rsa.generate_private_key(65537, int(kind[3:]))
+    curves = {"p256": ec.SECP256R1(), "p384": ec.SECP384R1(), "p521": ec.SECP521R1()}
+    return ec.generate_private_key(curves[kind])
+
+
+@dataclass(frozen=True, slots=True)
+class SoftSigner:
+    """A `Signer` whose key is in memory."""
+
+    certificate: Certificate
+    key: PrivateKey
+    chain: tuple[Certificate, ...] = ()
+
+    def sign(self, data: bytes, scheme: SignatureScheme) -> bytes:
+        """Sign the data itself."""
+        if isinstance(self.key, ed25519.Ed25519PrivateKey):
+            return self.key.sign(data)
+        digest = _HASHES[scheme.digest]
+        if isinstance(self.key, ec.EllipticCurvePrivateKey):
+            return self.key.sign(data, ec.ECDSA(digest))
+        if scheme.family == "rsa-pss":
+            salt = digest.digest_size if scheme.salt is None else scheme.salt
+            return self.key.sign(data, padding.PSS(padding.MGF1(digest), salt), digest)
+        return self.key.sign(data, padding.PKCS1v15(), digest)
+
+
+@dataclass(frozen=True, slots=True)
+class SoftDecryptor:
+    """A `Decryptor` whose key is in memory."""
+
+    certificate: Certificate
+    key: PrivateKey
+
+    def unwrap(self, encrypted_key: bytes, scheme: KeyTransport) -> bytes:
+        """Recover a content-encryption key sent by RSA key transport."""
+        if not isinstance(self.key, rsa.RSAPrivateKey):
+            raise DecryptionFailed
+        try:
+            if scheme.family == "rsa-pkcs1":
+                return self.key.decrypt(encrypted_key, padding.PKCS1v15())
+            mask = padding.MGF1(_HASHES[scheme.mgf_digest])
+            digest = _HASHES[scheme.digest]
+            return self.key.decrypt(encrypted_key, padding.OAEP(mask, digest, scheme.label or None))
+        except (ValueError, UnsupportedAlgorithm) as error:
+            raise DecryptionFailed from error
+
+    def agree(self, public_key: bytes) -> bytes:
+        """ECDH with an uncompressed point."""
+        if not isinstance(self.key, ec.EllipticCurvePrivateKey):
+            raise DecryptionFailed
+        try:
+            peer = ec.EllipticCurvePublicKey.from_encoded_point(self.key.curve, public_key)
+        except ValueError as error:
+            raise DecryptionFailed from error
+        return self.key.exchange(ec.ECDH(), peer)
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """An end entity: a certificate, its key and its issuers without the root."""
+
+    certificate: Certificate
+    key: PrivateKey
+    chain: tuple[Certificate, ...]
+
+    @property
+    def signer(self) -> SoftSigner:
+        """Signs in this user's name, issuers included."""
+        return SoftSigner(self.certificate, self.key, self.chain)
+
+    @property
+    def decryptor(self) -> SoftDecryptor:
+        """Opens this user's mail."""
+        return SoftDecryptor(self.certificate, self.key)
+
+    @property
+    def key_der(self) -> bytes:
+        """The private key as unencrypted PKCS #8 DER."""
+        return self.key.private_bytes(
+            serialization.Encoding.DER,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+
+    @property
+    def key_pem(self) -> bytes:
+        """The private key as unencrypted PKCS #8 PEM."""
+        return self.key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+
+    def write(self, folder: Path) -> tuple[Path, Path]:
+        """Write `certificate.pem` and `key.pem` for a peer program; give both paths."""
+        folder.mkdir(parents=True, exist_ok=True)
+        certificate, key = folder / "certificate.pem", folder / "key.pem"
+        certificate.write_text(self.certificate.pem)
+        key.write_bytes(self.key_pem)
+        return certificate, key
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """A CA that issues whatever a test asks for."""
+
+    certificate: Certificate
+    key: PrivateKey
+    chain: tuple[Certificate, ...] = ()  # itself and up, without the root
+
+    def authority(
+        self,
+        name: str,
+        kind: KeyKind = "p256",
+        *,
+        not_before: datetime = BORN,
+        not_after: datetime = DIES,
+    ) -> Authority:
+        """A subordinate CA, such as an issuing CA."""
+        key = private_key(kind, name)
+        certificate = _issue(
+            name,
+            key,
+            self,
+            emails=(),
+            authority=True,
+            not_before=not_before,
+            not_after=not_after,
+        )
+        return Authority(certificate, key, (certificate, *self.chain))
+
+    def user(
+        self,
+        *emails: str,
+        kind: KeyKind = "rsa2048",
+        purpose: Purpose = "both",
+        key_name: str = "",
+        not_before: datetime = BORN,
+        not_after: datetime = DIES,
+        extended: Sequence[x509.ObjectIdentifier] | None = (ExtendedKeyUsageOID.EMAIL_PROTECTION,),
+        key_id: bool = True,
+    ) -> User:
+        """An end entity with these addresses; the first one names it."""
+        key = private_key(kind, key_name or f"{emails[0]} {purpose}")
+        certificate = _issue(
+            emails[0],
+            key,
+            self,
+            emails=emails,
+            purpose=purpose,
+            not_before=not_before,
+            not_after=not_after,
+            extended=extended,
+            key_id=key_id,
+        )
+        return User(certificate, key, self.chain)
+
+
+def root(name: str = "Test Root", kind: KeyKind = "p256") -> Authority:
+    """A self-signed trust anchor."""
+    key = private_key(kind, name)
+    return Authority(_issue(name, key, None, emails=(), authority=True), key)
+
+
+@cache
+def company(name: str = "Example", kind: KeyKind = "p256") -> Authority:
+    """The issuing CA under a root of its own, cached: what most tests need."""
+    return company_root(name, kind).authority(f"{name} Issuing CA", kind)
+
+
+@cache
+def company_root(name: str = "Example", kind: KeyKind = "p256") -> Authority:
+    """The root above `company` of the same name."""
+    return root(f"{name} Root", kind)
+
+
+@cache
+def user(
+    email: str = "alice@example.com", kind: KeyKind = "rsa2048", purpose: Purpose = "both"
+) -> User:
+    """A user of the company "Example", cached."""
+    return company().user(email, kind=kind, purpose=purpose)
+
+
+def _issue(
+    name: str,
+    key: PrivateKey,
+    issuer: Authority | None,
+    *,
+    emails: Sequence[str],
+    authority: bool = False,
+    purpose: Purpose = "both",
+    not_before: datetime = BORN,
+    not_after: datetime = DIES,
+    extended: Sequence[x509.ObjectIdentifier] | None = None,
+    key_id: bool = True,
+) -> Certificate:
+    public, issuer_key = key.public_key(), issuer.key if issuer else key
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer.certificate.x509.subject if issuer else subject)
+        .public_key(public)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(not_before)
+        .not_valid_after(not_after)
+        .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
+        .add_extension(_usage(key, purpose, authority=authority), critical=True)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()),
+            critical=False,
+        )
+    )
+    if key_id:
+        builder = builder.add_extension(
+            x509.SubjectKeyIdentifier.from_public_key(public), critical=False
+        )
+    if emails:
+        names = x509.SubjectAlternativeName([x509.RFC822Name(email) for email in emails])
+        builder = builder.add_extension(names, critical=False)
+    if extended:
+        builder = builder.add_extension(x509.ExtendedKeyUsage(extended), critical=False)
+    digest = None if isinstance(issuer_key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
+    made = builder.sign(issuer_key, digest)
+    return Certificate.from_der(made.public_bytes(serialization.Encoding.DER))
+
+
+def _usage(key: PrivateKey, purpose: Purpose, *, authority: bool) -> x509.KeyUsage:
+    end_entity = not authority
+    encrypts, signs = purpose in ("both", "encrypt"), purpose in ("both", "sign")
+    return x509.KeyUsage(
+        digital_signature=end_entity and signs,
+        content_commitment=False,
+        key_encipherment=end_entity and encrypts and isinstance(key, rsa.RSAPrivateKey),
+        data_encipherment=False,
+        key_agreement=end_entity and encrypts and isinstance(key, ec.EllipticCurvePrivateKey),
+        key_cert_sign=authority,
+        crl_sign=authority,
+        encipher_only=False,
+        decipher_only=False,
+    )
