@@ -1,1 +1,1 @@
-"""Drives the flow: gathers facts, works the queue, delivers, builds everything once."""
+"""Drives the flow: gathers facts, decides messages, delivers them, builds everything once."""
