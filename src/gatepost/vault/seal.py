@@ -1,0 +1,93 @@
+"""Seal octets at rest: AES-256-GCM under a key of its own for every box and every file.
+
+One key-encryption key yields a sub-key per purpose (HKDF-SHA256, RFC 5869); a box takes 24
+random octets, 12 to derive its own key and 12 as nonce, so no number of boxes wears a key
+out (the 2^32 bound of NIST SP 800-38D section 8.3).  Files are sealed by `stream`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from gatepost.errors import GatepostError, KeyUnavailable
+from gatepost.vault.kek import Kek
+from gatepost.vault.stream import ChunkSealer
+
+VERSION = 1
+_ID = 4
+_SALT = 12
+_NONCE = 12
+_TAG = 16
+_HEAD = 1 + _ID + _SALT + _NONCE
+OVERHEAD = _HEAD + _TAG  # octets a box is longer than what is in it
+
+
+class SealBroken(GatepostError):
+    """Sealed data was altered, cut short or moved from where it belongs."""
+
+
+class Sealer:
+    """Seals and unseals for one purpose; boxes of one purpose do not open under another."""
+
+    __slots__ = ("_id", "_key", "_purpose")
+
+    def __init__(self, kek: Kek, purpose: str) -> None:
+        self._purpose = purpose
+        self._id = kek.id
+        self._key = HKDF(SHA256(), 32, None, b"gatepost " + purpose.encode()).derive(kek.key)
+
+    def seal(self, data: bytes, aad: bytes = b"") -> bytes:
+        """Seal; `aad` names the place the box belongs to and must be the same to unseal."""
+        head = bytes((VERSION,)) + self._id + os.urandom(_SALT + _NONCE)
+        return head + self._cipher(head).encrypt(head[-_NONCE:], data, head[: 1 + _ID] + aad)
+
+    def unseal(self, box: bytes, aad: bytes = b"") -> bytes:
+        """Unseal; raises KeyUnavailable under another key, SealBroken when altered."""
+        head = self._head(box, OVERHEAD)
+        try:
+            return self._cipher(head).decrypt(head[-_NONCE:], box[_HEAD:], head[: 1 + _ID] + aad)
+        except InvalidTag:
+            raise self._broken() from None
+
+    def stream(self, aad: bytes = b"") -> ChunkSealer:
+        """Begin a file: write its `header` first, then its chunks."""
+        return self._stream(bytes((VERSION,)) + self._id + os.urandom(_SALT + _NONCE), aad)
+
+    def resume(self, header: bytes, aad: bytes = b"") -> ChunkSealer:
+        """Read a file whose first `HEADER` octets are given."""
+        return self._stream(self._head(header, _HEAD), aad)
+
+    def _stream(self, header: bytes, aad: bytes) -> ChunkSealer:
+        key = hmac.digest(self._key, b"stream" + header, hashlib.sha256)
+        return ChunkSealer(header, AESGCM(key), aad, self._broken)
+
+    def _cipher(self, head: bytes) -> AESGCM:
+        salt = head[1 + _ID : 1 + _ID + _SALT]
+        return AESGCM(hmac.digest(self._key, b"box" + salt, hashlib.sha256))
+
+    def _head(self, box: bytes, least: int) -> bytes:
+        if len(box) < least:
+            raise self._broken()
+        if box[0] != VERSION:
+            raise SealBroken(f"sealed {self._purpose} has format {box[0]}, known is {VERSION}")
+        if box[1 : 1 + _ID] != self._id:
+            raise KeyUnavailable(
+                f"{self._purpose} was sealed under key-encryption key {box[1 : 1 + _ID].hex()}, "
+                f"the one loaded is {self._id.hex()}"
+            )
+        return bytes(box[:_HEAD])
+
+    def _broken(self) -> SealBroken:
+        return SealBroken(
+            f"sealed {self._purpose} was altered, cut short or belongs to another place"
+        )
+
+    def __repr__(self) -> str:
+        return f"Sealer({self._purpose!r})"
