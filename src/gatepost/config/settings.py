@@ -1,0 +1,327 @@
+"""Every setting, frozen; names and defaults here are the reference for `gatepost.toml`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import field
+from datetime import timedelta
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+from pydantic.dataclasses import dataclass
+
+from gatepost.config.quantity import Domain, Duration, File, Size
+
+Direction = Literal["outbound", "inbound", "both"]
+ListenerTls = Literal["off", "offer", "require"]
+RelayTls = Literal["none", "opportunistic", "required", "verified"]
+Network = IPv4Network | IPv6Network
+
+_STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+_PORT = Field(ge=1, le=65535)
+_LOOPBACK: tuple[Network, ...] = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
+
+
+def split_port(value: str, default: int | None = None) -> tuple[str, int]:
+    """Split "host:port"; IPv6 addresses stand in brackets."""
+    host, colon, digits = value.strip().rpartition(":")
+    if not colon or digits.endswith("]"):
+        host, digits = value.strip(), "" if default is None else str(default)
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise ValueError(f'write the IPv6 address in brackets: "[{host}]:{digits}"')
+    if not host or not (digits.isascii() and digits.isdigit()) or not 0 < int(digits) < 65536:
+        raise ValueError('expected "host:port" such as "127.0.0.1:10025"')
+    return host, int(digits)
+
+
+def _joined(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
+class Endpoint:
+    """A local address and port."""
+
+    host: str
+    port: Annotated[int, _PORT]
+
+    def __str__(self) -> str:
+        return _joined(self.host, self.port)
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
+class Relay:
+    """A mail server to hand mail to."""
+
+    host: Annotated[str, Field(min_length=1)]
+    """Name or address of the server."""
+    port: Annotated[int, _PORT] = 25
+    """TCP port."""
+    tls: RelayTls = "opportunistic"
+    """none | opportunistic: if offered | required: any certificate | verified: chain and name."""
+    tls_name: str = ""
+    """Name the server's certificate must carry; empty: the host."""
+    tls_ca: File | None = None
+    """File of trust anchors (PEM) for `verified`; absent: the system's."""
+
+    def __str__(self) -> str:
+        return _joined(self.host, self.port)
+
+
+def _endpoint(value: object) -> object:
+    if isinstance(value, str):
+        host, port = split_port(value)
+        return {"host": host, "port": port}
+    return value
+
+
+def _relay(value: object) -> object:
+    if isinstance(value, str):
+        host, port = split_port(value, default=25)
+        return {"host": host, "port": port}
+    return value
+
+
+Bind = Annotated[Endpoint, BeforeValidator(_endpoint, json_schema_input_type=str)]
+Hop = Annotated[Relay, BeforeValidator(_relay, json_schema_input_type=str | Relay)]
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
+class Gateway:
+    """Who this gateway is."""
+
+    hostname: Domain
+    """Its own name in EHLO, Received and Authentication-Results."""
+    domains: Annotated[tuple[Domain, ...], Field(min_length=1)]
+    """The organisation's own mail domains."""
+    state: File = Path("/var/lib/gatepost")
+    """Folder for queue, spool and database."""
+    workers: Annotated[int, Field(ge=1, le=256)] = 1
+    """Worker processes; one per core is plenty."""
+    postmaster: str = ""
+    """Address for notices; empty: postmaster@ the first domain."""
+
+    @property
+    def postmaster_address(self) -> str:
+        """The postmaster's address, set or derived (RFC 5321 section 4.5.1)."""
+        return self.postmaster or f"postmaster@{self.domains[0]}"
+
+    @model_validator(mode="after")
+    def _check(self) -> Gateway:
+        if self.postmaster and not all(self.postmaster.partition("@")):
+            raise ValueError("postmaster: expected an address such as postmaster@example.com")
+        return self
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
+class Listener:
+    """An address where mail is taken."""
+
+    bind: Bind
+    """Address and port, "127.0.0.1:10025"."""
+    direction: Direction
+    """outbound: our people's mail | inbound: the world's | both: told apart by peer and domains."""
+    name: str = ""
+    """A name for logs and traces; empty: the direction."""
+    trusted: tuple[Network, ...] = _LOOPBACK
+    """Networks that may send outbound mail here; everybody else is a stranger."""
+    tls: ListenerTls = "off"
+    """STARTTLS: off | offer | require."""
+
+    @property
+    def label(self) -> str:
+        """The name for logs and traces."""
+        return self.name or self.direction
+
+    @property
+    def outbound(self) -> bool:
+        """Whether our people's mail may enter here."""
+        return self.direction != "inbound"
+
+    @property
+    def inbound(self) -> bool:
+        """Whether the world's mail may enter here."""
+        return self.direction != "outbound"
+
+    def trusts(self, peer: str) -> bool:
+        """Whether an address lies in a trusted network; IPv4 inside IPv6 counts as IPv4."""
+        try:
+            address: IPv4Address | IPv6Address = ip_address(peer.partition("%")[0])
+        except ValueError:
+            return False
+        if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+            address = address.ipv4_mapped
+        return any(address in network for network in self.trusted)
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
+class NextHops:
+    """Where mail goes after the gateway."""
+
+    inbound: Hop | None = None
+    """The organisation's own mail server."""
+    outbound: Hop | None = None
+    """The server that takes mail for the world."""
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
+class Route(Relay):
+    """An exception: outbound mail for one domain goes to another server."""
+
+    domain: Domain = ""
+    """The recipients' domain."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Route:
+        if not self.domain:
+            raise ValueError("domain is missing: name the recipients' domain this route is for")
+        return self
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
+class Tls:
+    """Our own certificate for STARTTLS."""
+
+    certificate: File
+    """PEM file: the server's certificate, then its issuers."""
+    key: File
+    """PEM file with its private key."""
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
+class Vault:
+    """Where the key that seals private keys and spooled bodies comes from: exactly one of these."""
+
+    key_file: File | None = None
+    """File readable by the gateway's user only."""
+    key_environment: str | None = None
+    """Name of an environment variable."""
+    key_credential: str | None = None
+    """Name of a systemd credential (LoadCredential=)."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Vault:
+        given = [one for one in (self.key_file, self.key_environment, self.key_credential) if one]
+        if len(given) != 1:
+            raise ValueError("expected exactly one of key_file, key_environment, key_credential")
+        return self
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
+class Authority:
+    """The embedded company CA."""
+
+    user_key: Literal["rsa2048", "rsa3072", "p256"] = "rsa3072"
+    """Key type of the certificates it issues to people."""
+    validity: Duration = timedelta(days=730)
+    """How long they are valid."""
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
+class Limits:
+    """What a peer may ask of us."""
+
+    message_size: Annotated[Size, Field(ge=65536)] = 100 << 20
+    """Octets of one message, announced by SIZE (RFC 1870)."""
+    recipients: Annotated[int, Field(ge=100)] = 1000
+    """Recipients of one message; RFC 5321 section 4.5.3.1.8 asks for at least 100."""
+    connections: Annotated[int, Field(ge=1)] = 500
+    """Connections at a time, per listener and worker."""
+    bare_newlines: Literal["reject", "normalise"] = "reject"
+    """What to do with CR or LF alone, the raw material of SMTP smuggling."""
+    command_timeout: Duration = timedelta(minutes=5)
+    """Patience for the next command (RFC 5321 section 4.5.3.2.7)."""
+    data_timeout: Duration = timedelta(minutes=5)
+    """Patience for the next octets of a message."""
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
+class Queue:
+    """How long and how often delivery is tried."""
+
+    maximum_age: Duration = timedelta(days=5)
+    """After this the sender gets a failure notice (RFC 5321 section 4.5.4.1: 4 to 5 days)."""
+    delay_notice: Duration = timedelta(hours=4)
+    """After this the sender hears of the delay, once; 0 means never."""
+    retry_first: Duration = timedelta(seconds=60)
+    """The first pause; each later one is longer."""
+    retry_maximum: Duration = timedelta(hours=1)
+    """The longest pause."""
+    concurrency: Annotated[int, Field(ge=1, le=1000)] = 20
+    """Connections to one next hop at a time, per worker."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Queue:
+        if self.retry_first > self.retry_maximum:
+            raise ValueError("retry_first is longer than retry_maximum")
+        if self.retry_first <= timedelta(0):
+            raise ValueError("retry_first must be longer than nothing")
+        return self
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
+class Log:
+    """What is written to standard error."""
+
+    format: Literal["text", "json"] = "text"
+    """text for people, json for collectors."""
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least serious thing still written."""
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
+class Settings:
+    """The whole file."""
+
+    gateway: Gateway
+    listener: Annotated[tuple[Listener, ...], Field(min_length=1)]
+    vault: Vault
+    next_hop: NextHops = field(default_factory=NextHops)
+    route: tuple[Route, ...] = ()
+    tls: Tls | None = None
+    authority: Authority = field(default_factory=Authority)
+    limits: Limits = field(default_factory=Limits)
+    queue: Queue = field(default_factory=Queue)
+    log: Log = field(default_factory=Log)
+
+    @model_validator(mode="after")
+    def _check(self) -> Settings:
+        _check_listeners(self)
+        _check_hops(self)
+        return self
+
+
+def _check_listeners(settings: Settings) -> None:
+    if doubled := _doubled(str(one.bind) for one in settings.listener):
+        raise ValueError(f"two listeners bind {doubled}")
+    if doubled := _doubled(one.label for one in settings.listener):
+        raise ValueError(f"two listeners are called {doubled!r}: give each its own name")
+    if settings.tls is None and any(one.tls != "off" for one in settings.listener):
+        raise ValueError("a listener uses tls, so [tls] needs certificate and key")
+
+
+def _check_hops(settings: Settings) -> None:
+    hops = settings.next_hop
+    if hops.inbound is None and any(one.inbound for one in settings.listener):
+        raise ValueError("next_hop.inbound is missing: a listener takes inbound mail")
+    if hops.outbound is None and any(one.outbound for one in settings.listener):
+        raise ValueError("next_hop.outbound is missing: a listener takes outbound mail")
+    if doubled := _doubled(one.domain for one in settings.route):
+        raise ValueError(f"two routes are for {doubled}")
+    binds = {str(one.bind) for one in settings.listener}
+    for hop in (hops.inbound, hops.outbound, *settings.route):
+        if hop is not None and str(hop) in binds:
+            raise ValueError(f"next hop {hop} is this gateway's own listener: mail would loop")
+
+
+def _doubled(values: Iterable[str]) -> str:
+    seen: set[str] = set()
+    for value in values:
+        if value in seen:
+            return value
+        seen.add(value)
+    return ""
