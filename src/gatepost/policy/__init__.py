@@ -1,1 +1,1 @@
-"""Policy as data: rules in, a treatment for every recipient out."""
+"""Policy as data: which mail is signed and encrypted, for whom and how, and where that was said."""

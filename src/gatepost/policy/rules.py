@@ -1,10 +1,134 @@
-"""Policy as data."""
+"""Policy as frozen values: built-in settings, the policy's defaults, rules, inbound wishes.
+
+Order, the only one: for each setting by itself the most specific matching rule that
+sets it wins.  `to` counts before `from`; an address before its domain, a domain before
+`*.domain` (the longer one first), all before `*`; between equals the later rule.
+Below the rules stand the policy's defaults, below those the built-in values.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from gatepost.policy.pattern import EVERYBODY, Pattern
+from gatepost.policy.treatment import (
+    Cipher,
+    Encrypt,
+    Form,
+    Mixed,
+    RefuseAt,
+    Sign,
+    Signature,
+    Transport,
+    Unsigned,
+)
+
+if TYPE_CHECKING:
+    from gatepost.policy.evaluate import Index
 
 
 @dataclass(frozen=True, slots=True)
+class Settings:
+    """Settings that may each be left open; `None` is inherited from below."""
+
+    sign: Sign | None = None
+    encrypt: Encrypt | None = None
+    form: Form | None = None
+    signature: Signature | None = None
+    key_transport: Transport | None = None
+    cipher: Cipher | None = None
+    unsigned: Unsigned | None = None
+    mixed: Mixed | None = None
+    refuse_at: RefuseAt | None = None
+
+
+BUILT_IN = Settings(
+    sign=Sign.ALWAYS,
+    encrypt=Encrypt.POSSIBLE,
+    form=Form.CLEAR,
+    signature=Signature.AUTO,
+    key_transport=Transport.AUTO,
+    cipher=Cipher.AUTO,
+    unsigned=Unsigned.DEFER,
+    mixed=Mixed.NOTHING,
+    refuse_at=RefuseAt.RCPT,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Settings for mail to some people from some people."""
+
+    name: str
+    to: Pattern = EVERYBODY
+    from_: Pattern = EVERYBODY
+    settings: Settings = field(default_factory=Settings)
+    line: int = field(default=0, compare=False)  # in the text it was read from
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderTrigger:
+    """A header field that asks for encryption; without value its presence is enough."""
+
+    name: str
+    value: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.value}" if self.value else self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Triggers:
+    """What an author writes to make encryption mandatory for one message."""
+
+    subject: tuple[str, ...] = ("[secure]",)  # anywhere in the subject; removed from it
+    headers: tuple[HeaderTrigger, ...] = ()
+
+
+class Fault(StrEnum):
+    """What becomes of an arriving message that cannot be opened or is not what was signed."""
+
+    DELIVER = "deliver"  # marked
+    HOLD = "hold"
+
+
+@dataclass(frozen=True, slots=True)
+class Tags:
+    """What is put before the subject of an arriving message; an empty text is not put."""
+
+    encrypted: str = "[encrypted]"
+    signed: str = "[signed]"
+    untrusted: str = "[signed: not trusted]"
+    invalid: str = "[signed: invalid]"
+    undecryptable: str = "[encrypted: cannot be opened]"
+
+
+@dataclass(frozen=True, slots=True)
+class InboundPolicy:
+    """What arriving mail is shown as."""
+
+    broken_signature: Fault = Fault.DELIVER
+    undecryptable: Fault = Fault.DELIVER
+    keep_signature: bool = False  # False: a valid signature is taken off, its result is shown
+    tag_subject: bool = True
+    tags: Tags = field(default_factory=Tags)
+
+
+@dataclass(frozen=True)  # no slots: the index is computed once and kept
 class Policy:
-    """Placeholder until the policy package lands."""
+    """Everything an administrator decided about mail."""
+
+    defaults: Settings = field(default_factory=Settings)
+    rules: tuple[Rule, ...] = ()
+    inbound: InboundPolicy = field(default_factory=InboundPolicy)
+    triggers: Triggers = field(default_factory=Triggers)
+
+    @cached_property
+    def index(self) -> Index:
+        """The rules by what they speak of; built at the first question."""
+        from gatepost.policy.evaluate import Index  # noqa: PLC0415  # the index knows the rules
+
+        return Index.of(self)

@@ -1,0 +1,99 @@
+"""The policy document as JSON Schema (draft 2020-12), for editors and the policy page."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+from gatepost.policy.parse import CHOICES, MAXIMUM_RULES, MAXIMUM_TEXT
+from gatepost.policy.rules import BUILT_IN, Fault, InboundPolicy, Tags, Triggers
+
+MEANINGS = {
+    "sign": "Whether the author's key signs.",
+    "encrypt": "Whether the content is encrypted; mandatory refuses mail that cannot be.",
+    "form": "clear: readable without S/MIME; opaque: one part that relays cannot alter.",
+    "signature": "How an RSA key signs; auto is rsa-pkcs1, which everybody reads.",
+    "key_transport": "How keys are wrapped to an RSA key; auto is rsa-pkcs1.",
+    "cipher": "auto is aes256-gcm where every recipient is known to read it, else aes256-cbc.",
+    "unsigned": "When an author of ours has no usable key: defer the mail, or deliver it unsigned.",
+    "mixed": "When one recipient cannot be served after the content was seen: refuse the mail "
+    "to all, or deliver the rest and report the others.",
+    "refuse_at": "When a mandatory recipient without certificate is refused: at rcpt the others "
+    "are served; after the data a mail its author has encrypted can still pass.",
+}
+Schema = dict[str, object]
+
+
+def schema() -> Schema:
+    """The schema of a policy document."""
+    settings: Schema = {
+        name: {
+            "enum": [str(one) for one in choices],
+            "default": str(getattr(BUILT_IN, name)),
+            "description": MEANINGS[name],
+        }
+        for name, choices in CHOICES.items()
+    }
+    pattern = _text('An address, a domain, "*.domain" (its subdomains) or "*".', "*")
+    rule = _table(
+        "Settings for some mail.",
+        {"name": _text("Its name."), "to": pattern, "from": pattern, **settings},
+    )
+    rule["required"] = ["name"]
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Gatepost policy",
+        **_table(
+            "What is signed and encrypted, for whom and how.",
+            {
+                "defaults": _table("Settings where no rule says otherwise.", settings),
+                "triggers": _triggers(),
+                "inbound": _inbound(),
+                "rule": {"type": "array", "items": rule, "maxItems": MAXIMUM_RULES},
+            },
+        ),
+    }
+
+
+def _triggers() -> Schema:
+    texts: Schema = {"type": "array", "items": {"type": "string", "minLength": 1}}
+    return _table(
+        "What an author writes to make encryption mandatory.",
+        {
+            "subject": {**texts, "default": list(Triggers().subject)},
+            "headers": {**texts, "default": [], "description": '"Name" or "Name: value".'},
+        },
+    )
+
+
+def _inbound() -> Schema:
+    plain = InboundPolicy()
+    faults: Schema = {"enum": [str(one) for one in Fault], "default": str(Fault.DELIVER)}
+    return _table(
+        "How arriving mail is shown.",
+        {
+            "broken_signature": faults,
+            "undecryptable": faults,
+            "keep_signature": {"type": "boolean", "default": plain.keep_signature},
+            "tag_subject": {"type": "boolean", "default": plain.tag_subject},
+            "tags": _table(
+                "Put before the subject; an empty text is not put.",
+                {one.name: _text("", str(one.default)) for one in fields(Tags)},
+            ),
+        },
+    )
+
+
+def _table(description: str, properties: Schema) -> Schema:
+    return {
+        "type": "object",
+        "description": description,
+        "properties": properties,
+        "additionalProperties": False,
+    }
+
+
+def _text(description: str, default: str | None = None) -> Schema:
+    text: Schema = {"type": "string", "maxLength": MAXIMUM_TEXT}
+    if description:
+        text["description"] = description
+    return text if default is None else {**text, "default": default}

@@ -1,0 +1,135 @@
+"""What policy wants done for one recipient, and where each part of that wish was written.
+
+The words are RFC 8551's and RFC 5652's; a `Treatment` is a wish, what was possible is
+told by `flow.decision.Decision`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Sign(StrEnum):
+    """Whether the author's key signs."""
+
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+class Encrypt(StrEnum):
+    """Whether the content is encrypted to the recipient."""
+
+    MANDATORY = "mandatory"
+    POSSIBLE = "when-possible"
+    NEVER = "never"
+
+
+class Form(StrEnum):
+    """How a signature is packed: multipart/signed or one signed-data part (RFC 8551 3.5)."""
+
+    CLEAR = "clear"
+    OPAQUE = "opaque"
+
+
+class Signature(StrEnum):
+    """How an RSA key signs; keys of other types have one way only."""
+
+    AUTO = "auto"
+    PKCS1 = "rsa-pkcs1"
+    PSS = "rsa-pss"
+
+
+class Transport(StrEnum):
+    """How the content-encryption key is wrapped to an RSA key."""
+
+    AUTO = "auto"
+    PKCS1 = "rsa-pkcs1"
+    OAEP = "rsa-oaep"
+
+
+class Cipher(StrEnum):
+    """How the content is encrypted; auto is GCM where every recipient is known to read it."""
+
+    AUTO = "auto"
+    AES256_GCM = "aes256-gcm"
+    AES192_GCM = "aes192-gcm"
+    AES128_GCM = "aes128-gcm"
+    AES256_CBC = "aes256-cbc"
+    AES192_CBC = "aes192-cbc"
+    AES128_CBC = "aes128-cbc"
+
+
+class Unsigned(StrEnum):
+    """What to do when an author of ours ought to sign and no key can be had."""
+
+    DEFER = "defer"
+    DELIVER = "deliver"
+
+
+class Mixed(StrEnum):
+    """What a recipient who cannot be served after the content was seen does to the others."""
+
+    NOTHING = "all-or-nothing"
+    REST = "deliver-rest"
+
+
+class RefuseAt(StrEnum):
+    """When a mandatory recipient without certificate is refused.
+
+    At RCPT the others are still served; after the data a mail that its author has
+    already encrypted can still pass.
+    """
+
+    RCPT = "rcpt"
+    DATA = "data"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where one effective value was written."""
+
+    setting: str
+    value: str
+    source: str  # "rule", "defaults", "built-in" or "author": asked for in the message
+    rule: str = ""  # the rule's name when the source is a rule
+    line: int = 0  # in the policy's text; 0: unknown
+
+    def __str__(self) -> str:
+        if self.source == "author":
+            return "the author asked for it in the message"
+        where = f'rule "{self.rule}"' if self.source == "rule" else self.source
+        return f"{where}, line {self.line}" if self.line else where
+
+
+@dataclass(frozen=True, slots=True)
+class Treatment:
+    """The effective settings for one author and one recipient."""
+
+    sign: bool
+    encrypt: Encrypt
+    form: Form
+    signature: Signature
+    key_transport: Transport
+    cipher: Cipher
+    unsigned: Unsigned
+    mixed: Mixed
+    refuse_at: RefuseAt
+    rule: str  # the most specific rule that matched; "defaults" when none did
+    line: int
+    origins: tuple[Origin, ...]
+
+    def origin(self, setting: str) -> Origin:
+        """Where the value of this setting was written."""
+        return next(origin for origin in self.origins if origin.setting == setting)
+
+    def as_data(self) -> dict[str, object]:
+        """The treatment as plain values, each setting with its origin."""
+        return {
+            "rule": self.rule,
+            "line": self.line,
+            "settings": {
+                origin.setting: {"value": origin.value, "from": str(origin)}
+                for origin in self.origins
+            },
+        }

@@ -1,0 +1,125 @@
+"""Whatever an administrator decides survives export and import, and answers in one way."""
+
+from dataclasses import fields
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gatepost.mail.address import Mailbox
+from gatepost.policy.compose import compose
+from gatepost.policy.evaluate import certainly_mandatory, evaluate
+from gatepost.policy.parse import CHOICES, parse
+from gatepost.policy.pattern import Pattern
+from gatepost.policy.rules import (
+    BUILT_IN,
+    Fault,
+    HeaderTrigger,
+    InboundPolicy,
+    Policy,
+    Rule,
+    Settings,
+    Tags,
+    Triggers,
+)
+from gatepost.policy.treatment import Encrypt
+
+LOCALS = ("alice", "bob")
+DOMAINS = ("xyz.example", "partner.example", "a.partner.example", "b.a.partner.example")
+MAILBOXES = st.builds(Mailbox, st.sampled_from(LOCALS), st.sampled_from(DOMAINS))
+
+PATTERNS = st.one_of(
+    st.just("*"),
+    st.sampled_from(DOMAINS),
+    st.sampled_from(DOMAINS).map(lambda domain: f"*.{domain}"),
+    MAILBOXES.map(str),
+).map(Pattern.parse)
+SETTINGS = st.builds(
+    Settings,
+    **{name: st.none() | st.sampled_from(list(choices)) for name, choices in CHOICES.items()},
+)
+TEXTS = st.text(st.characters(codec="utf-8").filter(str.isprintable), max_size=30).filter(
+    lambda text: text == text.strip()
+)
+RULES = st.lists(
+    st.builds(Rule, TEXTS.filter(bool), PATTERNS, PATTERNS, SETTINGS),
+    max_size=8,
+    unique_by=lambda rule: rule.name,
+).map(tuple)
+POLICIES = st.builds(
+    Policy,
+    SETTINGS,
+    RULES,
+    st.builds(
+        InboundPolicy,
+        st.sampled_from(Fault),
+        st.sampled_from(Fault),
+        st.booleans(),
+        st.booleans(),
+        st.builds(Tags, TEXTS, TEXTS, TEXTS, TEXTS, TEXTS),
+    ),
+    st.builds(
+        Triggers,
+        st.lists(TEXTS.filter(bool), max_size=3).map(tuple),
+        st.lists(
+            st.builds(HeaderTrigger, st.from_regex(r"[A-Za-z-]{1,20}", fullmatch=True), TEXTS),
+            max_size=3,
+        ).map(tuple),
+    ),
+)
+
+
+@given(POLICIES)
+def test_compose_loses_nothing(policy: Policy) -> None:
+    """A policy exported and applied again decides otherwise."""
+    assert parse(compose(policy)) == policy
+
+
+def _specificity(pattern: Pattern) -> tuple[int, int]:
+    kinds = {"everybody": 0, "subdomains": 1, "domain": 2, "address": 3}
+    return kinds[pattern.kind], pattern.key.count(".")
+
+
+@given(POLICIES, MAILBOXES, MAILBOXES)
+def test_the_index_answers_like_the_written_order(
+    policy: Policy, author: Mailbox, recipient: Mailbox
+) -> None:
+    """The fast look-up and the documented order disagree."""
+    matching = [
+        rule
+        for _, rule in sorted(
+            enumerate(policy.rules),
+            key=lambda one: (
+                _specificity(one[1].to),
+                _specificity(one[1].from_),
+                one[0],
+            ),
+            reverse=True,
+        )
+        if rule.to.matches(recipient) and rule.from_.matches(author)
+    ]
+    treatment = evaluate(policy, author, recipient)
+    for one in fields(Settings):
+        layers = [*(rule.settings for rule in matching), policy.defaults, BUILT_IN]
+        expected = next(
+            value for layer in layers if (value := getattr(layer, one.name)) is not None
+        )
+        assert treatment.origin(one.name).value == expected
+    assert treatment.rule == (matching[0].name if matching else "defaults")
+
+
+@given(POLICIES, MAILBOXES, MAILBOXES)
+def test_what_is_certain_at_rcpt_is_so_for_every_author(
+    policy: Policy, author: Mailbox, recipient: Mailbox
+) -> None:
+    """RCPT is refused for a wish that the author's own rule would have softened."""
+    if certainly_mandatory(policy, recipient):
+        assert evaluate(policy, author, recipient).encrypt is Encrypt.MANDATORY
+        assert evaluate(policy, None, recipient).encrypt is Encrypt.MANDATORY
+
+
+@given(POLICIES, MAILBOXES, MAILBOXES)
+def test_the_author_can_only_strengthen(
+    policy: Policy, author: Mailbox, recipient: Mailbox
+) -> None:
+    """[secure] in a subject makes a mail less safe."""
+    assert evaluate(policy, author, recipient, tagged=True).encrypt is Encrypt.MANDATORY
