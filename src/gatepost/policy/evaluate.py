@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
 
 from gatepost.mail.address import Mailbox
 from gatepost.policy.pattern import keys
 from gatepost.policy.rules import BUILT_IN, Policy, Rule, Settings
-from gatepost.policy.treatment import Encrypt, Origin, Sign, Treatment
+from gatepost.policy.treatment import Encrypt, Origin, Treatment
 
 MAXIMUM_REMEMBERED = 4096
 NAMES = tuple(one.name for one in fields(Settings))
@@ -98,28 +97,26 @@ class Index:
 
 
 def _resolve(policy: Policy, matching: tuple[Rule, ...], *, tagged: bool) -> Treatment:
-    found = {name: _origin(policy, matching, name) for name in NAMES}
-    values: dict[str, Any] = {name: value for name, (value, _) in found.items()}
+    origins = tuple(_origin(policy, matching, name) for name in NAMES)
     first = matching[0] if matching else None
-    treatment = Treatment(
-        **{**values, "sign": values["sign"] == Sign.ALWAYS},
-        rule=first.name if first else "defaults",
-        line=first.line if first else 0,
-        origins=tuple(origin for _, origin in found.values()),
+    treatment = Treatment.of(
+        {one.setting: one.value for one in origins},
+        first.name if first else "defaults",
+        first.line if first else 0,
+        origins,
     )
     return _forced(treatment) if tagged else treatment
 
 
-def _origin(policy: Policy, matching: tuple[Rule, ...], name: str) -> tuple[object, Origin]:
+def _origin(policy: Policy, matching: tuple[Rule, ...], name: str) -> Origin:
     for rule in matching:
         value = getattr(rule.settings, name)
         if value is not None:
-            return value, Origin(name, str(value), "rule", rule.name, rule.line)
+            return Origin(name, str(value), "rule", rule.name, rule.line)
     value = getattr(policy.defaults, name)
     if value is not None:
-        return value, Origin(name, str(value), "defaults")
-    value = getattr(BUILT_IN, name)
-    return value, Origin(name, str(value), "built-in")
+        return Origin(name, str(value), "defaults")
+    return Origin(name, str(getattr(BUILT_IN, name)), "built-in")
 
 
 def _forced(treatment: Treatment) -> Treatment:

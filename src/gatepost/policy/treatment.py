@@ -6,8 +6,10 @@ told by `flow.decision.Decision`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 
 class Sign(StrEnum):
@@ -124,12 +126,45 @@ class Treatment:
         return next(origin for origin in self.origins if origin.setting == setting)
 
     def as_data(self) -> dict[str, object]:
-        """The treatment as plain values, each setting with its origin."""
+        """The treatment as values JSON can carry, each setting with its origin."""
         return {
             "rule": self.rule,
             "line": self.line,
             "settings": {
-                origin.setting: {"value": origin.value, "from": str(origin)}
-                for origin in self.origins
+                one.setting: {
+                    "value": one.value,
+                    "source": one.source,
+                    "rule": one.rule,
+                    "line": one.line,
+                }
+                for one in self.origins
             },
         }
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> Treatment:
+        """The inverse of `as_data`."""
+        origins = tuple(Origin(name, **one) for name, one in data["settings"].items())
+        return cls.of(
+            {one.setting: one.value for one in origins}, data["rule"], data["line"], origins
+        )
+
+    @classmethod
+    def of(
+        cls, values: Mapping[str, str], rule: str, line: int, origins: tuple[Origin, ...]
+    ) -> Treatment:
+        """Build a treatment from one value per setting."""
+        return cls(
+            sign=values["sign"] == Sign.ALWAYS,
+            encrypt=Encrypt(values["encrypt"]),
+            form=Form(values["form"]),
+            signature=Signature(values["signature"]),
+            key_transport=Transport(values["key_transport"]),
+            cipher=Cipher(values["cipher"]),
+            unsigned=Unsigned(values["unsigned"]),
+            mixed=Mixed(values["mixed"]),
+            refuse_at=RefuseAt(values["refuse_at"]),
+            rule=rule,
+            line=line,
+            origins=origins,
+        )

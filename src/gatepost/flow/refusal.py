@@ -1,0 +1,47 @@
+"""Replies a person can act upon: which recipient, why, and what would help.
+
+550 5.7.1 says what is the case, refused by policy (RFC 3463 section 3.8).  The tempting
+5.7.10 "Encryption Needed" (RFC 5248) speaks of TLS before AUTH and misleads clients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from gatepost.mail.address import Mailbox
+from gatepost.mail.reply import Reply
+from gatepost.pki.choose import Choice
+
+MAXIMUM_NAMED = 10  # recipients named in one reply
+MAXIMUM_LINE = 400  # RFC 5321 section 4.5.3.1.5 allows 512 octets with code and line end
+
+
+def unencryptable(choices: Mapping[Mailbox, Choice], rule: str = "") -> Reply:
+    """Encryption is mandatory and impossible for these recipients."""
+    wish = f'encryption is mandatory (rule "{rule}")' if rule else "encryption is mandatory"
+    lines = [f"{mailbox}: {wish}, but {lacking(choice)}" for mailbox, choice in choices.items()]
+    return reply(550, "5.7.1", lines)
+
+
+def lacking(choice: Choice) -> str:
+    """Why there is no certificate to encrypt with, in half a sentence."""
+    if not choice.rejected:
+        return "no certificate is known"
+    first, others = choice.rejected[0], len(choice.rejected) - 1
+    more = f" and {others} more" if others else ""
+    return f"no usable certificate is known ({first.certificate.name}: {first.reason}{more})"
+
+
+def reply(code: int, status: str, lines: Iterable[str]) -> Reply:
+    """A reply of several lines, as long and as ASCII as a reply may be."""
+    every = list(lines)
+    shown = every[:MAXIMUM_NAMED]
+    if len(every) > len(shown):
+        shown.append(f"and {len(every) - len(shown)} more recipients")
+    return Reply(code, status, "\n".join(_plain(line) for line in shown))
+
+
+def _plain(line: str) -> str:
+    """Printable ASCII of bounded length: RFC 6531 section 3.7.4.2 allows nothing else unasked."""
+    printable = "".join(one if one.isprintable() else " " for one in line)
+    return printable.encode("ascii", "backslashreplace").decode("ascii")[:MAXIMUM_LINE]
