@@ -20,6 +20,7 @@ _DOT_STRING = re.compile(
     r"(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~\-\u0080-\U0010ffff]+)*\Z"
 )
 _QUOTED = re.compile(r'"(?:[\x20\x21\x23-\x5b\x5d-\x7e\u0080-\U0010ffff]|\\[\x20-\x7e])*"\Z')
+_ESCAPE = re.compile(r"\\(.)")
 _LABEL = (
     r"[A-Za-z0-9\u0080-\U0010ffff](?:[A-Za-z0-9_\-\u0080-\U0010ffff]*[A-Za-z0-9\u0080-\U0010ffff])?"
 )
@@ -62,6 +63,8 @@ def _parse(text: str) -> Mailbox:
     local, at, domain = text.rpartition("@")
     if not at:
         raise Malformed(f"address {text[:80]!r} has no @")
+    if not _is_text(text):
+        raise Malformed(f"address {text[:80]!r} is not UTF-8")
     if len(local.encode()) > MAXIMUM_LOCAL or len(domain.encode()) > MAXIMUM_DOMAIN:
         raise Malformed(f"address {text[:80]!r} is too long")
     if not (_DOT_STRING.match(local) or _QUOTED.match(local)):
@@ -71,9 +74,22 @@ def _parse(text: str) -> Mailbox:
     return Mailbox(local, domain)
 
 
+def _is_text(text: str) -> bool:
+    """Without lone surrogates, which octets that are no UTF-8 may have been decoded to."""
+    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
+
+
 @lru_cache(maxsize=8192)
 def _key(local: str, domain: str) -> str:
-    return f"{local.lower()}@{domain_key(domain)}"
+    return f"{_unquoted(local).lower()}@{domain_key(domain)}"
+
+
+def _unquoted(local: str) -> str:
+    """RFC 5321 section 4.1.2: "alice" in quotes and alice without are one local-part."""
+    if not local.startswith('"'):
+        return local
+    bare = _ESCAPE.sub(r"\1", local[1:-1])
+    return bare if _DOT_STRING.match(bare) else local
 
 
 @lru_cache(maxsize=4096)

@@ -112,7 +112,8 @@ def prepended(header: bytes, name: str, value: bytes | str) -> bytes:
 def compose(name: str, value: bytes | str) -> bytes:
     """One field with its CRLF, folded at 78 columns; raises Malformed.
 
-    Text gets encoded words where it is not ASCII (RFC 2047); octets stay as they are.
+    A `str` is text: it gets encoded words where it is not ASCII or looks like one (RFC 2047).
+    `bytes` are a finished value and stay as they are, folding apart.
     """
     if not _NAME.match(name):
         raise Malformed(f"{name[:80]!r} is not a field name")
@@ -121,7 +122,7 @@ def compose(name: str, value: bytes | str) -> bytes:
     text = _FOLD.sub("", text).strip(" \t") if "\n" in text else text.strip(" \t")
     if _BREAK.search(text):
         raise Malformed(f"the value of field {name} has a line break or NUL in it")
-    if not (raw or text.isascii()):
+    if not raw and not _readable(text):
         text = _encoded(text)
     lines = _folded(name, text) if len(name) + 2 + len(text) > PREFERRED_LINE else f"{name}: {text}"
     return lines.encode("latin-1" if raw else "ascii") + b"\r\n"
@@ -183,12 +184,16 @@ def _folded(name: str, text: str) -> str:
     return "\r\n".join([*lines, line])
 
 
+def _readable(text: str) -> bool:
+    return text.isascii() and "=?" not in text
+
+
 def _encoded(text: str) -> str:
     """Encode each run of words that are not ASCII; the words between stay readable."""
     tokens: list[str] = []
     run: list[str] = []
     for token in text.split(" "):
-        if token.isascii():
+        if _readable(token):
             tokens += [word.encode(" ".join(run))] * bool(run) + [token]
             run = []
         else:

@@ -40,7 +40,7 @@ class Reply:
 
     def encode(self) -> bytes:
         """The octets on the wire, every line with code and status (RFC 2034 section 4)."""
-        lines = self.text.split("\n") or [""]
+        lines = self.text.replace("\r", "").split("\n") or [""]
         status = f"{self.status} " if self.status else ""
         out = [
             f"{self.code}{' ' if last else '-'}{status}{line}"
