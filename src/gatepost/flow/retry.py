@@ -1,0 +1,108 @@
+"""What becomes of a recipient after an attempt: delivered, retried or returned.
+
+RFC 5321 section 4.5.4.  Pure arithmetic on the reply, the clock's value and a schedule,
+so that five days of retries are a loop in a test.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from gatepost.mail.reply import Reply
+
+# RFC 3463 section 3.5: X.4.7 delivery time expired, "useful only as a persistent transient error".
+EXPIRED_STATUS = "4.4.7"
+
+_SPREAD = (
+    0.15  # each wait is up to this much shorter or longer, so that mail does not come in waves
+)
+_FIRST_PAUSE = timedelta(seconds=10)
+_LONGEST_PAUSE = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """When to try again and when to give up.
+
+    RFC 5321 section 4.5.4.1 asks for two attempts in the first hour, then one every two
+    or three hours, and for giving up after 4-5 days.
+    """
+
+    first: timedelta = timedelta(minutes=5)
+    longest: timedelta = timedelta(hours=3)
+    maximum_age: timedelta = timedelta(days=5)
+    warn_after: timedelta = timedelta(hours=4)
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What is known about one recipient when an attempt has just ended."""
+
+    key: str  # the item's id: seeds the spread
+    created: datetime
+    tries: int  # attempts that count, this one included
+    last: Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The next hop took responsibility."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryAt:
+    """Try again then."""
+
+    due: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Bounce:
+    """Give up; the return path is to hear `status` and the last reply."""
+
+    status: str
+    expired: bool = False
+
+
+Decision = Delivered | RetryAt | Bounce
+
+
+def after(history: History, now: datetime, schedule: Schedule) -> Decision:
+    """Decide for one recipient."""
+    if history.last.is_positive:
+        return Delivered()
+    # RFC 5321 section 4.2.1: 5yz means "SHOULD NOT repeat the exact request".
+    if history.last.is_permanent:
+        return Bounce(history.last.status or "5.0.0")
+    deadline = history.created + schedule.maximum_age
+    if now >= deadline:
+        return Bounce(EXPIRED_STATUS, expired=True)
+    due = now + wait(history.tries, history.key, schedule)
+    warning = history.created + schedule.warn_after
+    if now < warning < due:
+        due = warning  # so that the author hears of the delay when it is one
+    return RetryAt(min(due, deadline))  # the last attempt happens at the deadline
+
+
+def wait(tries: int, key: str, schedule: Schedule) -> timedelta:
+    """How long after the given attempt the next one comes: doubling, capped, spread."""
+    doubled = schedule.first * 2.0 ** min(max(tries, 1) - 1, 30)
+    return _spread(min(doubled, schedule.longest), f"{key}/{tries}")
+
+
+def pause(failures: int, hop: str) -> timedelta:
+    """How long a next hop that cannot be reached is left alone before one mail probes it."""
+    doubled = _FIRST_PAUSE * 2.0 ** min(max(failures, 1) - 1, 30)
+    return _spread(min(doubled, _LONGEST_PAUSE), f"{hop}/{failures}")
+
+
+def is_late(created: datetime, now: datetime, schedule: Schedule) -> bool:
+    """Whether the author ought to hear that delivery is delayed (RFC 3461 section 4.1, DELAY)."""
+    return now >= created + schedule.warn_after
+
+
+def _spread(span: timedelta, key: str) -> timedelta:
+    share = zlib.crc32(key.encode("utf-8", "surrogateescape")) / 0xFFFFFFFF
+    return span * (1 - _SPREAD + 2 * _SPREAD * share)

@@ -1,0 +1,346 @@
+"""The durable queue: what `accept` has returned survives a crash, sealed (RFC 5321 section 6.1).
+
+Order of a message: body file fsync, folder fsync, row commit, and only then a reply.
+Only accepting waits for the disk; a settlement that a crash swallows makes a duplicate,
+never a loss.  What this process works on is leased in memory; the database is read for
+due retries and after a restart.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import structlog
+
+from gatepost.errors import ConfigError, Unavailable
+from gatepost.events import Name
+from gatepost.flow.retry import Schedule
+from gatepost.mail.content import Content, Octets, join
+from gatepost.store import queue_database as database
+from gatepost.store import queue_row
+from gatepost.store.queue_body import StoredBody, bound
+from gatepost.store.queue_item import Done, Item, NewItem, Record, Settlement
+from gatepost.store.sealing import Seal
+from gatepost.store.spool import IN_MEMORY, SealedBody, Spool, sync_folder
+from gatepost.store.writer import Connect, Job, Writer
+
+_ROOM = 64 * 1024 * 1024  # octets that must stay free on the disk before another DATA
+_PRUNE_BATCH = 1000
+
+_log = structlog.get_logger("gatepost.store")
+
+
+def _nothing() -> None:
+    """Nobody watches yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What a start found."""
+
+    waiting: int  # active items
+    corrupt: int  # items whose body file is gone
+    swept: int  # files nobody points at
+
+
+class Queue:
+    """The queue of one process: `<name>.db` and the folder `<name>.bodies` inside `folder`."""
+
+    def __init__(
+        self,
+        folder: Path,
+        seal: Seal,
+        name: str = "0",
+        *,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        connect: Connect = database.connect,
+    ) -> None:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock = _lock(folder / f"{name}.lock")
+        self._folder = folder
+        self._seal = seal
+        self._clock = clock
+        self._path = folder / f"{name}.db"
+        self.spool = Spool(folder / f"{name}.bodies", seal)
+        self.changed: Callable[[], None] = _nothing  # called from another thread
+        self._leased: set[int] = set()
+        try:
+            self._writer = Writer(self._path, connect=connect, changed=self._tell)
+            self._reader = connect(self._path)
+        except sqlite3.Error as error:
+            os.close(self._lock)
+            raise Unavailable(f"the queue {self._path} cannot be opened: {error}") from error
+        except BaseException:
+            os.close(self._lock)
+            raise
+        self._reading = threading.Lock()
+        sync_folder(folder)
+        ((last,),) = self._read(database.SELECT_LAST_NUMBER)
+        self._next: int = last + 1
+
+    async def accept(
+        self,
+        messages: Sequence[NewItem],
+        records: Sequence[Record] = (),
+        settlements: Sequence[Settlement] = (),
+    ) -> tuple[Item, ...]:
+        """Make items, records and settlements durable, all or nothing, then return the items.
+
+        They are leased to the caller, who hands them to delivery or gives them back with
+        `release`.  Raises Unavailable when nothing was stored.
+        """
+        now = self._clock()
+        prepared: list[tuple[Item, bytes | None]] = []
+        try:
+            for message, id_ in zip(messages, _ids(messages), strict=True):
+                prepared.append(await self._prepare(message, id_, now))
+        except BaseException:
+            self._forget(item for item, _ in prepared)
+            raise
+        items = tuple(item for item, _ in prepared)
+        job = Job(
+            (
+                *(queue_row.insert(item, sealed) for item, sealed in prepared),
+                *(queue_row.insert_record(one) for one in records),
+                *(queue_row.settle(one) for one in settlements),
+            ),
+            octets=sum(len(sealed or b"") for _, sealed in prepared),
+            future=asyncio.get_running_loop().create_future(),
+            after=lambda error: self._accepted(items, settlements, error),
+        )
+        await self._wait(job, items)
+        return items
+
+    def settle(self, *settlements: Settlement, records: Sequence[Record] = ()) -> None:
+        """Write this with the next commit, whenever that is; returns at once."""
+        statements = (
+            *(queue_row.settle(one) for one in settlements),
+            *(queue_row.insert_record(one) for one in records),
+        )
+        self._writer.post(
+            Job(statements, owed=True, after=lambda error: self._settled(settlements, error))
+        )
+
+    async def flush(self) -> None:
+        """Return when everything settled before is durable."""
+        future = asyncio.get_running_loop().create_future()
+        self._writer.post(Job((), future=future))
+        await future
+
+    def due(self, hop: str, now: datetime, limit: int) -> tuple[Item, ...]:
+        """Lease up to `limit` items of this hop that are due, oldest first."""
+        return self._lease(database.SELECT_DUE, (hop, queue_row.milliseconds(now)), limit)
+
+    def late(self, hop: str, now: datetime, schedule: Schedule, limit: int) -> tuple[Item, ...]:
+        """Lease items of a hop that is down whose author must hear of a delay or a failure."""
+        expired, warned = now - schedule.maximum_age, now - schedule.warn_after
+        return self._lease(
+            database.SELECT_LATE,
+            (hop, queue_row.milliseconds(expired), queue_row.milliseconds(warned)),
+            limit,
+        )
+
+    def release(self, items: Iterable[Item]) -> None:
+        """Give leases back; the items stay as they stand in the database."""
+        self._leased.difference_update([item.number for item in items])
+
+    def gone(self, items: Iterable[Item]) -> frozenset[int]:
+        """Numbers of those items that somebody deleted or put on hold meanwhile."""
+        found = {}
+        for item in items:
+            found[item.number] = list(self._read(database.SELECT_STATE, (item.number,)))
+        return frozenset(number for number, state in found.items() if state != [("active",)])
+
+    def hops(self) -> frozenset[str]:
+        """Every next hop that active items wait for."""
+        return frozenset(hop for (hop,) in self._read(database.SELECT_HOPS))
+
+    def nudges(self) -> int:
+        """How often somebody asked that waiting mail be tried at once."""
+        ((found,),) = self._read(database.SELECT_NUDGE)
+        return int(found)
+
+    def counts(self) -> dict[tuple[str, str], int]:
+        """How many items there are by state and hop."""
+        rows = self._read(database.SELECT_COUNTS)
+        return {(state, hop): number for state, hop, number in rows}
+
+    def has_room(self) -> bool:
+        """Whether the disk has room for more; asked before DATA (452 4.3.1 otherwise)."""
+        free = os.statvfs(self._folder)
+        return free.f_bavail * free.f_frsize >= _ROOM
+
+    def check(self, item: Item) -> None:
+        """Read a stored body once; raises Corrupt before a next hop has heard of it."""
+        if isinstance(item.content, SealedBody | StoredBody):
+            item.content.check()
+
+    def recover(self) -> Recovered:
+        """Put folder and table in accord after a start; items without a body become corrupt."""
+        kept = {path for (path,) in self._read(database.SELECT_PATHS_KEPT)}
+        stored = self.spool.names()
+        swept = self.spool.sweep()
+        for name in stored - kept:
+            self.spool.remove(name)
+        lost = [row for row in self._read(database.SELECT_PATHS) if row[2] not in stored]
+        for number, queue_id, path in lost:
+            reason = f"the body file {path} is gone"
+            _log.error(Name.SERVICE_ERROR, service="store.queue", queue_id=queue_id, reason=reason)
+            self._writer.post(Job(((database.PARK_ITEM, ("corrupt", reason, number)),), owed=True))
+        waiting = sum(n for (state, _), n in self.counts().items() if state == "active")
+        return Recovered(waiting - len(lost), len(lost), swept + len(stored - kept))
+
+    async def prune(self, retention: timedelta) -> int:
+        """Remove records older than that, a little at a time; returns how many."""
+        before = queue_row.milliseconds(self._clock() - retention)
+        ((old,),) = self._read(database.SELECT_OLD_RECORDS, (before,))
+        for _ in range(0, old, _PRUNE_BATCH):
+            statement = (database.PRUNE_RECORDS, (before, _PRUNE_BATCH))
+            self._writer.post(Job((statement,), owed=True))
+            await self.flush()
+        return int(old)
+
+    def close(self) -> None:
+        """Write everything settled and close the files; blocks until done."""
+        self._writer.close()
+        with self._reading:
+            self._reader.close()
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    async def _prepare(
+        self, message: NewItem, id_: str, now: datetime
+    ) -> tuple[Item, bytes | None]:
+        if message.content.size > IN_MEMORY:
+            name, size = await asyncio.to_thread(self.spool.persist, message.content)
+            content: Content = self.spool.open(name, size)
+            return self._item(message, id_, now, content, name), None
+        octets = Octets(join(message.content))
+        if octets.size != message.content.size:
+            raise Unavailable(f"content gave {octets.size} octets, not {message.content.size}")
+        sealed = self._seal.seal(octets.data, bound(id_))
+        return self._item(message, id_, now, octets, None), sealed
+
+    def _item(
+        self, message: NewItem, id_: str, now: datetime, content: Content, path: str | None
+    ) -> Item:
+        number = self._next
+        self._next += 1
+        self._leased.add(number)  # before the row exists, so that nobody else finds it due
+        return Item(
+            number=number,
+            id=id_,
+            queue_id=message.queue_id,
+            hop=message.hop,
+            envelope=message.envelope,
+            content=content,
+            created=now,
+            due=now,
+            last=(None,) * len(message.envelope.recipients),
+            protected=message.protected,
+            state=message.state,
+            reason=message.reason,
+            path=path,
+        )
+
+    async def _wait(self, job: Job, items: tuple[Item, ...]) -> None:
+        assert job.future is not None
+        try:
+            self._writer.post(job)
+        except Unavailable:
+            self._forget(items)
+            raise
+        try:
+            await job.future
+        except asyncio.CancelledError:
+            self.release(items)  # whoever waited is gone; what is stored will be found due
+            raise
+
+    def _tell(self) -> None:
+        self.changed()
+
+    def _accepted(
+        self, items: Iterable[Item], settlements: Sequence[Settlement], error: Exception | None
+    ) -> None:
+        if error is not None:
+            self._forget(items)
+        else:
+            self._settled(settlements, None)
+
+    def _forget(self, items: Iterable[Item]) -> None:
+        items = tuple(items)
+        self.release(items)
+        for item in items:
+            self._remove_body(item)
+
+    def _settled(self, settlements: Sequence[Settlement], error: Exception | None) -> None:
+        self.release(one.item for one in settlements)
+        for one in settlements:
+            if error is None and isinstance(one, Done):
+                self._remove_body(one.item)
+
+    def _remove_body(self, item: Item) -> None:
+        if item.path is None:
+            return
+        try:
+            self.spool.remove(item.path)
+        except Unavailable as error:  # the next start sweeps it
+            _log.warning(Name.SERVICE_ERROR, service="store.queue", reason=str(error))
+
+    def _lease(self, sql: str, values: tuple[object, ...], limit: int) -> tuple[Item, ...]:
+        # A row may be settled and released while we read an older state of the table, so
+        # whatever was leased or did not exist before the reading began is left alone.
+        leased, newest = self._leased.copy(), self._next
+        found: list[Item] = []
+        for row in self._read(sql, (*values, limit + len(leased))):
+            number = row[0]
+            if number not in leased and number not in self._leased and number < newest:
+                self._leased.add(number)
+                found.append(queue_row.restored(row, self._body))
+            if len(found) == limit:
+                break
+        return tuple(found)
+
+    def _body(self, row: queue_row.Row) -> Content:
+        number, id_, path, size = row[0], row[1], row[15], queue_row.size(row)
+        if path is not None:
+            return self.spool.open(path, size)
+        return StoredBody(
+            lambda: self._read(database.SELECT_BODY, (number,)), id_, size, self._seal
+        )
+
+    def _read(self, sql: str, values: tuple[object, ...] = ()) -> list[queue_row.Row]:
+        with self._reading:
+            try:
+                return self._reader.execute(sql, values).fetchall()
+            except sqlite3.Error as error:
+                raise Unavailable(f"the queue cannot be read: {error}") from error
+
+
+def _ids(messages: Sequence[NewItem]) -> tuple[str, ...]:
+    """One id each: the queue id, and ".2", ".3" for further items of the same message."""
+    seen: dict[str, int] = {}
+    out = []
+    for message in messages:
+        nth = seen[message.queue_id] = seen.get(message.queue_id, 0) + 1
+        out.append(message.queue_id if nth == 1 else f"{message.queue_id}.{nth}")
+    return tuple(out)
+
+
+def _lock(path: Path) -> int:
+    number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(number)
+        raise ConfigError(f"another Gatepost already works on the queue {path.stem!r}") from error
+    return number
