@@ -1,0 +1,33 @@
+"""What can be set about an SMTP session; limits of RFC 5321 section 4.5.3.1 as floors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gatepost.smtp.data import BareLineEnds
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """How a server session behaves; one value serves all sessions of a listener."""
+
+    hostname: str
+    size_limit: int = 50 * 1024 * 1024
+    recipient_limit: int = 1000  # at least 100 by section 4.5.3.1.8
+    line_limit: int = 2048  # command line with its CRLF and every extension's parameters
+    error_limit: int = 10  # protocol errors before 421
+    bare: BareLineEnds = "reject"
+    starttls: bool = False  # offer STARTTLS
+    require_tls: bool = False
+    smtputf8: bool = False
+    forward: bool = False  # the peer is trusted to speak XFORWARD
+    banner: str = "ESMTP"
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSettings:
+    """How a client session behaves."""
+
+    helo: str
+    reply_line_limit: int = 4096  # section 4.5.3.1.5 asks for 512; some write more
+    reply_lines_limit: int = 200
