@@ -1,0 +1,91 @@
+"""Decrypt the outermost layer (RFC 8551 sections 3.3 and 3.4).
+
+The decrypted entity replaces the body as a whole; clear text and decrypted text are
+never put together (EFAIL, 2018), so a layer around a part only is not opened at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from gatepost.cms import enveloped
+from gatepost.cms.capability import Decryptor
+from gatepost.errors import Unsupported
+from gatepost.mail.content import Content, join
+from gatepost.mime import entity, headers
+from gatepost.smime import layers, payload
+from gatepost.smime.layers import Layer
+from gatepost.smime.report import EncryptionReport
+
+ENCRYPTED = ("enveloped-data", "authenveloped-data")
+
+# Control characters that no mail text has; ESC (ISO-2022) and form feed are common.
+_CONTROLS = bytes(octet for octet in range(32) if octet not in b"\t\n\f\r\x1b") + b"\x7f"
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The message after its outermost layer was decrypted."""
+
+    header: bytes
+    body: Content
+    report: EncryptionReport
+    inner_header: bytes = field(default=b"", repr=False)  # as it stood inside, protected fields too
+
+
+def decrypt(
+    header: bytes,
+    body: Content,
+    decryptors: Sequence[Decryptor],
+    *,
+    layer: Layer | None = None,
+) -> Opened:
+    """Open the outermost layer, which must be a whole encrypted one.
+
+    Raises DecryptionFailed, NoRecipient, Malformed or Unsupported, and then nothing at all
+    was decrypted: there is no partial result.
+    """
+    layer = layer or layers.outermost(header, join(body))
+    if layer is None or layer.kind not in ENCRYPTED or not layer.whole:
+        raise Unsupported("no encryption covers the whole message")
+    found = enveloped.decrypt(layer.octets, decryptors)
+    inner = entity.split_header(found.content)[0]
+    report = EncryptionReport(
+        kind=layer.kind,
+        cipher=found.cipher,
+        authenticated=found.authenticated,
+        recipients=found.recipients,
+        used=found.used,
+        size=len(found.content),
+        inner_fields=payload.foreign(inner),
+        suspicions=() if found.authenticated else _suspicions(found.content),
+    )
+    opened = payload.unwrapped(header, found.content)
+    if layers.outermost(opened[0], join(opened[1])) is None:
+        opened = payload.transportable(*opened)
+    return Opened(*opened, report, inner)
+
+
+def _suspicions(octets: bytes) -> tuple[str, ...]:
+    """Traces of CBC gadgets: each one leaves a block of random octets behind (EFAIL, section 4).
+
+    No proof either way; only an authenticated cipher or a signature gives that.
+    """
+    inner, body = entity.split_header(octets)
+    found = []
+    if not headers.first(inner, "Content-Type"):
+        found.append("the decrypted octets do not begin with a MIME header")
+    if _wild(inner):
+        found.append("the decrypted header holds control or 8-bit characters")
+    if headers.encoding(inner) != "binary" and body.translate(None, _CONTROLS) != body:
+        found.append("the decrypted body holds control characters")
+    return tuple(found)
+
+
+def _wild(inner: bytes) -> bool:
+    try:
+        inner.decode("utf-8")
+    except UnicodeDecodeError:
+        return True
+    return inner.translate(None, _CONTROLS) != inner
