@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
 MAXIMUM_SIZE = 64 * 1024
+_Parsed = x509.Certificate
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,13 +49,18 @@ class Certificate:
         return _parse(bytes(der))
 
     @classmethod
+    def from_x509(cls, parsed: _Parsed) -> Certificate:
+        """Take over a certificate that `cryptography` has parsed or made."""
+        return _parse(parsed.public_bytes(serialization.Encoding.DER))
+
+    @classmethod
     def from_pem(cls, pem: bytes) -> tuple[Certificate, ...]:
         """Parse every CERTIFICATE block of PEM text; raises Malformed."""
         try:
             found = x509.load_pem_x509_certificates(pem)
         except ValueError as error:
             raise Malformed(f"not PEM certificates: {error}") from error
-        return tuple(cls.from_der(one.public_bytes(serialization.Encoding.DER)) for one in found)
+        return tuple(cls.from_x509(one) for one in found)
 
     @property
     def pem(self) -> str:
@@ -92,12 +98,13 @@ def _parse(der: bytes) -> Certificate:
     try:
         parsed = x509.load_der_x509_certificate(der)
         extensions = parsed.extensions
+        issuer, subject = _names(parsed.tbs_certificate_bytes)
         key_id = _extension(extensions, ExtensionOID.SUBJECT_KEY_IDENTIFIER)
         return Certificate(
             der=der,
             x509=parsed,
-            issuer=parsed.issuer.public_bytes(),
-            subject=parsed.subject.public_bytes(),
+            issuer=issuer,
+            subject=subject,
             serial=parsed.serial_number,
             key_id=key_id.digest if isinstance(key_id, x509.SubjectKeyIdentifier) else None,
             public_key=_public_key(parsed),
@@ -112,9 +119,34 @@ def _parse(der: bytes) -> Certificate:
         ValueError,
         TypeError,
         x509.DuplicateExtension,
+        x509.InvalidVersion,
         x509.UnsupportedGeneralNameType,
     ) as error:
         raise Malformed(f"not a certificate: {error}") from error
+
+
+def _names(tbs: bytes) -> tuple[bytes, bytes]:
+    """Issuer and subject exactly as written: composing them anew may change string types.
+
+    RFC 5280 section 4.1: [0] version, serialNumber, signature, issuer, validity, subject.
+    """
+    position = _element(tbs, 0)[0]
+    if tbs[position] == 0xA0:
+        position = _element(tbs, position)[1]
+    for _ in range(2):
+        position = _element(tbs, position)[1]
+    issuer_end = _element(tbs, position)[1]
+    subject_start = _element(tbs, issuer_end)[1]
+    return tbs[position:issuer_end], tbs[subject_start : _element(tbs, subject_start)[1]]
+
+
+def _element(der: bytes, start: int) -> tuple[int, int]:
+    """Where the content of the DER element at `start` begins and ends; DER already checked."""
+    length, body = der[start + 1], start + 2
+    if length & 0x80:
+        body += length & 0x7F
+        length = int.from_bytes(der[start + 2 : body], "big")
+    return body, body + length
 
 
 def _extension(

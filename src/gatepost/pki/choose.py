@@ -2,9 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
 
 from gatepost.certificate import Certificate
+from gatepost.mail.address import Mailbox
+from gatepost.pki.identity import matches
+from gatepost.pki.usable import usable_for
+from gatepost.pki.validate import Anchors, validate
+
+MAXIMUM_CANDIDATES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A certificate somebody might be written to with, and how it came to us.
+
+    An administrator's word counts for more than a name in a certificate: what was imported
+    or pinned for an address need not carry it, and what was pinned needs no path either.
+    """
+
+    certificate: Certificate
+    source: Literal["issued", "pinned", "imported", "harvested"] = "harvested"
+    issuers: tuple[Certificate, ...] = ()  # intermediates that may lead to an anchor
+    domain: bool = False  # filed under @domain: opens mail for everybody there
+
+    @property
+    def registered(self) -> bool:
+        """Whether somebody with authority said whose it is."""
+        return self.source != "harvested"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,3 +50,57 @@ class Choice:
     chosen: Certificate | None
     rejected: tuple[Rejection, ...] = ()
     capabilities: frozenset[str] = frozenset()  # algorithm names the correspondent is known to read
+
+
+def choose(
+    candidates: Iterable[Candidate],
+    mailbox: Mailbox,
+    anchors: Anchors,
+    moment: datetime,
+    capabilities: frozenset[str] = frozenset(),
+) -> Choice:
+    """Take the best usable candidate: a personal one first, then the longest valid, the newest."""
+    usable: list[Candidate] = []
+    rejected: list[Rejection] = []
+    for position, candidate in enumerate(candidates):
+        if position >= MAXIMUM_CANDIDATES:
+            break
+        reasons = objections(candidate, mailbox, anchors, moment)
+        if reasons:
+            rejected.append(Rejection(candidate.certificate, "; ".join(reasons)))
+        else:
+            usable.append(candidate)
+    usable.sort(key=_merit, reverse=True)
+    rejected += [Rejection(one.certificate, _second(one, usable[0])) for one in usable[1:]]
+    chosen = usable[0].certificate if usable else None
+    return Choice(chosen, tuple(rejected), capabilities)
+
+
+def objections(
+    candidate: Candidate, mailbox: Mailbox, anchors: Anchors, moment: datetime
+) -> tuple[str, ...]:
+    """Why this certificate may not be used to write to the mailbox; empty when it may."""
+    certificate = candidate.certificate
+    reasons = list(usable_for(certificate, "encrypt", moment))
+    if not candidate.registered and not matches(certificate, mailbox):
+        reasons.append(f"it is not issued to {mailbox}")
+    if not reasons and candidate.source != "pinned":  # a path costs most, so it comes last
+        reasons += validate(certificate, candidate.issuers, anchors, moment=moment).reasons
+    return tuple(reasons)
+
+
+def _merit(candidate: Candidate) -> tuple[bool, float, float, str]:
+    certificate = candidate.certificate
+    return (
+        not candidate.domain,
+        certificate.not_after.timestamp(),
+        certificate.not_before.timestamp(),
+        certificate.fingerprint,  # every node chooses alike
+    )
+
+
+def _second(candidate: Candidate, best: Candidate) -> str:
+    if candidate.domain and not best.domain:
+        return "usable, but a personal certificate comes before the domain's"
+    until = best.certificate.not_after
+    return f"usable, but the chosen one is better: it is valid until {until:%Y-%m-%d}"

@@ -1,0 +1,58 @@
+"""Whose certificate it is: comparing its addresses with a mailbox (RFC 8550 section 3)."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from gatepost.certificate import Certificate
+from gatepost.errors import Malformed
+from gatepost.mail.address import Mailbox
+
+MAXIMUM_ADDRESSES = 1000  # a hostile certificate of 64 KiB holds some 4000
+
+
+def matches(certificate: Certificate, mailbox: Mailbox) -> bool:
+    """Whether the certificate was issued to exactly this mailbox.
+
+    Never for a whole domain: what an RFC 3183 domain certificate may stand for is said by
+    whoever files it under `@domain`, not by a name anyone's CA can put into a certificate.
+    """
+    return mailbox.key in addresses(certificate)
+
+
+@lru_cache(maxsize=4096)
+def addresses(certificate: Certificate) -> frozenset[str]:
+    """The addresses the issuer vouches for, as `Mailbox.key`s.
+
+    The subject's emailAddress is read only when no alternative name is an address: name
+    constraints are not applied to it otherwise (RFC 5280 section 4.2.1.10).
+    """
+    spelled = _alternative(certificate) or _legacy(certificate)
+    found = set()
+    for text in spelled[:MAXIMUM_ADDRESSES]:
+        try:
+            found.add(Mailbox.parse(text).key)
+        except Malformed:
+            continue  # "alice@example.com\0.evil.org" is nobody's address
+    return frozenset(found)
+
+
+def names_in_subject_only(certificate: Certificate) -> bool:
+    """Whether its address is one that name constraints were never applied to."""
+    return not _alternative(certificate) and bool(_legacy(certificate))
+
+
+def _alternative(certificate: Certificate) -> tuple[str, ...]:
+    try:
+        found = certificate.x509.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except x509.ExtensionNotFound:
+        return ()
+    return tuple(found.value.get_values_for_type(x509.RFC822Name))
+
+
+def _legacy(certificate: Certificate) -> tuple[str, ...]:
+    found = certificate.x509.subject.get_attributes_for_oid(NameOID.EMAIL_ADDRESS)
+    return tuple(str(attribute.value) for attribute in found)

@@ -1,0 +1,83 @@
+"""Whether a certificate may sign or be encrypted to at a moment, its path aside.
+
+Dates, keyUsage and extendedKeyUsage as RFC 8550 section 4.4 reads them; absent extensions
+forbid nothing.  Every reason is a clause that completes "not usable: …".
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from cryptography.hazmat.primitives.asymmetric import ec, rsa, x448, x25519
+
+from gatepost.certificate import ANY_PURPOSE, EMAIL_PROTECTION, Certificate
+from gatepost.pki.strength import key_weakness
+
+Use = Literal["sign", "encrypt"]
+
+_RSASSA_PSS = "1.2.840.113549.1.1.10"
+_RSAES_OAEP = "1.2.840.113549.1.1.7"
+
+
+def usable_for(certificate: Certificate, use: Use, moment: datetime) -> tuple[str, ...]:
+    """Every reason why not; empty when usable."""
+    reasons = (
+        date_objection(certificate, moment),
+        key_weakness(certificate),
+        _algorithm_objection(certificate, use),
+        _usage_objection(certificate, use),
+        purpose_objection(certificate),
+    )
+    return tuple(reason for reason in reasons if reason)
+
+
+def date_objection(certificate: Certificate, moment: datetime) -> str:
+    """RFC 5280 section 4.1.2.5: both ends are included."""
+    if moment < certificate.not_before:
+        return f"it is not valid before {certificate.not_before:%Y-%m-%d %H:%M} UTC"
+    if moment > certificate.not_after:
+        return f"it expired on {certificate.not_after:%Y-%m-%d}"
+    return ""
+
+
+def purpose_objection(certificate: Certificate) -> str:
+    """RFC 8550 section 4.4.4: an extension that is there must include e-mail protection."""
+    purposes = certificate.extended_key_usage
+    if purposes is None or EMAIL_PROTECTION in purposes or ANY_PURPOSE in purposes:
+        return ""
+    return "its extended key usage does not include e-mail protection"
+
+
+def _usage_objection(certificate: Certificate, use: Use) -> str:
+    """RFC 8550 section 4.4.2, with RFC 8551 for RSA and RFC 5753 section 7 for curves."""
+    usage = certificate.key_usage
+    if usage is None:
+        return ""
+    if use == "sign":
+        if usage & {"digital_signature", "content_commitment"}:
+            return ""
+        return "its key usage includes neither digitalSignature nor nonRepudiation"
+    if isinstance(certificate.public_key, rsa.RSAPublicKey):
+        if "key_encipherment" in usage:
+            return ""
+        return "its key usage does not include keyEncipherment"
+    if "key_agreement" in usage:
+        return ""
+    return "its key usage does not include keyAgreement"
+
+
+def _algorithm_objection(certificate: Certificate, use: Use) -> str:
+    algorithm = certificate.x509.public_key_algorithm_oid.dotted_string
+    key = certificate.public_key
+    if key is None:
+        return ""  # key_weakness has said it
+    if use == "sign":
+        if isinstance(key, (x25519.X25519PublicKey, x448.X448PublicKey)):
+            return "its key can only agree on keys, not sign"
+        return "its key is for RSA-OAEP only" if algorithm == _RSAES_OAEP else ""
+    if algorithm == _RSASSA_PSS:
+        return "its key is for RSA-PSS signatures only"
+    if not isinstance(key, (rsa.RSAPublicKey, ec.EllipticCurvePublicKey)):
+        return "its key algorithm is not supported for encryption"
+    return ""
