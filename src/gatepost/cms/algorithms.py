@@ -1,0 +1,166 @@
+"""Every algorithm Gatepost knows, in one dated table (RFC 3370, 5084, 5753, 5754, 8419, 8551).
+
+`create_from` is since when we make it (None: never), `accept_until` until when a reader
+should take it without a complaint (None: no end in sight); `weak` is reported to people.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Literal
+
+from gatepost.cms import der
+from gatepost.cms.capability import Digest
+
+Kind = Literal["digest", "signature", "transport", "agreement", "wrap", "cipher", "mask"]
+
+
+@dataclass(frozen=True, slots=True)
+class Algorithm:
+    """One algorithm."""
+
+    name: str
+    oid: str
+    kind: Kind
+    family: str  # "sha2", "rsa-pss", "cbc", "stddh" …
+    create_from: date | None
+    accept_until: date | None = None
+    weak: bool = False
+    size: int = 0  # octets: of the digest, or of the key
+    digest: Digest | None = None  # when the OID fixes one
+
+    @property
+    def contents(self) -> bytes:
+        """The content octets of the OID."""
+        return der.oid_contents(self.oid)
+
+
+_NEVER = None
+_2010 = date(2010, 1, 1)
+_2019 = date(2019, 4, 1)  # RFC 8551
+_SHA1_ENDS = date(2030, 12, 31)  # NIST, December 2022
+_ENDED = date(2018, 12, 31)  # long broken; still read, always flagged
+_TDES_ENDS = date(2023, 12, 31)  # NIST SP 800-131A revision 2
+
+
+def _rsa(digest: Digest, arc: int, *, weak: bool = False) -> Algorithm:
+    name, oid = f"rsa-pkcs1-{digest}", f"1.2.840.113549.1.1.{arc}"
+    return Algorithm(name, oid, "signature", "rsa-pkcs1", _NEVER, weak=weak, digest=digest)
+
+
+def _ecdsa(digest: Digest, arc: str, since: date | None, *, weak: bool = False) -> Algorithm:
+    name, oid = f"ecdsa-{digest}", f"1.2.840.10045.4.{arc}"
+    return Algorithm(name, oid, "signature", "ecdsa", since, weak=weak, digest=digest)
+
+
+def _ecdh(
+    family: str, digest: Digest, oid: str, since: date | None, *, weak: bool = False
+) -> Algorithm:
+    name = f"ecdh-{family}-{digest}"
+    return Algorithm(name, oid, "agreement", family, since, weak=weak, digest=digest)
+
+
+TABLE: tuple[Algorithm, ...] = (
+    Algorithm("md5", "1.2.840.113549.2.5", "digest", "md5", _NEVER, _ENDED, weak=True, size=16),
+    Algorithm("sha1", "1.3.14.3.2.26", "digest", "sha1", _NEVER, _SHA1_ENDS, weak=True, size=20),
+    Algorithm("sha224", "2.16.840.1.101.3.4.2.4", "digest", "sha2", _NEVER, size=28),
+    Algorithm("sha256", "2.16.840.1.101.3.4.2.1", "digest", "sha2", _2010, size=32),
+    Algorithm("sha384", "2.16.840.1.101.3.4.2.2", "digest", "sha2", _2010, size=48),
+    Algorithm("sha512", "2.16.840.1.101.3.4.2.3", "digest", "sha2", _2010, size=64),
+    Algorithm("mgf1", "1.2.840.113549.1.1.8", "mask", "mgf1", _2010),
+    # Signatures.  Without a digest of its own the OID leaves it to digestAlgorithm.
+    Algorithm("rsa-pkcs1", "1.2.840.113549.1.1.1", "signature", "rsa-pkcs1", _2010),
+    Algorithm("rsa-pss", "1.2.840.113549.1.1.10", "signature", "rsa-pss", _2019),
+    # RFC 3370 3.2: we write rsaEncryption, which everybody reads; others fix the digest here.
+    _rsa("md5", 4, weak=True),
+    _rsa("sha1", 5, weak=True),
+    _rsa("sha224", 14),
+    _rsa("sha256", 11),
+    _rsa("sha384", 12),
+    _rsa("sha512", 13),
+    Algorithm("ecdsa", "1.2.840.10045.2.1", "signature", "ecdsa", _NEVER),
+    _ecdsa("sha1", "1", _NEVER, weak=True),
+    _ecdsa("sha224", "3.1", _NEVER),
+    _ecdsa("sha256", "3.2", _2010),
+    _ecdsa("sha384", "3.3", _2010),
+    _ecdsa("sha512", "3.4", _2010),
+    Algorithm("ed25519", "1.3.101.112", "signature", "ed25519", _2019),
+    Algorithm("dsa", "1.2.840.10040.4.1", "signature", "dsa", _NEVER, _ENDED, weak=True),
+    Algorithm(
+        "dsa-sha1",
+        "1.2.840.10040.4.3",
+        "signature",
+        "dsa",
+        _NEVER,
+        _ENDED,
+        weak=True,
+        digest="sha1",
+    ),
+    # How a content-encryption key reaches its recipient.
+    Algorithm("rsa-oaep", "1.2.840.113549.1.1.7", "transport", "rsa-oaep", _2019),
+    _ecdh("std", "sha1", "1.3.133.16.840.63.0.2", _NEVER, weak=True),
+    _ecdh("std", "sha224", "1.3.132.1.11.0", _NEVER),
+    _ecdh("std", "sha256", "1.3.132.1.11.1", _2010),
+    _ecdh("std", "sha384", "1.3.132.1.11.2", _2010),
+    _ecdh("std", "sha512", "1.3.132.1.11.3", _2010),
+    _ecdh("cofactor", "sha1", "1.3.133.16.840.63.0.3", _NEVER, weak=True),
+    _ecdh("cofactor", "sha224", "1.3.132.1.14.0", _NEVER),
+    _ecdh("cofactor", "sha256", "1.3.132.1.14.1", _NEVER),
+    _ecdh("cofactor", "sha384", "1.3.132.1.14.2", _NEVER),
+    _ecdh("cofactor", "sha512", "1.3.132.1.14.3", _NEVER),
+    Algorithm("aes128-wrap", "2.16.840.1.101.3.4.1.5", "wrap", "aes", _2010, size=16),
+    Algorithm("aes192-wrap", "2.16.840.1.101.3.4.1.25", "wrap", "aes", _2010, size=24),
+    Algorithm("aes256-wrap", "2.16.840.1.101.3.4.1.45", "wrap", "aes", _2010, size=32),
+    Algorithm(
+        "3des-wrap",
+        "1.2.840.113549.1.9.16.3.6",
+        "wrap",
+        "3des",
+        _NEVER,
+        _TDES_ENDS,
+        weak=True,
+        size=24,
+    ),
+    # Content encryption.
+    Algorithm("aes128-cbc", "2.16.840.1.101.3.4.1.2", "cipher", "cbc", _2010, size=16),
+    Algorithm("aes192-cbc", "2.16.840.1.101.3.4.1.22", "cipher", "cbc", _2010, size=24),
+    Algorithm("aes256-cbc", "2.16.840.1.101.3.4.1.42", "cipher", "cbc", _2010, size=32),
+    Algorithm("aes128-gcm", "2.16.840.1.101.3.4.1.6", "cipher", "gcm", _2019, size=16),
+    Algorithm("aes192-gcm", "2.16.840.1.101.3.4.1.26", "cipher", "gcm", _2019, size=24),
+    Algorithm("aes256-gcm", "2.16.840.1.101.3.4.1.46", "cipher", "gcm", _2019, size=32),
+    Algorithm(
+        "3des-cbc",
+        "1.2.840.113549.3.7",
+        "cipher",
+        "cbc",
+        _NEVER,
+        _TDES_ENDS,
+        weak=True,
+        size=24,
+    ),
+)
+
+BY_NAME = {one.name: one for one in TABLE}
+BY_OID = {one.contents: one for one in TABLE}
+
+# What we tell correspondents we read, best first (RFC 8551 section 2.5.2).
+CAPABILITIES = ("aes256-gcm", "aes128-gcm", "aes256-cbc", "aes128-cbc", "rsa-oaep")
+
+
+def find(contents: bytes, kind: Kind) -> Algorithm | None:
+    """The algorithm of this kind with this OID."""
+    found = BY_OID.get(contents)
+    return found if found is not None and found.kind == kind else None
+
+
+def named(name: str, kind: Kind) -> Algorithm | None:
+    """The algorithm of this kind with this name."""
+    found = BY_NAME.get(name)
+    return found if found is not None and found.kind == kind else None
+
+
+def accepted(name: str, moment: date) -> bool:
+    """Whether a reader should take this algorithm without a complaint at this date."""
+    found = BY_NAME.get(name)
+    return found is not None and (found.accept_until is None or moment <= found.accept_until)

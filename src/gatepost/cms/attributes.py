@@ -1,0 +1,236 @@
+"""Signed attributes, written and read (RFC 5652 section 11, RFC 5035, RFC 8551 section 2.5)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone
+from functools import lru_cache
+
+from gatepost.certificate import Certificate
+from gatepost.cms import algorithms, ber, content, der, designation, identifier
+from gatepost.cms.capability import Digest, KeyTransport
+from gatepost.cms.digest import digest_of
+from gatepost.errors import Malformed, Unsupported
+
+CONTENT_TYPE = "1.2.840.113549.1.9.3"
+MESSAGE_DIGEST = "1.2.840.113549.1.9.4"
+SIGNING_TIME = "1.2.840.113549.1.9.5"
+CAPABILITIES = "1.2.840.113549.1.9.15"
+KEY_PREFERENCE = "1.2.840.113549.1.9.16.2.11"
+KEY_PREFERENCE_MICROSOFT = "1.3.6.1.4.1.311.16.4"
+SIGNING_CERTIFICATE = "1.2.840.113549.1.9.16.2.12"
+SIGNING_CERTIFICATE_V2 = "1.2.840.113549.1.9.16.2.47"
+
+MAXIMUM_SIZE = 256 * 1024
+MAXIMUM_COUNT = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Attributes:
+    """What the signed attributes say; the first two are mandatory."""
+
+    content_type: bytes
+    message_digest: bytes
+    signing_time: datetime | None
+    capabilities: frozenset[str]
+    certificate_digest: tuple[Digest, bytes] | None  # of the signing certificate
+    key_preference: designation.CertificateId | None
+
+
+# Writing
+
+
+def compose(fixed: Sequence[bytes], message_digest: bytes, when: datetime) -> bytes:
+    """The DER SET OF: what never changes for a signer, the digest and the time."""
+    return der.set_of(
+        *fixed,
+        attribute(SIGNING_TIME, time(when)),
+        attribute(MESSAGE_DIGEST, der.octet_string(message_digest)),
+    )
+
+
+@lru_cache(maxsize=1024)
+def fixed(
+    signer: Certificate, capabilities: tuple[str, ...], encryption: Certificate | None
+) -> tuple[bytes, ...]:
+    """The attributes of every message by this signer."""
+    made = [
+        attribute(CONTENT_TYPE, der.tlv(0x06, content.DATA)),
+        attribute(SIGNING_CERTIFICATE_V2, _signing_certificate(signer)),
+    ]
+    if capabilities:
+        known = der.sequence(*map(_capability, capabilities))
+        made.append(attribute(CAPABILITIES, known))
+    if encryption is not None:
+        # RFC 8551 2.5.3: issuerAndSerialNumber [0] IMPLICIT
+        name = der.explicit(0, designation.issuer_and_serial(encryption)[_head(encryption) :])
+        made.append(attribute(KEY_PREFERENCE, name))
+    return tuple(made)
+
+
+def attribute(oid: str, *values: bytes) -> bytes:
+    """One Attribute."""
+    return der.sequence(der.oid(oid), der.set_of(*values))
+
+
+def time(when: datetime) -> bytes:
+    """A Time: UTCTime through 2049, GeneralizedTime after (RFC 5652 section 11.3)."""
+    when = when.astimezone(UTC)
+    if 1950 <= when.year < 2050:
+        return der.tlv(0x17, when.strftime("%y%m%d%H%M%SZ").encode("ascii"))
+    return der.tlv(0x18, when.strftime("%Y%m%d%H%M%SZ").encode("ascii"))
+
+
+def _head(certificate: Certificate) -> int:
+    return ber.parse(designation.issuer_and_serial(certificate)).inner
+
+
+def _capability(name: str) -> bytes:
+    if name == "rsa-oaep":  # RFC 3560 section 5: with the parameters we can read
+        return identifier.transport_identifier(KeyTransport("rsa-oaep"))
+    return der.sequence(der.oid(algorithms.BY_NAME[name].oid))
+
+
+def _signing_certificate(certificate: Certificate) -> bytes:
+    """SigningCertificateV2 with the default SHA-256 (RFC 5035 section 3)."""
+    directory_name = der.explicit(4, certificate.issuer)
+    named = der.sequence(der.sequence(directory_name), der.integer(certificate.serial))
+    digest = der.octet_string(digest_of("sha256", certificate.der))
+    return der.sequence(der.sequence(der.sequence(digest, named)))
+
+
+# Reading
+
+
+def parse(signed: bytes) -> Attributes:
+    """Read signedAttrs as sent; raises Malformed where RFC 5652 section 11 says MUST."""
+    found = table(ber.parse(signed))
+    kind = _one(found, CONTENT_TYPE, "content-type")
+    digest = _one(found, MESSAGE_DIGEST, "message-digest")
+    if kind is None or digest is None:
+        raise Malformed("signed attributes without content-type or message-digest")
+    moment = _one(found, SIGNING_TIME, "signing-time")
+    return Attributes(
+        content_type=kind.oid(),
+        message_digest=digest.octets(),
+        signing_time=None if moment is None else moment_of(moment),
+        capabilities=_capabilities(found),
+        certificate_digest=_certificate_digest(found),
+        key_preference=_key_preference(found),
+    )
+
+
+def table(attributes: ber.Element) -> dict[bytes, list[ber.Element]]:
+    """The values of each attribute type; raises Malformed for a type that comes twice."""
+    if attributes.stop - attributes.start > MAXIMUM_SIZE:
+        attributes.fail("attributes of unreasonable length")
+    found: dict[bytes, list[ber.Element]] = {}
+    for element in attributes.children():
+        fields = element.sequence()
+        if len(fields) != 2 or len(found) >= MAXIMUM_COUNT:
+            element.fail("not an attribute, or one too many")
+        kind = fields[0].oid()
+        if kind in found:
+            element.fail(f"the attribute {ber.dotted(kind)} comes twice")
+        found[kind] = fields[1].set_of()
+    return found
+
+
+def misplaced(unsigned: bytes) -> bool:
+    """Whether unsigned attributes hold one that must be signed (RFC 5652 sections 11.1-11.3)."""
+    signed_only = (CONTENT_TYPE, MESSAGE_DIGEST, SIGNING_TIME)
+    return not table(ber.parse(unsigned)).keys().isdisjoint(map(der.oid_contents, signed_only))
+
+
+def moment_of(element: ber.Element) -> datetime | None:
+    """A UTCTime or GeneralizedTime; None if it is no time at all."""
+    if element.tag not in (0x17, 0x18):
+        return None
+    text = element.value(element.tag)[:32].decode("ascii", "replace")
+    zone = UTC
+    if text.endswith("Z"):
+        text = text[:-1]
+    elif text[-5:-4] in ("+", "-") and text[-4:].isdigit():
+        minutes = int(text[-4:-2]) * 60 + int(text[-2:])
+        if minutes >= 24 * 60:
+            return None
+        offset = timedelta(minutes=minutes)
+        zone = timezone(offset if text[-5] == "+" else -offset)
+        text = text[:-5]
+    text = text.partition(".")[0]
+    if element.tag == 0x17:  # RFC 5280 4.1.2.5.1: 50 and above are 19YY
+        text = ("19" if text[:2] >= "50" else "20") + text
+    try:
+        if not text.isdigit():
+            return None
+        return datetime.strptime(text.ljust(14, "0"), "%Y%m%d%H%M%S").replace(tzinfo=zone)
+    except ValueError:
+        return None
+
+
+def _one(found: dict[bytes, list[ber.Element]], oid: str, name: str) -> ber.Element | None:
+    values = found.get(der.oid_contents(oid))
+    if values is None:
+        return None
+    if len(values) != 1:
+        raise Malformed(f"the {name} attribute must have exactly one value")
+    return values[0]
+
+
+def _capabilities(found: dict[bytes, list[ber.Element]]) -> frozenset[str]:
+    """SMIMECapabilities; hints only, so what cannot be read is passed over."""
+    names: set[str] = set()
+    try:
+        for value in found.get(der.oid_contents(CAPABILITIES), ()):
+            for capability in value.sequence():
+                known = algorithms.BY_OID.get(capability.sequence()[0].oid())
+                if known is not None:
+                    names.add(known.name)
+    except (Malformed, IndexError):
+        return frozenset(names)
+    return frozenset(names)
+
+
+def _key_preference(
+    found: dict[bytes, list[ber.Element]],
+) -> designation.CertificateId | None:
+    """SMIMEEncryptionKeyPreference, and what Outlook writes beside it; a hint only."""
+    try:
+        for value in found.get(der.oid_contents(KEY_PREFERENCE), ()):
+            if value.tag == 0xA0:
+                return designation.parse_issuer_and_serial(value.children())
+            if value.tag == 0xA1:
+                return designation.CertificateId(None, None, value.children()[0].octets())
+            if value.tag in (0x82, 0xA2):
+                return designation.CertificateId(None, None, value.octets())
+        for value in found.get(der.oid_contents(KEY_PREFERENCE_MICROSOFT), ()):
+            return designation.parse_issuer_and_serial(value.sequence())
+    except (Malformed, IndexError):
+        return None
+    return None
+
+
+def _certificate_digest(
+    found: dict[bytes, list[ber.Element]],
+) -> tuple[Digest, bytes] | None:
+    """The digest of the signing certificate: the first ESSCertID (RFC 5035 section 5.4)."""
+    for oid in (SIGNING_CERTIFICATE_V2, SIGNING_CERTIFICATE):
+        value = _one(found, oid, "signing-certificate")
+        if value is None:
+            continue
+        certificates = value.sequence()
+        entries = certificates[0].sequence() if certificates else []
+        fields = entries[0].sequence() if entries else []
+        if not fields:
+            value.fail("a signing-certificate attribute naming no certificate")
+        digest: Digest = "sha256" if oid == SIGNING_CERTIFICATE_V2 else "sha1"
+        if fields[0].tag == der.SEQUENCE:
+            try:
+                digest = identifier.digest_name(identifier.raw(fields.pop(0)))
+            except Unsupported:
+                return None
+        if not fields:
+            value.fail("a signing-certificate attribute without a digest")
+        return digest, fields[0].octets()
+    return None

@@ -1,0 +1,251 @@
+"""Reading BER (X.690) from strangers: definite and indefinite, whole or in pieces, bounded.
+
+Nothing is copied and nothing recurses.  Depth, and the number of elements in proportion to
+the octets, are capped, so hostile input costs time linear in its size and small at that.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, NoReturn
+
+from gatepost.cms import der
+from gatepost.errors import LimitExceeded, Malformed
+
+MAXIMUM_DEPTH = 32
+SPARE_ELEMENTS = 20_000  # any message may have so many elements…
+OCTETS_PER_ELEMENT = 32  # …and one more for each so many octets…
+MAXIMUM_ELEMENTS = 1_000_000  # …but no more than this, about one second of work
+
+INDEFINITE = -1
+END_OF_CONTENTS = b"\x00\x00"
+
+
+class Source:
+    """The octets being read, the ends found so far, and how many elements may still come."""
+
+    __slots__ = ("budget", "ends", "octets")
+
+    def __init__(self, octets: bytes) -> None:
+        self.octets = octets
+        self.ends: dict[int, int] = {}  # first content octet → end, of indefinite elements
+        allowance = SPARE_ELEMENTS + len(octets) // OCTETS_PER_ELEMENT
+        self.budget = min(allowance, MAXIMUM_ELEMENTS)
+
+    def spend(self, count: int) -> None:
+        """Account for so many elements read."""
+        self.budget -= count
+        if self.budget < 0:
+            raise LimitExceeded("BER: more elements than the size of the message warrants")
+
+    def end(self, inner: int, limit: int) -> int:
+        """Where the indefinite-length contents starting here end (X.690 8.1.5).
+
+        One scan finds the ends of all nested ones too, so no octet is scanned twice.
+        """
+        if inner not in self.ends:
+            self._scan(inner, limit)
+        return self.ends[inner]
+
+    def _scan(self, inner: int, limit: int) -> None:
+        octets, pending, position, spent = self.octets, [inner], inner, 0
+        while pending:
+            if octets.startswith(END_OF_CONTENTS, position, limit):
+                self.ends[pending.pop()] = position
+                position += 2
+                continue
+            spent += 1
+            if spent > self.budget:
+                self.spend(spent)
+            _, start, position = _head(octets, position, limit)
+            if position == INDEFINITE:
+                position = start
+                pending.append(start)
+                if len(pending) > MAXIMUM_DEPTH:
+                    _too_deep(start)
+        self.spend(spent)
+
+
+class Element(NamedTuple):
+    """One element; a tuple, for it is made by the dozen for every message."""
+
+    source: Source
+    tag: int
+    start: int  # of the identifier octet
+    inner: int  # first content octet
+    outer: int  # one past the contents
+    stop: int  # one past the whole element
+    depth: int
+
+    @property
+    def raw(self) -> bytes:
+        """The element as it was sent."""
+        return self.source.octets[self.start : self.stop]
+
+    @property
+    def is_constructed(self) -> bool:
+        """Whether the contents are elements themselves."""
+        return bool(self.tag & der.CONSTRUCTED)
+
+    def children(self) -> list[Element]:
+        """The elements inside."""
+        source, depth, limit = self.source, self.depth + 1, self.outer
+        if not self.tag & der.CONSTRUCTED:
+            raise Malformed(f"BER: a primitive at offset {self.start} where a structure should be")
+        if depth > MAXIMUM_DEPTH:
+            _too_deep(self.start)
+        octets, budget, position = source.octets, source.budget, self.inner
+        found: list[Element] = []
+        while position < limit:
+            tag, inner, outer = _head(octets, position, limit)
+            if outer == INDEFINITE:
+                outer = source.end(inner, limit)
+                stop = outer + 2
+            else:
+                stop = outer
+            found.append(Element(source, tag, position, inner, outer, stop, depth))
+            position = stop
+            if len(found) > budget:
+                break
+        source.spend(len(found))
+        return found
+
+    def sequence(self) -> list[Element]:
+        """The elements of a SEQUENCE."""
+        return self.expect(der.SEQUENCE).children()
+
+    def set_of(self) -> list[Element]:
+        """The elements of a SET."""
+        return self.expect(der.SET).children()
+
+    def expect(self, tag: int) -> Element:
+        """This element, if it has this tag."""
+        if self.tag != tag:
+            self.fail(f"tag {tag:#04x} expected, {self.tag:#04x} found")
+        return self
+
+    def value(self, tag: int) -> bytes:
+        """The contents of a primitive with this tag."""
+        self.expect(tag)
+        return self.source.octets[self.inner : self.outer]
+
+    def oid(self) -> bytes:
+        """The content octets of an OBJECT IDENTIFIER: a key for tables."""
+        return self.value(0x06)
+
+    def integer(self) -> int:
+        """An INTEGER; what has more than 64 octets is nobody's serial number."""
+        octets = self.value(0x02)
+        if not 0 < len(octets) <= 64:
+            self.fail("an INTEGER of unreasonable length")
+        return int.from_bytes(octets, "big", signed=True)
+
+    def octets(self) -> bytes:
+        """The value of an OCTET STRING, one piece or many."""
+        return b"".join(self.pieces())
+
+    def pieces(self) -> tuple[memoryview, ...]:
+        """The value of an OCTET STRING (or of one under an IMPLICIT tag), without a copy.
+
+        X.690 8.7.3: the pieces of a constructed string are OCTET STRINGs, possibly
+        constructed themselves.
+        """
+        view = memoryview(self.source.octets)
+        if not self.tag & der.CONSTRUCTED:
+            return (view[self.inner : self.outer],)
+        source, found, spent = self.source, [], 0
+        pending, position, limit = [(self.outer, self.outer)], self.inner, self.outer
+        while True:
+            if position >= limit:
+                position, limit = pending.pop()
+                if not pending:
+                    break
+                continue
+            tag, inner, outer = _head(source.octets, position, limit)
+            spent += 1
+            if spent > source.budget:
+                break
+            if tag == der.OCTET_STRING:
+                found.append(view[inner:outer])
+                position = outer
+            elif tag == der.OCTET_STRING | der.CONSTRUCTED:
+                stop = outer
+                if outer == INDEFINITE:
+                    outer = source.end(inner, limit)
+                    stop = outer + 2
+                pending.append((stop, limit))
+                position, limit = inner, outer
+                if len(pending) + self.depth > MAXIMUM_DEPTH:
+                    _too_deep(position)
+            else:
+                raise Malformed(f"BER: tag {tag:#04x} inside an OCTET STRING at offset {position}")
+        source.spend(spent)
+        return tuple(found)
+
+    def fail(self, why: str) -> NoReturn:
+        """Raise Malformed, naming the place."""
+        raise Malformed(f"BER: {why} at offset {self.start}")
+
+
+def parse(octets: bytes) -> Element:
+    """The first element; what follows it (line ends, padding) is not looked at."""
+    source = Source(octets)
+    tag, inner, outer = _head(octets, 0, len(octets))
+    if outer != INDEFINITE:
+        return Element(source, tag, 0, inner, outer, outer, 0)
+    outer = source.end(inner, len(octets))
+    return Element(source, tag, 0, inner, outer, outer + 2, 0)
+
+
+def canonical(element: Element) -> bytes:
+    """The DER encoding of what a BER element says: lengths, pieces and SET OF order made right."""
+    if not element.tag & der.CONSTRUCTED:
+        return der.tlv(element.tag, element.source.octets[element.inner : element.outer])
+    if element.tag == der.OCTET_STRING | der.CONSTRUCTED:
+        return der.octet_string(element.octets())
+    parts = [canonical(child) for child in element.children()]  # depth is bounded by `children`
+    return der.tlv(element.tag, *(sorted(parts) if element.tag == der.SET else parts))
+
+
+def dotted(contents: bytes) -> str:
+    """The dotted form of an OBJECT IDENTIFIER's content octets, for people."""
+    arcs, value = [], 0
+    for octet in contents[:64]:
+        value = value << 7 | octet & 0x7F
+        if not octet & 0x80:
+            arcs.append(value)
+            value = 0
+    if not arcs:
+        return "empty OID"
+    first = min(arcs[0] // 40, 2)
+    return ".".join(map(str, (first, arcs[0] - first * 40, *arcs[1:])))
+
+
+def _head(octets: bytes, position: int, limit: int) -> tuple[int, int, int]:
+    """Tag, first content octet and end of contents (or INDEFINITE) of the element here.
+
+    Lengths in more octets than needed are accepted (X.690 8.1.3.5), eight at most.
+    """
+    inner = position + 2
+    if inner > limit:
+        raise Malformed(f"BER: cut short at offset {position}")
+    tag, first = octets[position], octets[position + 1]
+    if tag & 0x1F == 0x1F:
+        raise Malformed(f"BER: a tag number above 30 at offset {position}")
+    if first < 0x80:
+        outer = inner + first
+    elif first == 0x80:
+        if not tag & der.CONSTRUCTED:
+            raise Malformed(f"BER: a primitive of indefinite length at offset {position}")
+        return tag, inner, INDEFINITE
+    else:
+        inner += first & 0x7F
+        if first > 0x88 or inner > limit:
+            raise Malformed(f"BER: an unreasonable length at offset {position}")
+        outer = inner + int.from_bytes(octets[position + 2 : inner], "big")
+    if outer > limit:
+        raise Malformed(f"BER: an element longer than what holds it at offset {position}")
+    return tag, inner, outer
+
+
+def _too_deep(position: int) -> NoReturn:
+    raise LimitExceeded(f"BER: nested more than {MAXIMUM_DEPTH} deep at offset {position}")

@@ -1,0 +1,153 @@
+"""Content encryption: AES-CBC and AES-GCM made, and with 3DES-CBC read (RFC 3565, 5084, 8551).
+
+Nothing decrypted leaves before the GCM tag is checked; with CBC a wrong key and wrong
+padding look the same.  Memory is bounded when writing: content streams through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
+from cryptography.hazmat.primitives import constant_time
+from cryptography.hazmat.primitives.ciphers import Cipher, modes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+
+from gatepost.cms import der
+from gatepost.cms.algorithms import Algorithm
+from gatepost.errors import DecryptionFailed, Unavailable
+from gatepost.mail.content import Content, Octets, join
+
+BLOCK = 16
+NONCE = 12  # RFC 5084 3.2: "a nonce length of 12 octets is RECOMMENDED"
+TAG = 16
+SMALL = 256 * 1024  # up to here encryption happens at once
+PIECE = 1024 * 1024  # more than this is never encrypted in one go
+
+
+@dataclass(frozen=True, slots=True)
+class ContentCipher:
+    """A cipher with its key and IV, drawn once for one content."""
+
+    algorithm: Algorithm
+    key: bytes = field(repr=False)
+    iv: bytes = field(repr=False)
+
+    @property
+    def is_authenticated(self) -> bool:
+        """Whether it is GCM."""
+        return self.algorithm.family == "gcm"
+
+    @property
+    def identifier(self) -> bytes:
+        """The AlgorithmIdentifier with its parameters."""
+        parameters = der.octet_string(self.iv)
+        if self.is_authenticated:  # the tag length's default is 12, so 16 is spelled out
+            parameters = der.sequence(parameters, der.integer(TAG))
+        return der.sequence(der.oid(self.algorithm.oid), parameters)
+
+    def size(self, plain: int) -> int:
+        """Octets of ciphertext for so much plain text; the GCM tag is not counted."""
+        return plain if self.is_authenticated else plain + BLOCK - plain % BLOCK
+
+
+@dataclass(frozen=True, slots=True)
+class Encrypted:
+    """A structure around content that is encrypted anew, to the same octets, at each reading."""
+
+    cipher: ContentCipher
+    plain: Content
+    shell: der.Shell = field(repr=False)
+
+    @property
+    def size(self) -> int:
+        """Octets of the whole structure."""
+        return len(self.shell.prefix) + self.shell.size + len(self.shell.suffix)
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the structure piece by piece."""
+        yield self.shell.prefix
+        yield from self._gcm() if self.cipher.is_authenticated else self._cbc()
+
+    def _gcm(self) -> Iterator[bytes]:
+        context = Cipher(AES(self.cipher.key), modes.GCM(self.cipher.iv)).encryptor()
+        yield from map(context.update, self._pieces())
+        context.finalize()
+        yield self.shell.suffix[:-TAG] + context.tag
+
+    def _cbc(self) -> Iterator[bytes]:
+        context = Cipher(AES(self.cipher.key), modes.CBC(self.cipher.iv)).encryptor()
+        yield from map(context.update, self._pieces())
+        yield context.update(padding(self.plain.size)) + self.shell.suffix
+
+    def _pieces(self) -> Iterator[bytes | memoryview]:
+        count = 0
+        for chunk in self.plain.chunks():
+            count += len(chunk)
+            view = memoryview(chunk)
+            yield from (view[at : at + PIECE] for at in range(0, len(chunk), PIECE))
+        if count != self.plain.size:
+            raise Unavailable("content changed its size while it was being encrypted")
+
+
+def encrypt(cipher: ContentCipher, plain: Content, shell: der.Shell) -> Content:
+    """The shell around the encrypted content; for GCM its suffix ends in room for the tag."""
+    if plain.size > SMALL:
+        return Encrypted(cipher, plain, shell)
+    data = join(plain)
+    if not cipher.is_authenticated:
+        context = Cipher(AES(cipher.key), modes.CBC(cipher.iv)).encryptor()
+        body = context.update(data + padding(len(data)))
+        return Octets(b"".join((shell.prefix, body, shell.suffix)))
+    sealed = memoryview(AESGCM(cipher.key).encrypt(cipher.iv, data, None))
+    parts = (shell.prefix, sealed[:-TAG], shell.suffix[:-TAG], sealed[-TAG:])
+    return Octets(b"".join(parts))
+
+
+def padding(size: int) -> bytes:
+    """What fills the last block of CBC (RFC 5652 section 6.3)."""
+    count = BLOCK - size % BLOCK
+    return bytes((count,)) * count
+
+
+def decrypt(
+    cipher: ContentCipher, pieces: Iterable[bytes | memoryview], tag: bytes, authenticated: bytes
+) -> bytes:
+    """The plain text; raises DecryptionFailed, whatever was wrong.
+
+    `authenticated` is the DER SET OF the authenticated attributes (RFC 5083 section 2.2).
+    """
+    try:
+        if cipher.is_authenticated:
+            return _decrypt_gcm(cipher, pieces, tag, authenticated)
+        return _decrypt_cbc(cipher, pieces)
+    except (InvalidTag, ValueError) as error:
+        raise DecryptionFailed from error
+
+
+def _decrypt_gcm(
+    cipher: ContentCipher, pieces: Iterable[bytes | memoryview], tag: bytes, authenticated: bytes
+) -> bytes:
+    mode = modes.GCM(cipher.iv, tag, min_tag_length=12)
+    context = Cipher(AES(cipher.key), mode).decryptor()
+    context.authenticate_additional_data(authenticated)
+    plain = b"".join([context.update(piece) for piece in pieces])
+    context.finalize()  # raises InvalidTag; until here `plain` is nobody's
+    return plain
+
+
+def _decrypt_cbc(cipher: ContentCipher, pieces: Iterable[bytes | memoryview]) -> bytes:
+    tdes = cipher.algorithm.name == "3des-cbc"
+    block = TripleDES(cipher.key) if tdes else AES(cipher.key)
+    context = Cipher(block, modes.CBC(cipher.iv)).decryptor()
+    padded = b"".join([context.update(piece) for piece in pieces])
+    context.finalize()  # raises ValueError for half a block
+    count = padded[-1] if padded else 0
+    if not 1 <= count <= (8 if tdes else BLOCK):
+        raise DecryptionFailed
+    if not constant_time.bytes_eq(padded[-count:], bytes((count,)) * count):
+        raise DecryptionFailed
+    return padded[:-count]

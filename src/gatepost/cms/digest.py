@@ -1,0 +1,35 @@
+"""Digests by name: as `cryptography` wants them, and computed over content in one pass."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+from cryptography.hazmat.primitives import hashes
+
+from gatepost.cms.capability import Digest
+from gatepost.mail.content import Content
+
+HASHES: dict[Digest, hashes.HashAlgorithm] = {
+    "md5": hashes.MD5(),  # noqa: S303  read and flagged as weak, never written
+    "sha1": hashes.SHA1(),  # noqa: S303  as above
+    "sha224": hashes.SHA224(),
+    "sha256": hashes.SHA256(),
+    "sha384": hashes.SHA384(),
+    "sha512": hashes.SHA512(),
+}
+WEAK: frozenset[str] = frozenset(("md5", "sha1"))
+
+
+def digest_of(name: Digest, octets: bytes) -> bytes:
+    """The digest of octets at hand."""
+    return hashlib.new(name, octets, usedforsecurity=False).digest()
+
+
+def digests_of(content: Content, names: Iterable[Digest]) -> dict[Digest, bytes]:
+    """Each digest over all the octets, in one pass."""
+    running = {name: hashlib.new(name, usedforsecurity=False) for name in names}
+    for chunk in content.chunks():
+        for one in running.values():
+            one.update(chunk)
+    return {name: one.digest() for name, one in running.items()}

@@ -1,0 +1,213 @@
+"""EnvelopedData and AuthEnvelopedData: encrypt and decrypt (RFC 5652 section 6, RFC 5083).
+
+AES-GCM is written as AuthEnvelopedData, AES-CBC as EnvelopedData; GCM inside
+EnvelopedData, with the tag after the ciphertext, is read as some senders write it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+from gatepost.certificate import Certificate
+from gatepost.cms import algorithms, ber, der, identifier
+from gatepost.cms import cipher as ciphers
+from gatepost.cms import content as contents
+from gatepost.cms import recipient as recipient_info
+from gatepost.cms.algorithms import Algorithm
+from gatepost.cms.capability import Decryptor, KeyTransport
+from gatepost.cms.cipher import ContentCipher
+from gatepost.cms.designation import CertificateId
+from gatepost.cms.recipient import Entropy, RecipientInfo
+from gatepost.errors import DecryptionFailed, GatepostError, Malformed, Unsupported
+from gatepost.mail.content import Content
+
+RecipientId = CertificateId
+
+MAXIMUM_ATTEMPTS = 8  # RecipientInfos naming our keys that are tried: each may cost a full pass
+
+
+class NoRecipient(GatepostError):
+    """None of our certificates is among the recipients."""
+
+    reply = (554, "5.7.5", "Cryptographic failure")
+
+
+@dataclass(frozen=True, slots=True)
+class Enveloped:
+    """Either structure as it was sent; nothing is decrypted yet."""
+
+    recipients: tuple[RecipientInfo, ...]
+    content_type: str
+    algorithm: bytes  # AlgorithmIdentifier, read when decrypting
+    pieces: tuple[memoryview, ...] = field(repr=False)
+    tag: bytes | None = field(repr=False)  # None: EnvelopedData
+    authenticated: bytes = field(repr=False)  # DER SET OF the authenticated attributes
+
+
+@dataclass(frozen=True, slots=True)
+class Decrypted:
+    """What was inside."""
+
+    content: bytes = field(repr=False)
+    cipher: str
+    authenticated: bool
+    recipients: int
+    used: Certificate
+    content_type: str = "data"
+    weak: bool = False
+
+
+def encrypt(
+    content: Content,
+    recipients: Sequence[Certificate],
+    *,
+    cipher: str,
+    key_transport: KeyTransport,
+    entropy: Entropy,
+) -> Content:
+    """A ContentInfo for these recipients: at once if small, else encrypted as it is read.
+
+    Keys are drawn now, so reading it again gives the same octets.
+    """
+    algorithm = algorithms.named(cipher, "cipher")
+    if algorithm is None or algorithm.create_from is None:
+        raise Unsupported(f"encrypting with {cipher} is not supported")
+    if not recipients:
+        raise Unsupported("encrypting to nobody is not supported")
+    iv = ciphers.NONCE if algorithm.family == "gcm" else ciphers.BLOCK
+    drawn = ContentCipher(algorithm, entropy(algorithm.size), entropy(iv))
+    infos = der.set_of(
+        *(
+            recipient_info.compose(one, drawn.key, key_transport, entropy)
+            for one in dict.fromkeys(recipients)
+        )
+    )
+    shell = _auth_enveloped if drawn.is_authenticated else _enveloped
+    return ciphers.encrypt(drawn, content, shell(drawn, content.size, infos, recipients))
+
+
+def _enveloped(
+    cipher: ContentCipher, size: int, infos: bytes, recipients: Sequence[Certificate]
+) -> der.Shell:
+    # RFC 5652 6.1: version 0 if all RecipientInfos are version 0, here 2 otherwise
+    version = 0 if all(map(recipient_info.is_version_0, recipients)) else 2
+    return (
+        _encrypted_content(cipher, size)
+        .within(der.SEQUENCE, der.integer(version) + infos)
+        .within(0xA0)
+        .within(der.SEQUENCE, der.tlv(0x06, contents.ENVELOPED_DATA))
+    )
+
+
+def _auth_enveloped(
+    cipher: ContentCipher, size: int, infos: bytes, _recipients: Sequence[Certificate]
+) -> der.Shell:
+    room = der.octet_string(bytes(ciphers.TAG))
+    return (
+        _encrypted_content(cipher, size)
+        .within(der.SEQUENCE, der.integer(0) + infos, room)
+        .within(0xA0)
+        .within(der.SEQUENCE, der.tlv(0x06, contents.AUTHENVELOPED_DATA))
+    )
+
+
+def _encrypted_content(cipher: ContentCipher, size: int) -> der.Shell:
+    """EncryptedContentInfo; encryptedContent is [0] IMPLICIT OCTET STRING."""
+    before = der.tlv(0x06, contents.DATA) + cipher.identifier
+    return der.Shell(cipher.size(size)).within(0x80).within(der.SEQUENCE, before)
+
+
+def recipients(octets: bytes) -> tuple[RecipientId, ...]:
+    """Whom a message is encrypted to; raises Malformed."""
+    return tuple(one.certificate_id for one in parse(octets).recipients)
+
+
+def parse(octets: bytes) -> Enveloped:
+    """Read either structure (BER); raises Malformed or Unsupported."""
+    kind, body = contents.opened(octets)
+    if kind not in (contents.ENVELOPED_DATA, contents.AUTHENVELOPED_DATA):
+        raise Unsupported(f"{contents.name(kind)} where enveloped data was expected")
+    fields = body.sequence()
+    if len(fields) > 1 and fields[1].tag == 0xA0:
+        del fields[1]  # originatorInfo: certificates and CRLs we have no use for
+    if len(fields) < 3:
+        body.fail("not an EnvelopedData")
+    tag, authenticated = None, b""
+    if kind == contents.AUTHENVELOPED_DATA:
+        tag, authenticated = _authentication(body, fields[3:])
+    inside = fields[2].sequence()
+    if len(inside) != 3 or inside[2].tag & ~der.CONSTRUCTED != 0x80:
+        body.fail("no encrypted content")
+    return Enveloped(
+        recipients=recipient_info.parse(fields[1]),
+        content_type=contents.name(inside[0].oid()),
+        algorithm=identifier.raw(inside[1]),
+        pieces=inside[2].pieces(),
+        tag=tag,
+        authenticated=authenticated,
+    )
+
+
+def _authentication(body: ber.Element, fields: list[ber.Element]) -> tuple[bytes, bytes]:
+    """The tag, and what it covers besides the content (RFC 5083 section 2.2)."""
+    authenticated = b""
+    if fields and fields[0].tag == 0xA1:
+        # "the DER encoding of the authAttrs", with the SET OF tag
+        authenticated = ber.canonical(fields.pop(0)._replace(tag=der.SET))
+    if not fields:
+        body.fail("no message authentication code")
+    tag = fields[0].expect(der.OCTET_STRING).octets()
+    if not 12 <= len(tag) <= 16:
+        fields[0].fail("a message authentication code of unreasonable length")
+    return tag, authenticated
+
+
+def decrypt(octets: bytes, decryptors: Sequence[Decryptor], *, entropy: Entropy) -> Decrypted:
+    """Open a message addressed to one of our certificates.
+
+    Raises NoRecipient if none of them is named, Unsupported or Malformed for what the
+    structure itself shows, and DecryptionFailed for every failure that a key decides.
+    """
+    enveloped = parse(octets)
+    algorithm, iv, tag_size = identifier.cipher(enveloped.algorithm)
+    pieces, tag = _ciphertext(enveloped, algorithm, tag_size)
+    failure: GatepostError | None = None
+    matching = recipient_info.pairs(enveloped.recipients, decryptors)
+    for info, decryptor in islice(matching, MAXIMUM_ATTEMPTS):
+        try:
+            key = recipient_info.open_key(info, decryptor, algorithm.size, entropy)
+            opened = ContentCipher(algorithm, key, iv)
+            plain = ciphers.decrypt(opened, pieces, tag, enveloped.authenticated)
+        except (DecryptionFailed, Malformed, Unsupported) as error:
+            failure = error
+            continue
+        return Decrypted(
+            content=plain,
+            cipher=algorithm.name,
+            authenticated=opened.is_authenticated,
+            recipients=len(enveloped.recipients),
+            used=decryptor.certificate,
+            content_type=enveloped.content_type,
+            weak=algorithm.weak,
+        )
+    raise failure or NoRecipient
+
+
+def _ciphertext(
+    enveloped: Enveloped, algorithm: Algorithm, tag_size: int
+) -> tuple[tuple[memoryview, ...], bytes]:
+    """The ciphertext and its tag, wherever the sender put it."""
+    if algorithm.family != "gcm":
+        if enveloped.tag is not None:
+            raise Unsupported("authenticated enveloped data with {algorithm.name}")
+        return enveloped.pieces, b""
+    if enveloped.tag is not None:
+        if len(enveloped.tag) != tag_size:
+            raise Malformed("a GCM tag of another length than its parameters say")
+        return enveloped.pieces, enveloped.tag
+    whole = b"".join(enveloped.pieces)
+    if len(whole) < tag_size:
+        raise Malformed("GCM without a tag")
+    return (memoryview(whole)[:-tag_size],), whole[-tag_size:]

@@ -1,0 +1,207 @@
+"""SignedData: sign content, read what was signed, verify it (RFC 5652 section 5).
+
+The writer makes version 1 SignedData over id-data in DER; the reader takes BER.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
+
+from gatepost.certificate import Certificate
+from gatepost.cms import algorithms, attributes, ber, der, identifier, signer
+from gatepost.cms import content as contents
+from gatepost.cms.capability import Digest, SignatureScheme, Signer
+from gatepost.cms.digest import digests_of
+from gatepost.cms.signer import SignerInfo, SignerVerdict
+from gatepost.errors import LimitExceeded, Malformed, Unsupported
+from gatepost.mail.content import CHUNK, Content, Octets, Rope, join
+
+SMALL = 256 * 1024
+MAXIMUM_CERTIFICATES = 500
+MAXIMUM_SIGNERS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """Content as it lies in the message, in one piece or many."""
+
+    pieces: tuple[memoryview, ...] = field(repr=False)
+
+    @property
+    def size(self) -> int:
+        """Octets of all pieces."""
+        return sum(map(len, self.pieces))
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the octets, copying little at a time."""
+        for piece in self.pieces:
+            yield from (bytes(piece[at : at + CHUNK]) for at in range(0, len(piece), CHUNK))
+
+
+@dataclass(frozen=True, slots=True)
+class SignedData:
+    """A SignedData as it was sent; nothing is checked yet."""
+
+    content_type: str  # "data", or what else was signed
+    inside: Pieces | None  # the content without a copy; None: it is detached, or there is none
+    certificates: tuple[Certificate, ...]
+    signers: tuple[SignerInfo, ...]
+    content_oid: bytes = field(repr=False)
+
+    @property
+    def content(self) -> bytes | None:
+        """The content inside, made one; None: it is detached, or there is none."""
+        return None if self.inside is None else b"".join(self.inside.pieces)
+
+    @property
+    def digests(self) -> tuple[Digest, ...]:
+        """The digests its signers use, for `micalg`; unknown ones left out."""
+        return tuple(dict.fromkeys(_digests(self.signers)))
+
+
+def sign(
+    content: Content,
+    signers: Sequence[Signer],
+    scheme: SignatureScheme | None,
+    *,
+    detached: bool,
+    when: datetime,
+    extra: Sequence[Certificate] = (),
+    capabilities: Sequence[str] = algorithms.CAPABILITIES,
+    encryption_certificate: Certificate | None = None,
+) -> Content:
+    """A ContentInfo with SignedData: all octets at once if detached or small, else a rope.
+
+    A `scheme` the key of a signer cannot do, or None, leaves the choice to the key's type.
+    """
+    schemes = [signer.fitting(one, scheme) for one in signers]
+    digests = digests_of(content, {one.digest for one in schemes})
+    infos = []
+    for one, how in zip(signers, schemes, strict=True):
+        fixed = attributes.fixed(one.certificate, tuple(capabilities), encryption_certificate)
+        said = attributes.compose(fixed, digests[how.digest], when)
+        infos.append(signer.compose(one, how, said))
+    certificates = _included(signers, extra, encryption_certificate)
+    tail = _certificate_set(certificates) + der.set_of(*infos)
+    used = {identifier.digest_identifier(one.digest) for one in schemes}
+    return _assembled(content, der.set_of(*used), tail, detached=detached)
+
+
+def _included(
+    signers: Iterable[Signer], extra: Iterable[Certificate], encryption: Certificate | None
+) -> tuple[Certificate, ...]:
+    own = [certificate for one in signers for certificate in (one.certificate, *one.chain)]
+    return tuple(dict.fromkeys((*own, *extra, *((encryption,) if encryption else ()))))
+
+
+@lru_cache(maxsize=1024)
+def _certificate_set(certificates: tuple[Certificate, ...]) -> bytes:
+    """[0] IMPLICIT CertificateSet, a SET OF in DER order."""
+    return der.explicit(0, *sorted(certificate.der for certificate in certificates))
+
+
+_DATA = der.tlv(0x06, contents.DATA)
+_SIGNED_DATA = der.tlv(0x06, contents.SIGNED_DATA)
+
+
+def _assembled(content: Content, digests: bytes, tail: bytes, *, detached: bool) -> Content:
+    before = der.integer(1) + digests
+    if detached:
+        body = der.sequence(before, der.sequence(_DATA), tail)
+        return Octets(der.sequence(_SIGNED_DATA, der.explicit(0, body)))
+    shell = (
+        der.Shell(content.size)
+        .within(der.OCTET_STRING)
+        .within(0xA0)
+        .within(der.SEQUENCE, _DATA)
+        .within(der.SEQUENCE, before, tail)
+        .within(0xA0)
+        .within(der.SEQUENCE, _SIGNED_DATA)
+    )
+    whole = Rope((Octets(shell.prefix), content, Octets(shell.suffix)))
+    return Octets(join(whole)) if content.size <= SMALL else whole
+
+
+def parse(octets: bytes) -> SignedData:
+    """Read a ContentInfo with SignedData (BER); raises Malformed or Unsupported."""
+    kind, body = contents.opened(octets)
+    if kind != contents.SIGNED_DATA:
+        raise Unsupported(f"{contents.name(kind)} where signed-data was expected")
+    fields = body.sequence()
+    if len(fields) < 4:
+        body.fail("not a SignedData")
+    fields[1].expect(der.SET)  # digestAlgorithms: a hint for one-pass readers only
+    content_oid, inside = _encapsulated(fields[2])
+    certificates: tuple[Certificate, ...] = ()
+    for one in fields[3:-1]:
+        if one.tag == 0xA0:
+            certificates = _certificates(one)
+        else:
+            one.expect(0xA1)  # CRLs are `pki`'s to fetch, not the sender's to choose
+    infos = fields[-1].set_of()
+    if len(infos) > MAXIMUM_SIGNERS:
+        raise LimitExceeded(f"{len(infos)} signers are over the limit of {MAXIMUM_SIGNERS}")
+    return SignedData(
+        content_type=contents.name(content_oid),
+        inside=inside,
+        certificates=certificates,
+        signers=tuple(signer.parse(one) for one in infos),
+        content_oid=content_oid,
+    )
+
+
+def _encapsulated(element: ber.Element) -> tuple[bytes, Pieces | None]:
+    fields = element.sequence()
+    if not 1 <= len(fields) <= 2:
+        element.fail("not an EncapsulatedContentInfo")
+    if len(fields) == 1:
+        return fields[0].oid(), None
+    inside = fields[1].expect(0xA0).children()
+    if len(inside) != 1 or inside[0].tag & ~der.CONSTRUCTED != der.OCTET_STRING:
+        element.fail("encapsulated content that is not an OCTET STRING")
+    return fields[0].oid(), Pieces(inside[0].pieces())
+
+
+def _certificates(element: ber.Element) -> tuple[Certificate, ...]:
+    """The X.509 certificates; other choices and broken ones are of no use and passed over."""
+    found = element.children()
+    if len(found) > MAXIMUM_CERTIFICATES:
+        raise LimitExceeded(f"{len(found)} certificates: the limit is {MAXIMUM_CERTIFICATES}")
+    certificates = []
+    for one in found:
+        if one.tag == der.SEQUENCE:
+            try:
+                certificates.append(Certificate.from_der(one.raw))
+            except Malformed:
+                continue
+    return tuple(dict.fromkeys(certificates))
+
+
+def verify(
+    signed: SignedData, content: Content | None, *, known: Sequence[Certificate] = ()
+) -> tuple[SignerVerdict, ...]:
+    """Check every signature, over `content` if given, else over the content inside.
+
+    `known` are certificates that may not be in the message.  No signers, no verdicts.
+    """
+    about = signed.inside if content is None else content
+    if about is None:
+        raise Malformed("a detached signature without the content it is about")
+    digests = digests_of(about, set(_digests(signed.signers)))
+    start = next(about.chunks(), b"")[:4096]
+    certificates = (*signed.certificates, *known)
+    return tuple(
+        signer.verify(one, signed.content_oid, digests, start, certificates)
+        for one in signed.signers
+    )
+
+
+def _digests(infos: Iterable[SignerInfo]) -> Iterable[Digest]:
+    for info in infos:
+        try:
+            yield identifier.digest_name(info.digest_identifier)
+        except (Malformed, Unsupported):
+            continue  # its verdict will say so
