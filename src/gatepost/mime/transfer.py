@@ -17,10 +17,14 @@ _PIECE = LINE * 1024
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
 _FOREIGN = bytes(octet for octet in range(256) if octet not in _ALPHABET)
 
+_SPARE = (*range(128, 256), *range(1, 9), *range(14, 32))  # octets b2a_qp always encodes
 _TRAILING = re.compile(rb"(?<![ \t])[ \t]++(?=\r?\n|\Z)")
-_BARE_CR = re.compile(rb"\r(?!\n)")
 _FROM_SHORT = re.compile(rb"(?m)^From (?=[^\n]{0,69}$)")
 _FROM = re.compile(rb"(?m)^From ")
+_DOT = re.compile(rb"(?m)^\.(?=\r?$)")
+_WIDE = re.compile(
+    rb"(?m)^([^\n]{74})(=(?:09|20)\r?)$"
+)  # trailing white space b2a_qp lets overhang
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,20 +73,40 @@ def decode_base64(octets: bytes) -> bytes:
 
 
 def encode_quoted_printable(octets: bytes) -> bytes:
-    """Quoted-printable of text whose lines end CRLF (RFC 2045 section 6.7).
+    """Quoted-printable (RFC 2045 section 6.7); CRLF is a line end, a bare CR or LF is data.
 
     Beyond the rules: no line begins with "From " and none is a lone dot, because relays
-    and mailbox files alter such lines.  A bare CR is data here and becomes =0D.
+    and mailbox files alter such lines.
     """
-    if b"\r" in octets and octets.count(b"\r") != octets.count(b"\r\n"):
-        pieces = _BARE_CR.split(octets)
-        return b"=\r\n=0D=\r\n".join(encode_quoted_printable(piece) for piece in pieces)
+    lines = octets.count(b"\r\n")
+    if octets.count(b"\r") != lines or octets.count(b"\n") != lines:
+        return _with_bare_breaks(octets)
     # b2a_qp breaks its lines as the first line of the data ends: give it one.
-    out = binascii.b2a_qp(b"\r\n" + octets, quotetabs=False, istext=True)[2:]
+    return _protected(binascii.b2a_qp(b"\r\n" + octets, quotetabs=False, istext=True)[2:])
+
+
+def _protected(out: bytes) -> bytes:
+    """What b2a_qp leaves undone: From lines, dots after a soft break, 77th columns."""
     if b"From " in out:
         out = _FROM_SHORT.sub(b"=46rom ", out)
         out = _FROM.sub(b"=46=\r\nrom ", out)
+    if b"\n." in out:
+        out = _DOT.sub(b"=2E", out)
+    if b"=09" in out or b"=20" in out:
+        out = _WIDE.sub(rb"\1=\r\n\2", out)
     return out
+
+
+def _with_bare_breaks(octets: bytes) -> bytes:
+    """Let octets that do not occur stand for bare CR and LF while the rest is encoded."""
+    spare = [octet for octet in _SPARE if octet not in octets][:3]
+    if len(spare) < 3:  # nearly every octet value occurs: no text, so line ends are data too
+        start = len(b"=0D=0A")
+        return _protected(binascii.b2a_qp(b"\r\n" + octets, quotetabs=True, istext=False)[start:])
+    end, cr, lf = (bytes([octet]) for octet in spare)
+    marked = octets.replace(b"\r\n", end).replace(b"\r", cr).replace(b"\n", lf)
+    out = encode_quoted_printable(marked.replace(end, b"\r\n"))
+    return out.replace(b"=%02X" % spare[1], b"=0D").replace(b"=%02X" % spare[2], b"=0A")
 
 
 def decode_quoted_printable(octets: bytes) -> bytes:
