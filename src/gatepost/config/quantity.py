@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer, ValidationInfo
 
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _OCTETS = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "kB": 10**3, "MB": 10**6}
@@ -55,6 +55,15 @@ def domain(value: str) -> str:
     return folded
 
 
+def written(value: timedelta) -> str:
+    """Write a duration in the largest unit that is exact."""
+    milliseconds = value // timedelta(milliseconds=1)
+    for unit in ("d", "h", "m", "s"):
+        if milliseconds % (step := int(_SECONDS[unit] * 1000)) == 0:
+            return f"{milliseconds // step}{unit}"
+    return f"{milliseconds}ms"
+
+
 def _not_negative(value: timedelta) -> timedelta:
     if value < timedelta(0):
         raise ValueError("must not be negative")
@@ -71,6 +80,7 @@ Duration = Annotated[
     timedelta,
     BeforeValidator(duration, json_schema_input_type=str | int | float),
     AfterValidator(_not_negative),
+    PlainSerializer(written, return_type=str, when_used="json"),
 ]
 Size = Annotated[int, BeforeValidator(octets, json_schema_input_type=str | int)]
 Domain = Annotated[str, AfterValidator(domain)]

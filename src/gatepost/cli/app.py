@@ -1,0 +1,35 @@
+"""The commands, in the order a new administrator meets them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from gatepost import __version__
+from gatepost.cli import config as config_commands
+from gatepost.cli.group import group
+
+app = group(
+    name="gatepost",
+    help="Signs, encrypts, decrypts and verifies mail beside your mail server.",
+    add_completion=True,
+)
+app.add_typer(config_commands.app, name="config", rich_help_panel="Set up")
+
+
+def _version(wanted: bool) -> None:  # noqa: FBT001  the signature Typer calls
+    if wanted:
+        typer.echo(f"gatepost {__version__}")
+        raise typer.Exit
+
+
+@app.callback(epilog="Exit codes: 0 good, 1 a warning or a negative result, 2 an error.")
+def _gatepost(
+    *,
+    _: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+    __: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    pass

@@ -1,0 +1,24 @@
+"""Options that many commands share, and the settings they lead to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from gatepost.config import Settings
+
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", help="Configuration file.", show_default=False),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+def settings(config: Path | None) -> Settings:
+    """Load the configuration; raises ConfigError."""
+    from gatepost.config import load  # noqa: PLC0415  pydantic only where it is needed
+
+    return load(config)
