@@ -1,0 +1,99 @@
+"""Tells the return path what was delayed or failed (RFC 3461, RFC 3464, RFC 5321 section 6.1).
+
+Of protected content only the fields that name the message go back: what we decrypted,
+or owe encryption, must not leave in a notification.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from gatepost.engine.intake import split
+from gatepost.errors import GatepostError
+from gatepost.mail import dsn
+from gatepost.mail.content import Octets
+from gatepost.mail.delivery import Attempt
+from gatepost.mail.envelope import Envelope, Recipient
+from gatepost.mail.message import Arrival, Direction, Message
+from gatepost.mime import headers
+from gatepost.store.queue_item import Item, NewItem
+
+_NAMING = frozenset({"date", "from", "to", "message-id"})
+
+
+@dataclass(frozen=True, slots=True)
+class Bouncer:
+    """Composes notifications.  `identify` gives queue ids, `names` tokens for boundaries."""
+
+    hostname: str
+    domains: frozenset[str]  # our own, as `domain_key`s
+    identify: Callable[[datetime], str]
+    names: Callable[[], str]
+
+    def failure(self, item: Item, attempts: Sequence[Attempt], now: datetime) -> NewItem | None:
+        """The notification of final failure, if anybody wants it."""
+        wanted = self._wanted(item, attempts, "FAILURE")
+        if not wanted:
+            return None
+        header, body = dsn.failure(
+            self._original(item),
+            wanted,
+            hostname=self.hostname,
+            names=self.names,
+            now=now,
+            protected=item.protected,
+        )
+        return self._queued(item, header, body, now)
+
+    def delay(
+        self, item: Item, attempts: Sequence[Attempt], now: datetime, until: datetime
+    ) -> NewItem | None:
+        """The notification that delivery is delayed, if anybody wants it."""
+        wanted = self._wanted(item, attempts, "DELAY")
+        if not wanted:
+            return None
+        header, body = dsn.delay(
+            self._original(item),
+            wanted,
+            hostname=self.hostname,
+            names=self.names,
+            now=now,
+            protected=item.protected,
+            until=until,
+        )
+        return self._queued(item, header, body, now)
+
+    @staticmethod
+    def _wanted(item: Item, attempts: Sequence[Attempt], event: str) -> tuple[Attempt, ...]:
+        # RFC 5321 section 6.1: a notification has the null path, and none is sent about it.
+        if item.envelope.return_path is None:
+            return ()
+        return tuple(one for one in attempts if dsn.wanted(one.recipient, event))
+
+    @staticmethod
+    def _original(item: Item) -> Message:
+        try:
+            header, body = split(item.content)
+        except GatepostError:  # gone or damaged: the notification matters more than the copy
+            header, body = b"", Octets(b"")
+        if item.protected:
+            header = b"".join(
+                field.raw for field in headers.fields(header) if field.name.lower() in _NAMING
+            )
+        arrival = Arrival(item.queue_id, item.created)
+        return Message(Direction.OUTBOUND, item.envelope, arrival, header, body)
+
+    def _queued(self, item: Item, header: bytes, body: bytes, now: datetime) -> NewItem:
+        to = item.envelope.return_path
+        assert to is not None
+        content = header + b"\r\n" + body
+        envelope = Envelope(
+            None,
+            (Recipient(to),),
+            body="7BIT" if content.isascii() else "8BITMIME",
+            smtputf8=not str(to).isascii(),
+        )
+        hop = "inbound" if to.domain_key in self.domains else "outbound"
+        return NewItem(self.identify(now), envelope, hop, Octets(content))

@@ -1,0 +1,312 @@
+"""Brings queued mail to its next hop, and sees to what became of it.
+
+Accepted items are handed over in memory; the database is read for retries, after a start
+and for what memory has no room for.  A hop that is down is probed with one mail, not
+with all of them.  BUGS: a hop is one destination; mail for many MX hosts needs a hop each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from gatepost.engine.bounce import Bouncer
+from gatepost.engine.journal import Journal
+from gatepost.engine.judgement import Judgement, judge
+from gatepost.engine.lane import Lane
+from gatepost.engine.schedule import Ticker
+from gatepost.errors import GatepostError, KeyUnavailable, Unavailable
+from gatepost.events import Event, Name
+from gatepost.flow.retry import Schedule, is_late
+from gatepost.mail.content import Content, Octets
+from gatepost.mail.delivery import Attempt, NextHop
+from gatepost.mail.envelope import Envelope
+from gatepost.mail.reply import Reply
+from gatepost.store.queue import Queue
+from gatepost.store.queue_item import Done, Item, NewItem, Parked, Record, Retried, Settlement
+from gatepost.store.sealing import Corrupt
+
+_AGAIN = timedelta(minutes=1)  # after trouble of our own
+_LATE_BATCH = 100
+
+
+class Relay(Protocol):
+    """Whoever speaks SMTP to a next hop."""
+
+    async def deliver(
+        self, hop: NextHop, envelope: Envelope, content: Content
+    ) -> tuple[Attempt, ...]:
+        """Try one mail transaction; one attempt per recipient, whatever happened."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class DeliverySettings:
+    """How delivery goes about it."""
+
+    schedule: Schedule = field(default_factory=Schedule)
+    concurrency: int = 20  # transactions with one hop at a time
+    look_every: float = 1.0  # seconds between looks for due retries
+    late_every: float = 60.0  # seconds between looks for delayed and expired mail of hops down
+    retention: timedelta = timedelta(days=30)  # of records
+
+
+class Delivery:
+    """Delivers the mail of one queue."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        relay: Relay,
+        routes: Callable[[Item], NextHop],
+        settings: DeliverySettings,
+        *,
+        bouncer: Bouncer,
+        journal: Journal,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._queue = queue
+        self._relay = relay
+        self._routes = routes
+        self._settings = settings
+        self._bouncer = bouncer
+        self._journal = journal
+        self._clock = clock
+        self._lanes: dict[str, Lane] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._nudges = 0
+        self._stopping = False
+        self._look = Ticker("delivery.look", settings.look_every, self._fetch, journal)
+        self._noticing = Ticker("delivery.notice", 3600, self._notice, journal)
+        self._lateness = Ticker("delivery.late", settings.late_every, self._report_late, journal)
+        self._pruning = Ticker("delivery.prune", 3600, self._prune, journal)
+        self._tickers = (self._look, self._noticing, self._lateness, self._pruning)
+
+    async def start(self) -> None:
+        """Recover the queue and begin; call it before anything is accepted."""
+        loop = asyncio.get_running_loop()
+        await asyncio.to_thread(self._queue.recover)
+        self._nudges = await asyncio.to_thread(self._queue.nudges)
+        for hop in await asyncio.to_thread(self._queue.hops):
+            self._lane(hop)
+        self._queue.changed = lambda: loop.call_soon_threadsafe(self._noticing.wake)
+        for ticker in self._tickers:
+            ticker.start()
+
+    def submit(self, items: Iterable[Item]) -> None:
+        """Deliver items that `Queue.accept` just returned."""
+        now = self._clock()
+        for item in items:
+            if self._stopping or item.state != "active":
+                self._queue.release((item,))
+                continue
+            lane = self._lane(item.hop)
+            if lane.put(item, now):
+                self._start(lane)
+            else:
+                self._queue.release((item,))
+                if lane.wants(now):
+                    self._look.wake()
+
+    async def stop(self, grace: timedelta = timedelta(seconds=30)) -> None:
+        """Finish what is under way, leave the rest in the queue, write everything down."""
+        self._stopping = True
+        for ticker in self._tickers:
+            await ticker.stop()
+        for lane in self._lanes.values():
+            self._queue.release(lane.empty())
+        if self._tasks:
+            _, unfinished = await asyncio.wait(self._tasks, timeout=grace.total_seconds())
+            for task in unfinished:
+                task.cancel()
+            await asyncio.gather(*unfinished, return_exceptions=True)
+        await self._queue.flush()
+
+    def _lane(self, hop: str) -> Lane:
+        lane = self._lanes.get(hop)
+        if lane is None:
+            lane = self._lanes[hop] = Lane(hop, self._settings.concurrency)
+        return lane
+
+    def _start(self, lane: Lane) -> None:
+        """Start what the lane allows."""
+        while not self._stopping and (item := lane.take(self._clock())) is not None:
+            task = asyncio.get_running_loop().create_task(self._deliver(lane, item))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _deliver(self, lane: Lane, item: Item) -> None:
+        try:
+            await self._attempt(lane, item)
+        except Corrupt as error:
+            self._note(Name.SERVICE_ERROR, item, service="delivery", reason=str(error))
+            self._queue.settle(Parked(item, "corrupt", str(error)))
+        except Exception as error:  # noqa: BLE001 - one mail's trouble must not stop the others
+            self._note(Name.SERVICE_ERROR, item, service="delivery", reason=repr(error))
+            self._queue.settle(Retried(self._later(item)))
+        finally:
+            lane.done()
+            self._start(lane)
+            if lane.more and lane.wants(self._clock()):
+                self._look.wake()
+
+    async def _attempt(self, lane: Lane, item: Item) -> None:
+        probing = lane.failures > 0
+        if not isinstance(item.content, Octets):
+            item = await asyncio.to_thread(self._queue.opened, item)
+        attempts, ours = await self._relayed(item)
+        now = self._clock()
+        tries = item.tries + (0 if probing else 1)
+        schedule = self._settings.schedule
+        judgement = judge(item, attempts, tries=tries, now=now, schedule=schedule)
+        if ours or not judgement.is_unreached:
+            lane.reached()
+        else:
+            self._queue.release(lane.unreached(judgement.deferred[0].reply, now))
+            if probing and lane.closed_until is not None:
+                judgement = replace(judgement, due=min(judgement.due, lane.closed_until))
+                tries = item.tries
+        await self._conclude(replace(item, tries=tries), judgement, now)
+
+    async def _relayed(self, item: Item) -> tuple[Sequence[Attempt], bool]:
+        """What the relay says, and whether a failure is our own rather than the hop's."""
+        try:
+            hop = self._routes(item)
+        except GatepostError as error:
+            return _all(item, Reply(451, "4.3.5", str(error))), True
+        try:
+            return await self._relay.deliver(hop, item.envelope, item.content), False
+        except Corrupt:
+            raise
+        except Unavailable as error:
+            ours = isinstance(error, KeyUnavailable)
+            return _all(item, Reply.for_error(error)), ours
+
+    async def _conclude(self, item: Item, judgement: Judgement, now: datetime) -> None:
+        """Settle the item and notify its author, in one transaction."""
+        records = self._report(item, judgement, now)
+        late = bool(judgement.deferred) and not item.warned and self._is_late(item, now)
+        notices = self._notices(item, judgement, now, late=late)
+        settlement: Settlement = Done(item)
+        if judgement.deferred:
+            left = item.still({one.recipient: one.reply for one in judgement.deferred})
+            left = replace(left, due=judgement.due, warned=item.warned or late)
+            settlement = Retried(left)
+        if not notices:
+            self._queue.settle(settlement, records=records)
+            return
+        try:
+            self.submit(await self._queue.accept(notices, records, (settlement,)))
+        except Unavailable:
+            # Nobody who has the mail gets it again; who will not is decided again, with a notice.
+            both = (*judgement.deferred, *judgement.failed)
+            left = item.still({one.recipient: one.reply for one in both})
+            self._queue.settle(Retried(self._later(left)))
+
+    def _notices(
+        self, item: Item, judgement: Judgement, now: datetime, *, late: bool
+    ) -> tuple[NewItem, ...]:
+        notices = []
+        if judgement.failed:
+            notices.append(self._bouncer.failure(item, judgement.failed, now))
+        if late:
+            until = item.created + self._settings.schedule.maximum_age
+            notices.append(self._bouncer.delay(item, judgement.deferred, now, until))
+        return tuple(one for one in notices if one is not None)
+
+    def _report(self, item: Item, judgement: Judgement, now: datetime) -> tuple[Record, ...]:
+        kinds = (
+            (Name.DELIVERY_DONE, judgement.delivered, "delivered"),
+            (Name.DELIVERY_RETRY, judgement.deferred, "deferred"),
+            (Name.DELIVERY_FAILED, judgement.failed, "failed"),
+        )
+        delay = round((now - item.created).total_seconds(), 3)
+        return tuple(
+            _record(
+                self._note(
+                    name,
+                    item,
+                    to=str(one.recipient),
+                    hop=item.hop,
+                    remote=one.remote,
+                    dsn=one.reply.status or f"{one.reply.code // 100}.0.0",
+                    status=status,
+                    reply=str(one.reply)[:300],
+                    tls=one.tls,
+                    delay=delay,
+                )
+            )
+            for name, attempts, status in kinds
+            for one in attempts
+        )
+
+    async def _fetch(self) -> None:
+        """Fetch what is due for every lane with room, and start it."""
+        now = self._clock()
+        wanted = {hop: n for hop, lane in self._lanes.items() if (n := lane.wants(now))}
+        found = await asyncio.to_thread(self._due, wanted, now)
+        for hop, items in found.items():
+            lane = self._lanes[hop]
+            if self._stopping or lane.is_down(now):
+                self._queue.release(items)
+                continue
+            lane.fill(items, more=len(items) == wanted[hop])
+            self._start(lane)
+
+    def _due(self, wanted: Mapping[str, int], now: datetime) -> dict[str, tuple[Item, ...]]:
+        return {hop: self._queue.due(hop, now, limit) for hop, limit in wanted.items()}
+
+    async def _notice(self) -> None:
+        """Somebody else wrote to the database: forget what they took, fetch what they gave."""
+        for hop in await asyncio.to_thread(self._queue.hops):
+            self._lane(hop)
+        waiting = [item for lane in self._lanes.values() for item in lane.waiting()]
+        gone = await asyncio.to_thread(self._queue.gone, waiting)
+        nudges = await asyncio.to_thread(self._queue.nudges)
+        for lane in self._lanes.values():
+            self._queue.release(lane.drop(gone))
+            if nudges != self._nudges:
+                lane.nudge()
+        self._nudges = nudges
+        self._look.wake()
+
+    async def _report_late(self) -> None:
+        """Mail that a hop's outage keeps from being tried grows late all the same."""
+        now = self._clock()
+        schedule = self._settings.schedule
+        for lane in [lane for lane in self._lanes.values() if lane.failures]:
+            items = await asyncio.to_thread(self._queue.late, lane.hop, now, schedule, _LATE_BATCH)
+            for item in items:
+                judgement = judge(
+                    item, _all(item, lane.said), tries=item.tries, now=now, schedule=schedule
+                )
+                await self._conclude(item, replace(judgement, due=item.due), now)
+            if len(items) == _LATE_BATCH:
+                self._lateness.wake()
+
+    async def _prune(self) -> None:
+        await self._queue.prune(self._settings.retention)
+
+    def _is_late(self, item: Item, now: datetime) -> bool:
+        return is_late(item.created, now, self._settings.schedule)
+
+    def _later(self, item: Item) -> Item:
+        return replace(item, due=self._clock() + _AGAIN)
+
+    def _note(self, name: Name, item: Item, **fields: str | float | None) -> Event:
+        return self._journal.note(name, item.queue_id, **fields)
+
+
+def _all(item: Item, reply: Reply) -> tuple[Attempt, ...]:
+    return tuple(Attempt(recipient, reply) for recipient in item.envelope.recipients)
+
+
+def _record(event: Event) -> Record:
+    return Record(event.queue_id, event.at, str(event.name), _compose(event.fields))
+
+
+_compose = json.JSONEncoder(separators=(",", ":")).encode

@@ -1,0 +1,65 @@
+"""What one attempt means for an item: who has it, who waits, who will never get it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import assert_never
+
+from gatepost.flow.retry import Bounce, Delivered, History, RetryAt, Schedule, after
+from gatepost.mail.delivery import Attempt
+from gatepost.mail.reply import Reply
+from gatepost.store.queue_item import Item
+
+_SILENCE = Reply(451, "4.3.0", "the relay did not say what became of this recipient")
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The attempts of one transaction sorted by what follows; `due` is for the deferred ones."""
+
+    delivered: tuple[Attempt, ...]
+    deferred: tuple[Attempt, ...]
+    failed: tuple[Attempt, ...]  # with the status the author is to read
+    due: datetime
+
+    @property
+    def is_unreached(self) -> bool:
+        """Whether the hop itself could not be reached, so that no mail can be delivered there.
+
+        RFC 5321 section 3.8: 421 is a host that is shutting down, whatever was asked.
+        """
+        return (
+            bool(self.deferred)
+            and not self.delivered
+            and all(not one.remote or one.reply.code == 421 for one in self.deferred)
+        )
+
+
+def judge(
+    item: Item, attempts: Sequence[Attempt], *, tries: int, now: datetime, schedule: Schedule
+) -> Judgement:
+    """Sort an item's attempts; a recipient the relay forgot is deferred."""
+    delivered, deferred, failed = [], [], []
+    due = item.created + schedule.maximum_age
+    for attempt in _complete(item, attempts):
+        match after(History(item.id, item.created, tries, attempt.reply), now, schedule):
+            case Delivered():
+                delivered.append(attempt)
+            case RetryAt(moment):
+                deferred.append(attempt)
+                due = min(due, moment)
+            case Bounce(status):
+                failed.append(replace(attempt, reply=replace(attempt.reply, status=status)))
+            case other:
+                assert_never(other)
+    return Judgement(tuple(delivered), tuple(deferred), tuple(failed), due)
+
+
+def _complete(item: Item, attempts: Sequence[Attempt]) -> tuple[Attempt, ...]:
+    known = {attempt.recipient: attempt for attempt in attempts}
+    return tuple(
+        known.get(recipient) or Attempt(recipient, _SILENCE)
+        for recipient in item.envelope.recipients
+    )
