@@ -16,7 +16,7 @@ from typing import Protocol
 
 from gatepost.engine.bounce import Bouncer
 from gatepost.engine.journal import Journal
-from gatepost.engine.judgement import Judgement, judge
+from gatepost.engine.judgement import Judgement, judge, unreached
 from gatepost.engine.lane import Lane
 from gatepost.engine.schedule import Ticker
 from gatepost.errors import GatepostError, KeyUnavailable, Unavailable
@@ -163,11 +163,13 @@ class Delivery:
         tries = item.tries + (0 if probing else 1)
         schedule = self._settings.schedule
         judgement = judge(item, attempts, tries=tries, now=now, schedule=schedule)
-        if ours or not judgement.is_unreached:
+        trouble = None if ours else unreached(attempts)
+        if trouble is None:
             lane.reached()
         else:
-            self._queue.release(lane.unreached(judgement.deferred[0].reply, now))
+            self._queue.release(lane.unreached(trouble, now))
             if probing and lane.closed_until is not None:
+                # The hop's pauses count while it is down, not the mail's own.
                 judgement = replace(judgement, due=min(judgement.due, lane.closed_until))
                 tries = item.tries
         await self._conclude(replace(item, tries=tries), judgement, now)

@@ -24,18 +24,6 @@ class Judgement:
     failed: tuple[Attempt, ...]  # with the status the author is to read
     due: datetime
 
-    @property
-    def is_unreached(self) -> bool:
-        """Whether the hop itself could not be reached, so that no mail can be delivered there.
-
-        RFC 5321 section 3.8: 421 is a host that is shutting down, whatever was asked.
-        """
-        return (
-            bool(self.deferred)
-            and not self.delivered
-            and all(not one.remote or one.reply.code == 421 for one in self.deferred)
-        )
-
 
 def judge(
     item: Item, attempts: Sequence[Attempt], *, tries: int, now: datetime, schedule: Schedule
@@ -55,6 +43,18 @@ def judge(
             case other:
                 assert_never(other)
     return Judgement(tuple(delivered), tuple(deferred), tuple(failed), due)
+
+
+def unreached(attempts: Sequence[Attempt]) -> Reply | None:
+    """The reply for which no mail can be delivered to the hop now; None: the hop answers.
+
+    RFC 5321 section 3.8: 421 is a host that is shutting down, whatever was asked.
+    """
+    if all(
+        one.reply.is_transient and (not one.remote or one.reply.code == 421) for one in attempts
+    ):
+        return attempts[0].reply if attempts else _SILENCE
+    return None
 
 
 def _complete(item: Item, attempts: Sequence[Attempt]) -> tuple[Attempt, ...]:

@@ -1,4 +1,4 @@
-"""One next hop's mail in memory: first come, first served, so many at a time, none while it is down.
+"""One next hop's mail in memory: in order, so many at a time, none while the hop is down.
 
 A lane decides from the clock's value it is given and does nothing itself.  What it has
 no room for stays in the database and is fetched when there is.

@@ -14,7 +14,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -70,7 +70,7 @@ class Queue:
         self._clock = clock
         self._path = folder / f"{name}.db"
         self.spool = Spool(folder / f"{name}.bodies", seal)
-        self.changed: Callable[[], None] = _nothing  # called from another thread
+        self.changed: Callable[[], object] = _nothing  # called from another thread
         self._leased: set[int] = set()
         try:
             self._writer = Writer(self._path, connect=connect, changed=self._tell)
@@ -141,7 +141,8 @@ class Queue:
 
     def late(self, hop: str, now: datetime, schedule: Schedule, limit: int) -> tuple[Item, ...]:
         """Lease items of a hop that is down whose author must hear of a delay or a failure."""
-        expired, warned = now - schedule.maximum_age, now - schedule.warn_after
+        expired = now - schedule.maximum_age
+        warned = now - (schedule.warn_after or schedule.maximum_age)
         return self._lease(
             database.SELECT_LATE,
             (hop, queue_row.milliseconds(expired), queue_row.milliseconds(warned)),
@@ -178,13 +179,22 @@ class Queue:
         free = os.statvfs(self._folder)
         return free.f_bavail * free.f_frsize >= _ROOM
 
-    def check(self, item: Item) -> None:
-        """Read a stored body once; raises Corrupt before a next hop has heard of it."""
-        if isinstance(item.content, SealedBody | StoredBody):
+    def opened(self, item: Item) -> Item:
+        """The item with a body known to be whole; blocks while a file is read through.
+
+        Raises Corrupt before a next hop has heard of the message.
+        """
+        if isinstance(item.content, SealedBody):
             item.content.check()
+        elif isinstance(item.content, StoredBody):
+            return replace(item, content=Octets(item.content.check()))
+        return item
 
     def recover(self) -> Recovered:
-        """Put folder and table in accord after a start; items without a body become corrupt."""
+        """Put folder and table in accord; items without a body become corrupt.
+
+        At the start only, before anything is accepted: a body is written before its row.
+        """
         kept = {path for (path,) in self._read(database.SELECT_PATHS_KEPT)}
         stored = self.spool.names()
         swept = self.spool.sweep()
