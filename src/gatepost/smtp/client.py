@@ -92,6 +92,7 @@ class ClientSession:
         self._is_dirty = False  # a transaction may be open at the server: RSET first
         self.extensions: dict[str, str] = {}
         self.is_closed = False  # no further command may be sent
+        self.is_begun = False  # MAIL of the latest transaction got a positive reply
 
     # ── for the owner ────────────────────────────────────────────────────────────────
 
@@ -99,11 +100,6 @@ class ClientSession:
     def is_idle(self) -> bool:
         """Whether a transaction can begin."""
         return not (self.is_closed or self._awaited or self._unsent or self._submission)
-
-    @property
-    def is_begun(self) -> bool:
-        """Whether the server has accepted anything of the transaction under way."""
-        return self._submission is not None and self._submission.is_begun
 
     def receive(self, data: bytes) -> None:
         """Take octets from the server."""
@@ -131,7 +127,7 @@ class ClientSession:
         """Open a transaction; ends in `Settled`, after `SendBody` if anyone was accepted."""
         if not self.is_idle:
             raise RuntimeError("the session is not between transactions")
-        submission = Submission(job, self.extensions)
+        submission, self.is_begun = Submission(job, self.extensions), False
         if not submission.asked:
             self._settled = Settled(submission.results(_ABANDONED))
             return
@@ -257,6 +253,7 @@ class ClientSession:
             raise Malformed("the server answered a transaction that is over")
         match step:
             case Step.MAIL:
+                self.is_begun = reply.is_positive
                 submission.begun(reply)
             case Step.RCPT:
                 submission.answered(index, reply)

@@ -40,7 +40,6 @@ class Submission:
         self._final: list[Reply | None] = self._refusals()
         self.asked = tuple(i for i, reply in enumerate(self._final) if reply is None)
         self._hopes = len(self.asked)
-        self.is_begun = False  # MAIL got a positive reply
 
     @property
     def is_hopeless(self) -> bool:
@@ -102,7 +101,6 @@ class Submission:
 
     def begun(self, reply: Reply) -> None:
         """Note the reply to MAIL; a refusal is everyone's."""
-        self.is_begun = reply.is_positive
         if not reply.is_positive:
             for index in self.asked:
                 self.answered(index, reply)

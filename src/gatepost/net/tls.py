@@ -1,0 +1,40 @@
+"""TLS contexts for both sides of SMTP (RFC 3207, RFC 8996: nothing below TLS 1.2)."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+
+def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
+    """A server's context from PEM files: the chain, leaf first, and its private key."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(certificate, key)
+    return context
+
+
+def client_context(*, verify: bool, anchors: str = "") -> ssl.SSLContext:
+    """A client's context; without `verify` any certificate will do (RFC 7435).
+
+    `anchors` is a PEM file of trust anchors; empty means the system's.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    elif anchors:
+        context.load_verify_locations(cafile=anchors)
+    else:
+        context.load_default_certs(ssl.Purpose.SERVER_AUTH)
+    return context
+
+
+def describe(connection: object) -> str | None:
+    """What a connection's `ssl_object` negotiated: "TLSv1.3 TLS_AES_256_GCM_SHA384"."""
+    if not hasattr(connection, "cipher") or not hasattr(connection, "version"):
+        return None
+    cipher = connection.cipher()
+    name = cipher[0] if cipher else "unknown"
+    return f"{connection.version()} {name}"
