@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime
 from functools import lru_cache
 
 from gatepost.certificate import Certificate
-from gatepost.cms import algorithms, ber, content, der, designation, identifier
+from gatepost.cms import algorithms, ber, content, der, designation, identifier, moment
 from gatepost.cms.capability import Digest, KeyTransport
 from gatepost.cms.digest import digest_of
 from gatepost.errors import Malformed, Unsupported
@@ -45,7 +45,7 @@ def compose(fixed: Sequence[bytes], message_digest: bytes, when: datetime) -> by
     """The DER SET OF: what never changes for a signer, the digest and the time."""
     return der.set_of(
         *fixed,
-        attribute(SIGNING_TIME, time(when)),
+        attribute(SIGNING_TIME, moment.compose(when)),
         attribute(MESSAGE_DIGEST, der.octet_string(message_digest)),
     )
 
@@ -72,14 +72,6 @@ def fixed(
 def attribute(oid: str, *values: bytes) -> bytes:
     """One Attribute."""
     return der.sequence(der.oid(oid), der.set_of(*values))
-
-
-def time(when: datetime) -> bytes:
-    """A Time: UTCTime through 2049, GeneralizedTime after (RFC 5652 section 11.3)."""
-    when = when.astimezone(UTC)
-    if 1950 <= when.year < 2050:
-        return der.tlv(0x17, when.strftime("%y%m%d%H%M%SZ").encode("ascii"))
-    return der.tlv(0x18, when.strftime("%Y%m%d%H%M%SZ").encode("ascii"))
 
 
 def _head(certificate: Certificate) -> int:
@@ -110,11 +102,11 @@ def parse(signed: bytes) -> Attributes:
     digest = _one(found, MESSAGE_DIGEST, "message-digest")
     if kind is None or digest is None:
         raise Malformed("signed attributes without content-type or message-digest")
-    moment = _one(found, SIGNING_TIME, "signing-time")
+    when = _one(found, SIGNING_TIME, "signing-time")
     return Attributes(
         content_type=kind.oid(),
         message_digest=digest.octets(),
-        signing_time=None if moment is None else moment_of(moment),
+        signing_time=None if when is None else moment.parse(when),
         capabilities=_capabilities(found),
         certificate_digest=_certificate_digest(found),
         key_preference=_key_preference(found),
@@ -143,32 +135,6 @@ def misplaced(unsigned: bytes) -> bool:
     return not table(ber.parse(unsigned)).keys().isdisjoint(map(der.oid_contents, signed_only))
 
 
-def moment_of(element: ber.Element) -> datetime | None:
-    """A UTCTime or GeneralizedTime; None if it is no time at all."""
-    if element.tag not in (0x17, 0x18):
-        return None
-    text = element.value(element.tag)[:32].decode("ascii", "replace")
-    zone = UTC
-    if text.endswith("Z"):
-        text = text[:-1]
-    elif text[-5:-4] in ("+", "-") and text[-4:].isdigit():
-        minutes = int(text[-4:-2]) * 60 + int(text[-2:])
-        if minutes >= 24 * 60:
-            return None
-        offset = timedelta(minutes=minutes)
-        zone = timezone(offset if text[-5] == "+" else -offset)
-        text = text[:-5]
-    text = text.partition(".")[0]
-    if element.tag == 0x17:  # RFC 5280 4.1.2.5.1: 50 and above are 19YY
-        text = ("19" if text[:2] >= "50" else "20") + text
-    try:
-        if not text.isdigit():
-            return None
-        return datetime.strptime(text.ljust(14, "0"), "%Y%m%d%H%M%S").replace(tzinfo=zone)
-    except ValueError:
-        return None
-
-
 def _one(found: dict[bytes, list[ber.Element]], oid: str, name: str) -> ber.Element | None:
     values = found.get(der.oid_contents(oid))
     if values is None:
@@ -179,16 +145,23 @@ def _one(found: dict[bytes, list[ber.Element]], oid: str, name: str) -> ber.Elem
 
 
 def _capabilities(found: dict[bytes, list[ber.Element]]) -> frozenset[str]:
-    """SMIMECapabilities; hints only, so what cannot be read is passed over."""
+    values = found.get(der.oid_contents(CAPABILITIES), ())
+    return frozenset().union(
+        *(_capability_names(one.raw) for one in values if one.stop - one.start <= 4096)
+    )
+
+
+@lru_cache(maxsize=256)
+def _capability_names(encoded: bytes) -> frozenset[str]:
+    """What an SMIMECapabilities lists; a hint only, so what cannot be read is passed over."""
     names: set[str] = set()
     try:
-        for value in found.get(der.oid_contents(CAPABILITIES), ()):
-            for capability in value.sequence():
-                known = algorithms.BY_OID.get(capability.sequence()[0].oid())
-                if known is not None:
-                    names.add(known.name)
+        for capability in ber.parse(encoded).sequence():
+            known = algorithms.BY_OID.get(capability.sequence()[0].oid())
+            if known is not None:
+                names.add(known.name)
     except (Malformed, IndexError):
-        return frozenset(names)
+        pass
     return frozenset(names)
 
 

@@ -93,19 +93,20 @@ class Element(NamedTuple):
             raise Malformed(f"BER: a primitive at offset {self.start} where a structure should be")
         if depth > MAXIMUM_DEPTH:
             _too_deep(self.start)
-        octets, budget, position = source.octets, source.budget, self.inner
+        octets, position = source.octets, self.inner
         found: list[Element] = []
         while position < limit:
+            if len(found) > source.budget:
+                break
             tag, inner, outer = _head(octets, position, limit)
+            stop = outer
             if outer == INDEFINITE:
                 outer = source.end(inner, limit)
                 stop = outer + 2
-            else:
-                stop = outer
-            found.append(Element(source, tag, position, inner, outer, stop, depth))
+            # the constructor of a named tuple takes as long as all the rest here
+            element = (source, tag, position, inner, outer, stop, depth)
+            found.append(tuple.__new__(Element, element))
             position = stop
-            if len(found) > budget:
-                break
         source.spend(len(found))
         return found
 

@@ -19,17 +19,21 @@ CONSTRUCTED = 0x20
 NULL = b"\x05\x00"
 
 
+_OCTET = tuple(bytes((value,)) for value in range(256))
+
+
 def length(count: int) -> bytes:
     """The length octets for so much content, in as few octets as possible (X.690 10.1)."""
     if count < 0x80:
-        return bytes((count,))
+        return _OCTET[count]
     octets = count.to_bytes((count.bit_length() + 7) // 8, "big")
-    return bytes((0x80 | len(octets),)) + octets
+    return _OCTET[0x80 | len(octets)] + octets
 
 
 def tlv(tag: int, *parts: bytes) -> bytes:
     """One element around the parts."""
-    return b"".join((bytes((tag,)), length(sum(map(len, parts))), *parts))
+    contents = parts[0] if len(parts) == 1 else b"".join(parts)
+    return _OCTET[tag] + length(len(contents)) + contents
 
 
 def sequence(*parts: bytes) -> bytes:
@@ -95,5 +99,5 @@ class Shell:
         """The same content inside one more element, with siblings before and after it."""
         suffix = self.suffix + after
         inner = before + self.prefix
-        head = bytes((tag,)) + length(len(inner) + self.size + len(suffix))
+        head = _OCTET[tag] + length(len(inner) + self.size + len(suffix))
         return Shell(self.size, head + inner, suffix)
