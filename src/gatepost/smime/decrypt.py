@@ -6,7 +6,7 @@ never put together (EFAIL, 2018), so a layer around a part only is not opened at
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from gatepost.cms import enveloped
@@ -38,6 +38,7 @@ def decrypt(
     header: bytes,
     body: Content,
     decryptors: Sequence[Decryptor],
+    entropy: Callable[[int], bytes],
     *,
     layer: Layer | None = None,
 ) -> Opened:
@@ -49,12 +50,15 @@ def decrypt(
     layer = layer or layers.outermost(header, join(body))
     if layer is None or layer.kind not in ENCRYPTED or not layer.whole:
         raise Unsupported("no encryption covers the whole message")
-    found = enveloped.decrypt(layer.octets, decryptors)
+    found = enveloped.decrypt(layer.octets, decryptors, entropy=entropy)
+    if found.content_type != "data":  # RFC 8551 section 2.4.1
+        raise Unsupported(f"what was encrypted is {found.content_type}, not a MIME entity")
     inner = entity.split_header(found.content)[0]
     report = EncryptionReport(
         kind=layer.kind,
         cipher=found.cipher,
         authenticated=found.authenticated,
+        weak=found.weak,
         recipients=found.recipients,
         used=found.used,
         size=len(found.content),

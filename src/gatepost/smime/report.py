@@ -159,6 +159,7 @@ class EncryptionReport(_Report):
     kind: str  # "enveloped-data" or "authenveloped-data"
     cipher: str
     authenticated: bool  # the cipher proves the content unchanged (GCM); CBC does not
+    weak: bool = False  # a cipher that should not be used any more
     recipients: int = 0
     used: Certificate | None = field(default=None, repr=False)
     size: int = 0  # octets of the decrypted entity
@@ -171,6 +172,7 @@ class EncryptionReport(_Report):
             "layer": self.kind,
             "cipher": self.cipher,
             "authenticated": self.authenticated,
+            "weak": self.weak,
             "recipients": self.recipients,
             "key": self.used.fingerprint if self.used else None,
             "emails": list(self.used.emails) if self.used else [],
