@@ -8,6 +8,7 @@ import typer
 
 from gatepost import __version__
 from gatepost.cli import config as config_commands
+from gatepost.cli.check import check
 from gatepost.cli.group import group
 
 app = group(
@@ -15,6 +16,7 @@ app = group(
     help="Signs, encrypts, decrypts and verifies mail beside your mail server.",
     add_completion=True,
 )
+app.command(rich_help_panel="Set up")(check)
 app.add_typer(config_commands.app, name="config", rich_help_panel="Set up")
 
 

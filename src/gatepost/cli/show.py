@@ -36,6 +36,11 @@ def say(text: str = "", style: Style = "") -> None:
     sys.stdout.write(paint(clean(text), style) + "\n")
 
 
+def line(painted: str) -> None:
+    """Print a line made of painted and cleaned pieces."""
+    sys.stdout.write(painted + "\n")
+
+
 def note(text: str) -> None:
     """Print a remark on standard error, where it does not disturb a result."""
     sys.stderr.write(clean(text) + "\n")

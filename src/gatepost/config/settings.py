@@ -106,6 +106,16 @@ class Gateway:
     """Address for notices; empty: postmaster@ the first domain."""
 
     @property
+    def queue_folder(self) -> Path:
+        """Where every worker's queue and its sealed bodies stand."""
+        return self.state / "queue"
+
+    @property
+    def directory_file(self) -> Path:
+        """The database of certificates, keys, partners and policy."""
+        return self.state / "directory.db"
+
+    @property
     def postmaster_address(self) -> str:
         """The postmaster's address, set or derived (RFC 5321 section 4.5.1)."""
         return self.postmaster or f"postmaster@{self.domains[0]}"
