@@ -25,6 +25,7 @@ _GAP = re.compile(r"[\s;]+")
 _COMMENT = re.compile(r"[()\\]")
 _SECTION = re.compile(r"([^*]+)(?:\*([0-9]{1,4}))?(\*)?\Z")
 _TOKEN = re.compile(r"[!#-'*+\-.0-9A-Z^-~]+\Z")  # RFC 2045 section 5.1
+_LONELY = frozenset({"multipart", "application", "image", "audio", "video"})
 _SHOWN = frozenset({"name", "filename"})  # for people: extended forms and encoded words count
 
 
@@ -70,8 +71,19 @@ def parse(value: bytes, default: ContentType = TEXT) -> ContentType:
     start = _past(text, 0)
     match = _TYPE.match(text, start)
     if match is None:
-        return default
+        return _without_subtype(text[start:], default)
     return ContentType(match[1].lower(), match[2].lower(), parameters(text[match.end() :]))
+
+
+def _without_subtype(text: str, default: ContentType) -> ContentType:
+    """RFC 2045 section 5.2 reads a broken type as text; but what says it is no text is none."""
+    match = _BARE.match(text)
+    kind = match[0].lower() if match else ""
+    if kind not in _LONELY:
+        return default
+    subtype = "mixed" if kind == "multipart" else "octet-stream"
+    major = kind if kind == "multipart" else "application"
+    return ContentType(major, subtype, parameters(text[len(kind) :]))
 
 
 def encoding(header: bytes) -> str:
@@ -171,7 +183,7 @@ def _joined(numbered: Mapping[int, tuple[str, bool]]) -> str:
         if number not in numbered:
             break
         value, extended = numbered[number]
-        if extended and number == 0 and value.count("'") >= 2:
+        if extended and not charset and value.count("'") >= 2:
             charset, _, value = value.split("'", 2)
         encoded = value.encode("utf-8", "replace")
         octets.append(unquote_to_bytes(encoded) if extended else encoded)

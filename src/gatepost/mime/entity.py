@@ -18,15 +18,17 @@ from gatepost.mime.content_type import TEXT, ContentType, content_type, encoding
 MAXIMUM_DEPTH = 50
 MAXIMUM_PARTS = 10_000
 MAXIMUM_HEADER = 1024 * 1024
-MAXIMUM_LINE = 16 * 1024  # how far to look for the colon of a first field
 MAXIMUM_BOUNDARY = 1_000  # RFC 2046 section 5.1.1 allows 70; senders do not
 MAXIMUM_DELIMITERS = 100_000  # lines that begin like a delimiter, in the whole tree
 
 _MESSAGE = ContentType("message", "rfc822")
 _EMBEDDING = frozenset({"message/rfc822", "message/global", "message/news"})
 _IDENTITY = frozenset({"7bit", "8bit", "binary"})
-_FIELD_LINE = re.compile(rb"[!-9;-~]+[ \t]*:|>?From ")
-_BLANK = re.compile(rb"\r?\n")
+# Fields as in mail.field, after the line an mbox puts before them.
+_HEADER = re.compile(
+    rb"(?:>?From [^\n]*\n)?+(?:[!-9;-~]++[ \t]*+:[^\n]*+(?:\n[ \t][^\n]*+)*+(?:\n|\Z))*+"
+)
+_EMPTY_LINE = re.compile(rb"\r?\n")
 _AFTER = re.compile(rb"(--)?[ \t]*\r?(?:\n|\Z)")
 
 
@@ -104,26 +106,15 @@ def decoded(entity: Entity) -> bytes:
 def _split(octets: bytes, start: int, stop: int) -> tuple[int, int]:
     """Where the header stops and where the body starts.
 
-    An entity that begins with anything but a field has no header.
+    A line that is no field ends the header, empty or not: it must never travel with the
+    fields that stay in clear text when the body is encrypted.  Postfix reads it likewise.
     """
-    if match := _BLANK.match(octets, start, stop):
-        return start, match.end()
-    if not _FIELD_LINE.match(octets, start, min(stop, start + MAXIMUM_LINE)):
-        return start, start
-    window = min(stop, start + MAXIMUM_HEADER + 4)
-    ends = [(end + 1, end + size) for end, size in _empty_lines(octets, start, window)]
-    header_stop, body_start = min(ends, default=(stop, stop))
-    if header_stop - start > MAXIMUM_HEADER:
+    match = _HEADER.match(octets, start, min(stop, start + MAXIMUM_HEADER + 1024))
+    end = match.end() if match else start
+    if end - start > MAXIMUM_HEADER:
         raise LimitExceeded(f"header is longer than {MAXIMUM_HEADER} octets")
-    return header_stop, body_start
-
-
-def _empty_lines(octets: bytes, start: int, stop: int) -> Iterator[tuple[int, int]]:
-    for mark in (b"\n\r\n", b"\n\n"):
-        end = octets.find(mark, start, stop)
-        if end >= 0:
-            stop = min(stop, end + 3)
-            yield end, len(mark)
+    empty = _EMPTY_LINE.match(octets, end, stop)
+    return end, empty.end() if empty else end
 
 
 class _Parser:
