@@ -57,10 +57,11 @@ def run(message: Message, context: Context, stages: Sequence[Stage]) -> Flow:
         match verdict:
             case Continue():
                 continue
-            case Split(parts):
+            case Split(parts, again):
                 outcomes: tuple[Outcome, ...] = ()
+                rest = stages[position - 1 if again else position :]
                 for part in parts:
-                    outcomes += yield from run(part, context, stages[position:])
+                    outcomes += yield from run(part, context, rest)
                 return outcomes
             case Hold() | Defer() | Reject() | Discard():
                 return (Outcome(message, verdict),)

@@ -20,9 +20,13 @@ class Again:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Each part goes on alone from the next stage; together they have every recipient once."""
+    """Each part goes on alone from the next stage; together they have every recipient once.
+
+    `again`: they go on from this same stage; each part has fewer recipients, so it ends.
+    """
 
     parts: tuple[Message, ...]
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,8 @@
+"""The stages of mail that arrives, in order."""
+
+from __future__ import annotations
+
+from gatepost.flow import cleanse, harvest, loop, mark, peel, stamp
+from gatepost.flow.stage import Stage
+
+STAGES: tuple[Stage, ...] = (loop, cleanse, peel, harvest, mark, stamp)

@@ -1,0 +1,154 @@
+"""Show what was found: Authentication-Results, subject tags, delivery or hold (RFC 7281, 8601).
+
+Arriving mail is never refused for its cryptography: the reply would tell an attacker
+what our keys make of his octets, and a person may still want the mail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from gatepost.flow import cleanse, subject
+from gatepost.flow.context import Context
+from gatepost.flow.decision import Decision, Done
+from gatepost.flow.fact import Fact
+from gatepost.flow.peel import SealedReport
+from gatepost.flow.verdict import Continue, Hold, Verdict
+from gatepost.mail import trace
+from gatepost.mail.message import Message
+from gatepost.mail.trace import Result
+from gatepost.mime import headers
+from gatepost.policy.rules import Fault, InboundPolicy
+from gatepost.smime import report
+from gatepost.smime.report import EncryptionReport, ErrantReport, SignatureReport
+
+Seen = report.Verdict
+
+# RFC 7281 section 3.1.  "policy": good mathematics that we do not accept as the author's.
+RESULTS = {
+    Seen.VALID: "pass",
+    Seen.VALID_UNTRUSTED: "policy",
+    Seen.MISMATCH: "policy",
+    Seen.INVALID: "fail",
+    Seen.UNSUPPORTED: "neutral",
+    Seen.UNSIGNED: "none",
+}
+BROKEN = frozenset({Seen.INVALID, Seen.MISMATCH})
+# The worst signature speaks for the message.
+ORDER = (
+    Seen.INVALID,
+    Seen.MISMATCH,
+    Seen.UNSUPPORTED,
+    Seen.VALID_UNTRUSTED,
+    Seen.VALID,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """The layers of a message."""
+
+    sealed: tuple[SealedReport, ...]
+    encryptions: tuple[EncryptionReport, ...]
+    signatures: tuple[SignatureReport, ...]
+
+    @property
+    def worst(self) -> Seen | None:
+        """The worst verdict on a signature; None: nobody signed."""
+        verdicts = {one.verdict for one in self.signatures}
+        return next((one for one in ORDER if one in verdicts), None)
+
+
+def asks(_message: Message, _context: Context) -> frozenset[Fact]:
+    """Nothing: the findings tell."""
+    return frozenset()
+
+
+def does(message: Message, context: Context) -> tuple[Message, Verdict]:
+    """Mark the header; hold what policy wants held."""
+    seen = _seen(message.findings)
+    header = cleanse.cleaned(message.header, context)
+    policy = context.policy.inbound
+    if policy.tag_subject and (tag := _tag(seen, policy)):
+        header = subject.prefixed(header, tag)
+    field = trace.authentication_results(context.hostname, _results(seen))
+    reason = _fault(seen, policy)
+    decided = _decisions(message, reason)
+    marked = replace(message, header=field + header).noting(*decided)
+    return marked, Hold(reason) if reason else Continue()
+
+
+def _seen(findings: Sequence[object]) -> _Seen:
+    return _Seen(
+        tuple(one for one in findings if isinstance(one, SealedReport)),
+        tuple(one for one in findings if isinstance(one, EncryptionReport)),
+        tuple(one for one in findings if isinstance(one, SignatureReport)),
+    )
+
+
+def _tag(seen: _Seen, policy: InboundPolicy) -> str:
+    tags, chosen = policy.tags, []
+    if seen.sealed:
+        chosen.append(tags.undecryptable)
+    elif seen.encryptions:
+        chosen.append(tags.encrypted)
+    if seen.worst in BROKEN:
+        chosen.append(tags.invalid)
+    elif seen.worst is Seen.VALID:
+        chosen.append(tags.signed)
+    elif seen.worst is not None:
+        chosen.append(tags.untrusted)
+    return " ".join(tag for tag in chosen if tag)
+
+
+def _results(seen: _Seen) -> list[Result]:
+    opened = ", ".join(_encryption(one) for one in seen.encryptions)
+    sealed = ", ".join(f"{one.kind} not opened: {one.reason}" for one in seen.sealed)
+    remark = "; ".join(filter(None, (opened, sealed)))
+    if not seen.signatures:
+        return [Result("smime", "none", remark)]
+    return [_result(one, remark) for one in seen.signatures]
+
+
+def _encryption(one: EncryptionReport) -> str:
+    return ", ".join((f"decrypted {one.cipher}", *one.suspicions))
+
+
+def _result(one: SignatureReport, remark: str) -> Result:
+    reasons = "; ".join(filter(None, (*one.all_reasons, remark)))
+    signer = one.leading
+    properties: list[tuple[str, str]] = []
+    if signer is not None and signer.certificate is not None:
+        properties += [("body.smime-identifier", email) for email in signer.emails[:1]]
+        properties.append(("body.smime-serial", f"{signer.certificate.serial:X}"))
+    return Result("smime", RESULTS[one.verdict], reasons, tuple(properties))
+
+
+def _fault(seen: _Seen, policy: InboundPolicy) -> str:
+    """Why the message is held; empty: it is not."""
+    if seen.sealed and policy.undecryptable is Fault.HOLD:
+        return f"{seen.sealed[0].kind} cannot be opened: {seen.sealed[0].reason}"
+    if seen.worst in BROKEN and policy.broken_signature is Fault.HOLD:
+        broken = next(one for one in seen.signatures if one.verdict in BROKEN)
+        return "the signature is broken: " + "; ".join(broken.all_reasons)
+    return ""
+
+
+def _decisions(message: Message, reason: str) -> list[Decision]:
+    layers = tuple(
+        one.as_data()
+        for one in message.findings
+        if isinstance(one, EncryptionReport | SignatureReport | SealedReport | ErrantReport)
+    )
+    author = headers.author(message.header)
+    return [
+        Decision(
+            recipient=str(one),
+            author=str(author or ""),
+            done=Done.HELD if reason else Done.DELIVERED,
+            reason=reason,
+            layers=layers,
+        )
+        for one in message.envelope.recipients
+    ]

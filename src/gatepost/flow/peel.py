@@ -1,0 +1,221 @@
+"""Open arriving mail one cryptographic layer at a time (RFC 8551 section 3.7, RFC 9787).
+
+Decryption is strict: each recipient's mail is opened with his own keys or his domain's,
+never with another recipient's, and whoever has none gets it as it came.  Only a layer
+around everything is opened (EFAIL).  Every failure to open looks alike.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from gatepost.certificate import Certificate
+from gatepost.cms import enveloped
+from gatepost.cms.capability import Decryptor
+from gatepost.errors import GatepostError, KeyUnavailable
+from gatepost.flow.context import Context
+from gatepost.flow.fact import AnchorsFor, DecryptorsFor, Fact
+from gatepost.flow.nature import outer
+from gatepost.flow.verdict import Again, Continue, Defer, Split, Verdict
+from gatepost.mail.address import Mailbox
+from gatepost.mail.content import join
+from gatepost.mail.envelope import Recipient
+from gatepost.mail.message import Message
+from gatepost.mail.reply import Reply
+from gatepost.mime import headers
+from gatepost.pki.validate import Anchors
+from gatepost.smime import layers, report
+from gatepost.smime.decrypt import decrypt
+from gatepost.smime.layers import Layer
+from gatepost.smime.report import EncryptionReport, ErrantReport, SignatureReport
+from gatepost.smime.verify import verify
+
+MAXIMUM_LAYERS = 10  # RFC 2634 wraps three times; nobody honest needs more
+MAXIMUM_SEARCHED = 1024 * 1024  # of a message looked through for layers around a part only
+
+SIGNED = frozenset({"multipart-signed", "signed-data"})
+ENCRYPTED = frozenset({"enveloped-data", "authenveloped-data"})
+
+
+@dataclass(frozen=True, slots=True)
+class SealedReport:
+    """A layer these recipients cannot open; under it the message stays as it came."""
+
+    kind: str
+    reason: str = "no key of the recipient opens it"
+
+    def as_data(self) -> dict[str, object]:
+        """Values JSON can carry."""
+        return {"layer": self.kind, "opened": False, "reasons": [self.reason]}
+
+
+def asks(message: Message, _context: Context) -> frozenset[Fact]:
+    """Keys of the recipients for an encrypted layer, anchors of the author for a signed one."""
+    if _sealed(message):
+        return frozenset()
+    layer = outer(message.header, message.body)
+    facts: set[Fact] = set()
+    if layer in ("enveloped", "unknown"):
+        facts.update(DecryptorsFor(one.mailbox) for one in message.envelope.recipients)
+    author = headers.author(message.header)
+    if layer in ("clear-signed", "signed", "unknown") and author is not None:
+        facts.add(AnchorsFor(author.domain_key))
+    return frozenset(facts)
+
+
+def does(message: Message, context: Context) -> tuple[Message, Verdict]:
+    """Take off the outermost layer, if there is one and it can be."""
+    if _sealed(message):
+        return message, Continue()
+    try:
+        layer = _outermost(message)
+    except GatepostError as error:
+        return message.noting(SealedReport("unknown", str(error))), Continue()
+    if layer is None:
+        return message, Continue()
+    if not layer.whole:
+        return message.noting(ErrantReport(layer.kind, layer.path)), Continue()
+    if _depth(message) >= MAXIMUM_LAYERS:
+        return message.noting(SealedReport(layer.kind, "too many layers")), Continue()
+    if layer.kind in SIGNED:
+        return _verified(message, layer, context)
+    if layer.kind in ENCRYPTED:
+        return _decrypted(message, layer, context)
+    why = f"{layer.kind} is not something this version opens"
+    return message.noting(SealedReport(layer.kind, why)), Continue()
+
+
+def _outermost(message: Message) -> Layer | None:
+    if outer(message.header, message.body) == "none":
+        searched = headers.content_type(message.header).type == "multipart"
+        if not searched or message.body.size > MAXIMUM_SEARCHED:
+            return None
+    return layers.outermost(message.header, join(message.body))
+
+
+def _sealed(message: Message) -> bool:
+    return any(isinstance(one, SealedReport) for one in message.findings)
+
+
+def _depth(message: Message) -> int:
+    return sum(isinstance(one, EncryptionReport | SignatureReport) for one in message.findings)
+
+
+# Signatures
+
+
+def _verified(message: Message, layer: Layer, context: Context) -> tuple[Message, Verdict]:
+    author = headers.author(message.header)
+    anchors = _anchors(author, context)
+    try:
+        found = verify(
+            message.header,
+            message.body,
+            anchors,
+            context.now,
+            author,
+            keep_signature=False,
+            layer=layer,
+        )
+    except GatepostError as error:
+        broken = SignatureReport(layer.kind, report.Verdict.INVALID, reasons=(str(error),))
+        return message.noting(broken), Continue()
+    noted = message.noting(found.report)
+    inner = replace(noted, header=found.header, body=found.body)
+    if inner == noted:  # a signature over nothing, such as certs-only (RFC 8551 section 3.8)
+        return noted, Continue()
+    if layer.kind == "multipart-signed" and _keeps(found.report, context) and not _more(inner):
+        return noted, Continue()
+    return inner, Again()
+
+
+def _anchors(author: Mailbox | None, context: Context) -> Anchors:
+    return context.anchors_for(AnchorsFor(author.domain_key)) if author else Anchors(frozenset())
+
+
+def _keeps(found: SignatureReport, context: Context) -> bool:
+    """A signature that is not simply good stays on as evidence, whatever the setting."""
+    return context.policy.inbound.keep_signature or found.verdict is not report.Verdict.VALID
+
+
+def _more(message: Message) -> bool:
+    try:
+        layer = _outermost(message)
+    except GatepostError:
+        return False
+    return layer is not None and layer.whole
+
+
+# Encryption
+
+
+def _decrypted(message: Message, layer: Layer, context: Context) -> tuple[Message, Verdict]:
+    try:
+        groups = _groups(message, layer, context)
+    except GatepostError:
+        return message.noting(SealedReport(layer.kind)), Continue()
+    if len(groups) > 1:
+        return message, Split(tuple(_part(message, layer, one) for one in groups), again=True)
+    decryptors = groups[0][1]
+    if not decryptors:
+        return message.noting(SealedReport(layer.kind)), Continue()
+    try:
+        opened = decrypt(
+            message.header, message.body, decryptors, entropy=context.entropy, layer=layer
+        )
+    except KeyUnavailable as error:  # says nothing about the message: the vault is locked
+        return message, Defer(Reply.for_error(error), str(error))
+    except GatepostError:
+        return message.noting(SealedReport(layer.kind)), Continue()
+    return (
+        replace(message, header=opened.header, body=opened.body).noting(opened.report),
+        Again(),
+    )
+
+
+Group = tuple[tuple[Recipient, ...], tuple[Decryptor, ...]]
+
+
+def _groups(message: Message, layer: Layer, context: Context) -> list[Group]:
+    """Recipients by the keys of theirs that the layer names.
+
+    RecipientInfos are not authenticated: naming a certificate proves nothing, so nobody
+    gets what only another recipient's key has opened.
+    """
+    named = _Named(enveloped.recipients(layer.octets))
+    found: defaultdict[frozenset[Certificate], list[Recipient]] = defaultdict(list)
+    keys: dict[frozenset[Certificate], tuple[Decryptor, ...]] = {}
+    for one in message.envelope.recipients:
+        own = named.among(context.decryptors_for(DecryptorsFor(one.mailbox)))
+        certificates = frozenset(decryptor.certificate for decryptor in own)
+        found[certificates].append(one)
+        keys.setdefault(certificates, own)
+    return [(tuple(members), keys[which]) for which, members in found.items()]
+
+
+class _Named:
+    """The certificates a layer names, looked up without comparing each with each."""
+
+    def __init__(self, identifiers: Sequence[enveloped.RecipientId]) -> None:
+        self._by_serial: defaultdict[int | None, list[enveloped.RecipientId]] = defaultdict(list)
+        self._key_ids = {one.key_id for one in identifiers if one.key_id is not None}
+        for one in identifiers:
+            if one.issuer is not None:
+                self._by_serial[one.serial].append(one)
+
+    def among(self, decryptors: Iterable[Decryptor]) -> tuple[Decryptor, ...]:
+        """Those whose certificate is named."""
+        return tuple(one for one in decryptors if self._names(one.certificate))
+
+    def _names(self, certificate: Certificate) -> bool:
+        if certificate.key_id is not None and certificate.key_id in self._key_ids:
+            return True
+        return any(one.names(certificate) for one in self._by_serial.get(certificate.serial, ()))
+
+
+def _part(message: Message, layer: Layer, group: Group) -> Message:
+    members, decryptors = group
+    part = message.to(*members)
+    return part if decryptors else part.noting(SealedReport(layer.kind))

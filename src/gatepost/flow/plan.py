@@ -1,0 +1,54 @@
+"""What one stage hands the next among a message's findings: the wish, then the plan.
+
+`Wish` says what policy wants for every recipient; `Plan` says what is to be done with
+one part, whose recipients all share it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from gatepost.certificate import Certificate
+from gatepost.flow.nature import Nature
+from gatepost.mail.address import Mailbox
+from gatepost.mail.message import Message
+from gatepost.mail.reply import Reply
+from gatepost.policy.treatment import Form, Signature, Treatment, Unsigned
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What `classify` found out about a message."""
+
+    author: Mailbox | None  # None: no author or several
+    nature: Nature
+    unsignable: str  # why nobody can sign this message; empty: its author can
+    treatments: Mapping[Mailbox, Treatment]
+    visible: frozenset[str]  # keys of the addresses every recipient may read in the header
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What `protect` is to do."""
+
+    sign: bool = False
+    form: Form = Form.CLEAR
+    signature: Signature = Signature.AUTO
+    unsigned: Unsigned = Unsigned.DEFER
+    certificates: tuple[Certificate, ...] = ()  # encrypt to these; empty: do not encrypt
+    cipher: str = ""
+    key_transport: str = ""
+    apart: bool = False
+    refusal: Reply | None = None  # these recipients cannot be served
+
+
+def latest(message: Message, kind: type[T]) -> T:
+    """The newest finding of this kind; stages run in an order that has one."""
+    for finding in reversed(message.findings):
+        if isinstance(finding, kind):
+            return finding
+    raise LookupError(f"no {kind.__name__} among the findings: a stage is missing before this one")

@@ -1,0 +1,191 @@
+"""Sign, then encrypt, what `divide` planned (RFC 8551 section 3.7: sign first).
+
+The one place where content may leave: a recipient whose encryption is mandatory gets
+ciphertext or an error, whatever went before; every failure of a key or of the
+cryptography becomes Defer or Reject, never less protection.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from gatepost.cms.capability import KeyTransport, SignatureScheme, Signer
+from gatepost.cms.signer import fitting
+from gatepost.errors import GatepostError
+from gatepost.flow.context import Context
+from gatepost.flow.decision import Decision, Done
+from gatepost.flow.fact import CertificateFor, Fact, SignerAnswer, SignerFor
+from gatepost.flow.nature import Nature
+from gatepost.flow.plan import Plan, Wish, latest
+from gatepost.flow.record import decided
+from gatepost.flow.refusal import lacking, reply
+from gatepost.flow.verdict import Continue, Defer, Reject, Verdict
+from gatepost.mail.address import Mailbox
+from gatepost.mail.message import Message
+from gatepost.mail.reply import Reply
+from gatepost.pki.choose import Choice
+from gatepost.policy.treatment import Encrypt, Signature, Transport, Unsigned
+from gatepost.smime.encrypt import encrypt
+from gatepost.smime.sign import sign
+
+_KEY_TRANSPORTS = {
+    Transport.PKCS1.value: KeyTransport("rsa-pkcs1"),
+    Transport.OAEP.value: KeyTransport("rsa-oaep"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """A message on its way through this stage, with what the decisions will tell."""
+
+    message: Message
+    wish: Wish
+    plan: Plan
+    signer: Signer | None = None
+    scheme: SignatureScheme | None = None
+    unsigned: str = ""  # why it is not signed although policy wishes it
+
+
+def asks(message: Message, _context: Context) -> frozenset[Fact]:
+    """The author's signer, where somebody is to sign."""
+    plan = latest(message, Plan)
+    return frozenset({SignerFor(_author(message))}) if plan.sign else frozenset()
+
+
+def does(message: Message, context: Context) -> tuple[Message, Verdict]:
+    """Carry out the plan."""
+    work = _Work(message, latest(message, Wish), latest(message, Plan))
+    if work.plan.refusal is not None:
+        return _ended(work, Reject(work.plan.refusal, "cannot encrypt"), context)
+    if work.plan.sign:
+        answer = context.signer_for(SignerFor(_author(message)))
+        if answer.signer is None and work.plan.unsigned is Unsigned.DEFER:
+            return _ended(work, _no_signer(_author(message), answer), context)
+        work = replace(work, signer=answer.signer, unsigned=answer.reason or "no key to sign with")
+    try:
+        work = _encrypted(_signed(work, context), context)
+    except GatepostError as error:
+        return _ended(work, _failed(error), context)
+    if _exposed(work):
+        fault = Reply(451, "4.7.0", "Encryption is mandatory and was not done")
+        return _ended(work, Defer(fault, "stages disagree about encryption"), context)
+    return _ended(work, Continue(), context)
+
+
+def _author(message: Message) -> Mailbox:
+    author = latest(message, Wish).author
+    if author is None:
+        raise LookupError("a message without author is planned to be signed")
+    return author
+
+
+def _signed(work: _Work, context: Context) -> _Work:
+    if work.signer is None:
+        return work
+    answer = context.signer_for(SignerFor(_author(work.message)))
+    scheme = _scheme(work.plan.signature, work.signer)
+    header, body = sign(
+        work.message.header,
+        work.message.body,
+        work.signer,
+        scheme=scheme,
+        form=work.plan.form.value,
+        now=context.now,
+        names=context.names,
+        extra=answer.certificates,
+    )
+    return replace(
+        work, message=replace(work.message, header=header, body=body), scheme=scheme, unsigned=""
+    )
+
+
+def _encrypted(work: _Work, context: Context) -> _Work:
+    plan = work.plan
+    if not plan.certificates:
+        return work
+    header, body = encrypt(
+        work.message.header,
+        work.message.body,
+        plan.certificates,
+        cipher=plan.cipher,
+        key_transport=_KEY_TRANSPORTS[plan.key_transport],
+        entropy=context.entropy,
+    )
+    return replace(work, message=replace(work.message, header=header, body=body))
+
+
+def _scheme(wished: Signature, signer: Signer) -> SignatureScheme:
+    return fitting(signer, SignatureScheme("rsa-pss") if wished is Signature.PSS else None)
+
+
+def _exposed(work: _Work) -> bool:
+    """Whether a mandatory recipient would get what only he should be able to read."""
+    if work.wish.nature is Nature.ENCRYPTED or work.plan.certificates:
+        return False
+    return any(
+        work.wish.treatments[one.mailbox].encrypt is Encrypt.MANDATORY
+        for one in work.message.envelope.recipients
+    )
+
+
+def _no_signer(author: Mailbox, answer: SignerAnswer) -> Verdict:
+    why = answer.reason or "no key is available"
+    return Defer(reply(451, "4.7.0", [f"{author}: cannot sign now: {why}"]), why)
+
+
+def _failed(error: GatepostError) -> Verdict:
+    told = Reply.for_error(error)
+    return Defer(told, str(error)) if told.is_transient else Reject(told, str(error))
+
+
+def _ended(work: _Work, verdict: Verdict, context: Context) -> tuple[Message, Verdict]:
+    """Note a decision for every recipient."""
+    return work.message.noting(*_decisions(work, verdict, context)), verdict
+
+
+def _decisions(work: _Work, verdict: Verdict, context: Context) -> list[Decision]:
+    done = _done(work, verdict)
+    performed = isinstance(verdict, Continue)
+    told = []
+    for one in work.message.envelope.recipients:
+        found = context.facts.get(CertificateFor(one.mailbox))
+        choice = found if isinstance(found, Choice) else None
+        told.append(
+            decided(
+                one,
+                work.wish,
+                done,
+                _reason(work, verdict, choice),
+                choice=choice,
+                plan=work.plan if performed else None,
+                signer=work.signer if performed else None,
+                scheme=work.scheme,
+            )
+        )
+    return told
+
+
+def _done(work: _Work, verdict: Verdict) -> Done:
+    if isinstance(verdict, Defer):
+        return Done.DEFERRED
+    if isinstance(verdict, Reject):
+        return Done.REFUSED
+    if work.plan.certificates:
+        return Done.SIGNED_ENCRYPTED if work.signer else Done.ENCRYPTED
+    if work.signer:
+        return Done.SIGNED
+    return Done.CLEAR if work.wish.nature is Nature.PLAIN else Done.UNCHANGED
+
+
+def _reason(work: _Work, verdict: Verdict, choice: Choice | None) -> str:
+    if isinstance(verdict, Reject) and work.plan.refusal is not None and choice is not None:
+        return lacking(choice)
+    if isinstance(verdict, Defer | Reject):
+        return verdict.reason
+    reasons = []
+    how = work.wish.treatments[work.message.envelope.recipients[0].mailbox]
+    if how.sign and not work.signer:
+        reasons.append(f"not signed: {work.unsigned or work.wish.unsignable}")
+    if choice is not None and choice.chosen is None:
+        reasons.append(f"not encrypted: {lacking(choice)}")
+    return "; ".join(reasons)
