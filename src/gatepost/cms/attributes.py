@@ -115,13 +115,11 @@ def parse(signed: bytes) -> Attributes:
 
 def table(attributes: ber.Element) -> dict[bytes, list[ber.Element]]:
     """The values of each attribute type; raises Malformed for a type that comes twice."""
-    if attributes.stop - attributes.start > MAXIMUM_SIZE:
-        attributes.fail("attributes of unreasonable length")
     found: dict[bytes, list[ber.Element]] = {}
-    for element in attributes.children():
+    for element in _within_limits(attributes):
         fields = element.sequence()
-        if len(fields) != 2 or len(found) >= MAXIMUM_COUNT:
-            element.fail("not an attribute, or one too many")
+        if len(fields) != 2:
+            element.fail("not an attribute")
         kind = fields[0].oid()
         if kind in found:
             element.fail(f"the attribute {ber.dotted(kind)} comes twice")
@@ -129,10 +127,20 @@ def table(attributes: ber.Element) -> dict[bytes, list[ber.Element]]:
     return found
 
 
+def _within_limits(attributes: ber.Element) -> list[ber.Element]:
+    if attributes.stop - attributes.start > MAXIMUM_SIZE:
+        attributes.fail("attributes of unreasonable length")
+    found = attributes.children()
+    if len(found) > MAXIMUM_COUNT:
+        attributes.fail("more attributes than anybody writes")
+    return found
+
+
 def misplaced(unsigned: bytes) -> bool:
     """Whether unsigned attributes hold one that must be signed (RFC 5652 sections 11.1-11.3)."""
     signed_only = (CONTENT_TYPE, MESSAGE_DIGEST, SIGNING_TIME)
-    return not table(ber.parse(unsigned)).keys().isdisjoint(map(der.oid_contents, signed_only))
+    kinds = {one.sequence()[0].oid() for one in _within_limits(ber.parse(unsigned))}
+    return not kinds.isdisjoint(map(der.oid_contents, signed_only))
 
 
 def _one(found: dict[bytes, list[ber.Element]], oid: str, name: str) -> ber.Element | None:

@@ -5,7 +5,7 @@ The writer makes version 1 SignedData over id-data in DER; the reader takes BER.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -15,13 +15,14 @@ from gatepost.cms import algorithms, attributes, ber, der, identifier, signer
 from gatepost.cms import content as contents
 from gatepost.cms.capability import Digest, SignatureScheme, Signer
 from gatepost.cms.digest import digests_of
-from gatepost.cms.signer import SignerInfo, SignerVerdict
+from gatepost.cms.signer import SignerInfo, SignerVerdict, Subject
 from gatepost.errors import LimitExceeded, Malformed, Unsupported
-from gatepost.mail.content import CHUNK, Content, Octets, Rope, join
+from gatepost.mail.content import CHUNK, Content, Octets, Rope, Slice, join
 
 SMALL = 256 * 1024
 MAXIMUM_CERTIFICATES = 500
 MAXIMUM_SIGNERS = 50
+START = 4096  # as much of the content as signed attributes would need to show themselves
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,7 @@ class SignedData:
     certificates: tuple[Certificate, ...]
     signers: tuple[SignerInfo, ...]
     content_oid: bytes = field(repr=False)
+    declared: frozenset[Digest]  # digestAlgorithms, those known to us
 
     @property
     def content(self) -> bytes | None:
@@ -59,7 +61,7 @@ class SignedData:
     @property
     def digests(self) -> tuple[Digest, ...]:
         """The digests its signers use, for `micalg`; unknown ones left out."""
-        return tuple(dict.fromkeys(_digests(self.signers)))
+        return tuple(dict.fromkeys(_known(one.digest_identifier for one in self.signers)))
 
 
 def sign(
@@ -133,7 +135,6 @@ def parse(octets: bytes) -> SignedData:
     fields = body.sequence()
     if len(fields) < 4:
         body.fail("not a SignedData")
-    fields[1].expect(der.SET)  # digestAlgorithms: a hint for one-pass readers only
     content_oid, inside = _encapsulated(fields[2])
     certificates: tuple[Certificate, ...] = ()
     for one in fields[3:-1]:
@@ -150,6 +151,7 @@ def parse(octets: bytes) -> SignedData:
         certificates=certificates,
         signers=tuple(signer.parse(one) for one in infos),
         content_oid=content_oid,
+        declared=frozenset(_known(identifier.raw(one) for one in fields[1].set_of())),
     )
 
 
@@ -160,9 +162,13 @@ def _encapsulated(element: ber.Element) -> tuple[bytes, Pieces | None]:
     if len(fields) == 1:
         return fields[0].oid(), None
     inside = fields[1].expect(0xA0).children()
-    if len(inside) != 1 or inside[0].tag & ~der.CONSTRUCTED != der.OCTET_STRING:
-        element.fail("encapsulated content that is not an OCTET STRING")
-    return fields[0].oid(), Pieces(inside[0].pieces())
+    if len(inside) != 1:
+        element.fail("encapsulated content that is not one value")
+    value = inside[0]
+    if value.tag & ~der.CONSTRUCTED == der.OCTET_STRING:
+        return fields[0].oid(), Pieces(value.pieces())
+    # RFC 5652 5.2.1: PKCS #7 allowed any type here, digested without its tag and length
+    return fields[0].oid(), Pieces((memoryview(value.source.octets)[value.inner : value.outer],))
 
 
 def _certificates(element: ber.Element) -> tuple[Certificate, ...]:
@@ -190,18 +196,29 @@ def verify(
     about = signed.inside if content is None else content
     if about is None:
         raise Malformed("a detached signature without the content it is about")
-    digests = digests_of(about, set(_digests(signed.signers)))
-    start = next(about.chunks(), b"")[:4096]
-    certificates = (*signed.certificates, *known)
-    return tuple(
-        signer.verify(one, signed.content_oid, digests, start, certificates)
-        for one in signed.signers
+    digests = digests_of(about, signed.digests)
+    subject = Subject(
+        content_type=signed.content_oid,
+        # RFC 5652 5.1: one "not included in this set" MAY fail, and with OpenSSL it does
+        digests={name: value for name, value in digests.items() if name in signed.declared},
+        start=join(Slice(about, 0, min(about.size, START))),
+        differs=about is not signed.inside and _differs(signed.inside, digests),
     )
+    certificates = (*signed.certificates, *known)
+    return tuple(signer.verify(one, subject, certificates) for one in signed.signers)
 
 
-def _digests(infos: Iterable[SignerInfo]) -> Iterable[Digest]:
-    for info in infos:
+def _differs(inside: Pieces | None, digests: Mapping[Digest, bytes]) -> bool:
+    """Whether there is content inside, and another than that it came with.
+
+    Of two contents the reader sees one and the signature may speak of the other.
+    """
+    return inside is not None and digests_of(inside, digests) != digests
+
+
+def _known(identifiers: Iterable[bytes]) -> Iterator[Digest]:
+    for one in identifiers:
         try:
-            yield identifier.digest_name(info.digest_identifier)
+            yield identifier.digest_name(one)
         except (Malformed, Unsupported):
-            continue  # its verdict will say so
+            continue  # the verdict of a signer that uses it will say so

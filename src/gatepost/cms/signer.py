@@ -35,6 +35,16 @@ class SignerInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Subject:
+    """What the signers of one message signed, as far as verifying needs it."""
+
+    content_type: bytes
+    digests: Mapping[Digest, bytes]
+    start: bytes  # the first octets
+    differs: bool = False  # two contents, and they are not the same
+
+
+@dataclass(frozen=True, slots=True)
 class SignerVerdict:
     """What the mathematics says of one signature; trust in the certificate is `pki`'s business."""
 
@@ -110,13 +120,9 @@ def parse(element: ber.Element) -> SignerInfo:
 
 
 def verify(
-    info: SignerInfo,
-    content_type: bytes,
-    digests: Mapping[Digest, bytes],
-    start: bytes,
-    certificates: Sequence[Certificate],
+    info: SignerInfo, subject: Subject, certificates: Sequence[Certificate]
 ) -> SignerVerdict:
-    """Check one signature over content with these digests, the first octets being `start`."""
+    """Check one signature."""
     candidates = [one for one in certificates if info.certificate_id.names(one)]
     certificate = candidates[0] if candidates else None
     try:
@@ -127,11 +133,11 @@ def verify(
             said = attributes.parse(info.signed_attributes)
         if said is not None and said.certificate_digest is not None:
             certificate = _named_by(said.certificate_digest, candidates)
-        reason = _reason(info, content_type, digests[digest], start, said)
+        reason = _reason(info, subject, digest, said)
         if certificate is None and not reason:
             reason = "the signer's certificate is not in the message"
         if certificate is not None and not reason:
-            reason = _signature(info, certificate, algorithm, digest, digests[digest])
+            reason = _signature(info, certificate, algorithm, digest, subject.digests[digest])
     except GatepostError as error:
         return SignerVerdict(intact=False, certificate=certificate, reason=str(error))
     return SignerVerdict(
@@ -166,25 +172,23 @@ def _preferred(said: Attributes | None, certificates: Iterable[Certificate]) -> 
     return said.key_preference.among(certificates)
 
 
-def _reason(
-    info: SignerInfo,
-    content_type: bytes,
-    content_digest: bytes,
-    start: bytes,
-    said: Attributes | None,
-) -> str:
+def _reason(info: SignerInfo, subject: Subject, digest: Digest, said: Attributes | None) -> str:
     """Why content and attributes do not belong together, if so (RFC 5652 sections 5.6 and 11)."""
+    if subject.differs:
+        return "the content inside the signature differs from the content it came with"
+    if digest not in subject.digests:
+        return "the signer's digest algorithm is not among those of the message"
     if info.unsigned_attributes is not None and attributes.misplaced(info.unsigned_attributes):
         return "an attribute that must be signed stands among the unsigned ones"
     if said is None:
-        if content_type != content.DATA:
+        if subject.content_type != content.DATA:
             return "a signature without signed attributes over content that is not id-data"
-        if _looks_like_attributes(start):
+        if _looks_like_attributes(subject.start):
             return "the content is another message's signed attributes"
         return ""
-    if said.content_type != content_type:
+    if said.content_type != subject.content_type:
         return "the content-type attribute differs from the content's type"
-    if said.message_digest != content_digest:
+    if said.message_digest != subject.digests[digest]:
         return "the content was changed after signing: its digest differs"
     return ""
 
