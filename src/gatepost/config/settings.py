@@ -225,7 +225,7 @@ class Vault:
 class Authority:
     """The embedded company CA."""
 
-    user_key: Literal["rsa2048", "rsa3072", "p256"] = "rsa3072"
+    user_key: Literal["rsa2048", "rsa3072", "p256"] = "rsa2048"
     """Key type of the certificates it issues to people."""
     validity: Duration = timedelta(days=730)
     """How long they are valid."""

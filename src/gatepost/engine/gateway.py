@@ -1,0 +1,251 @@
+"""Decides a mail transaction while the peer waits for its reply (laws 1 to 3 of the design).
+
+250 is said when everything that became of the message is durable, in one transaction:
+what goes out, the decisions, the failure notices.  Whatever goes wrong before that is a
+4yz, so the peer keeps the message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from gatepost.config import Listener
+from gatepost.engine.bounce import Bouncer
+from gatepost.engine.delivery import Delivery
+from gatepost.engine.drive import drive
+from gatepost.engine.gather import Gatherer
+from gatepost.engine.intake import split
+from gatepost.engine.journal import Journal
+from gatepost.engine.routing import Routes
+from gatepost.engine.verdict import Resolution, records, resolve
+from gatepost.errors import GatepostError
+from gatepost.events import Name
+from gatepost.flow import admit, inbound, outbound
+from gatepost.flow.admit import Gate
+from gatepost.flow.context import Context
+from gatepost.flow.harvest import Learned, learned
+from gatepost.flow.stage import run
+from gatepost.flow.verdict import Outcome
+from gatepost.mail.content import Content
+from gatepost.mail.envelope import Envelope, Recipient
+from gatepost.mail.message import Arrival, Direction, Message
+from gatepost.mail.reply import Reply
+from gatepost.net.application import SessionInfo, Sink
+from gatepost.store.directory import Directory
+from gatepost.store.queue import Queue
+from gatepost.store.queue_item import Item, NewItem
+
+STAGES = {Direction.OUTBOUND: outbound.STAGES, Direction.INBOUND: inbound.STAGES}
+LONG_BODY = 256 * 1024  # octets from which the work is worth a thread
+MANY_RECIPIENTS = 20  # their public-key operations would stall the loop for milliseconds
+NO_ROOM = Reply(452, "4.3.1", "Insufficient system storage, try again later")
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the gateway works with; built once by `engine.service`."""
+
+    listeners: Mapping[str, Listener]
+    context: Callable[[], Context]  # a fresh snapshot: time and policy of this moment
+    queue: Queue
+    delivery: Delivery
+    directory: Directory
+    gather: Gatherer
+    routes: Routes
+    bouncer: Bouncer
+    journal: Journal
+    identify: Callable[[datetime], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """One finished mail transaction and the snapshot it is decided by."""
+
+    queue_id: str
+    session: SessionInfo
+    envelope: Envelope
+    content: Content
+    context: Context
+
+    @property
+    def arrival(self) -> Arrival:
+        """How the message came, for its trace."""
+        return Arrival(
+            queue_id=self.queue_id,
+            received_at=self.context.now,
+            listener=self.session.listener,
+            peer=self.session.peer,
+            helo=self.session.helo,
+            tls=self.session.tls,
+            protocol=self.session.protocol,
+        )
+
+
+class Gateway:
+    """The `net.application.Application` behind every listener."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._learning: set[asyncio.Task[None]] = set()
+
+    def admit(self, _session: SessionInfo) -> None:
+        """Let anybody speak; what they may do is decided at MAIL and RCPT."""
+
+    def sender(self, session: SessionInfo, envelope: Envelope) -> Reply:
+        """Answer MAIL."""
+        if not self._parts.queue.has_room():
+            return NO_ROOM
+        reply = admit.admit_sender(self._gate(session), envelope.return_path)
+        return self._noted(session, reply, envelope)
+
+    def recipient(
+        self, session: SessionInfo, envelope: Envelope, recipient: Recipient
+    ) -> Reply | Awaitable[Reply]:
+        """Answer RCPT, at once unless a certificate has to be looked up."""
+        gate, context = self._gate(session), self._parts.context()
+        facts = admit.asks(gate, envelope.return_path, recipient.mailbox, context)
+        if facts:
+            return self._recipient(session, gate, context, envelope, recipient)
+        reply = admit.admit_recipient(gate, envelope.return_path, recipient.mailbox, context)
+        return self._noted(session, reply, envelope, recipient)
+
+    async def message(self, session: SessionInfo, envelope: Envelope, content: Content) -> Reply:
+        """Decide, store, and only then say 250."""
+        context = self._parts.context()
+        queue_id = self._parts.identify(context.now)
+        try:
+            return await self._message(Transaction(queue_id, session, envelope, content, context))
+        except GatepostError as error:
+            reply = Reply.for_error(error)
+            name = Name.MESSAGE_DEFERRED if reply.is_transient else Name.MESSAGE_REFUSED
+            self._parts.journal.note(name, queue_id, reply=str(reply), reason=str(error))
+            return reply
+
+    def sink(self) -> Sink:
+        """A sealed file for a message too large for memory."""
+        return self._parts.queue.spool.sink()
+
+    async def settle(self) -> None:
+        """Wait until everything learned from past messages is written."""
+        while self._learning:
+            await asyncio.gather(*self._learning)
+
+    async def _message(self, transaction: Transaction) -> Reply:
+        parts, context = self._parts, transaction.context
+        header, body = split(transaction.content)
+        outcomes: tuple[Outcome, ...] = ()
+        gate = self._gate(transaction.session)
+        for direction, part in admit.divided(gate, transaction.envelope):
+            message = Message(direction, part, transaction.arrival, header, body)
+            outcomes += await drive(
+                run(message, context, STAGES[direction]),
+                parts.gather,
+                in_thread=body.size > LONG_BODY or len(part.recipients) > MANY_RECIPIENTS,
+            )
+        resolution = resolve(transaction.queue_id, outcomes, parts.routes)
+        items = (*resolution.items, *self._notices(transaction, resolution))
+        stored = await parts.queue.accept(
+            items, records(transaction.queue_id, context.now, outcomes)
+        )
+        parts.delivery.submit(stored)
+        if resolution.reply.is_positive:
+            self._learn(outcomes, context.now)
+        self._report(transaction, resolution)
+        return resolution.reply
+
+    def _notices(self, transaction: Transaction, resolution: Resolution) -> tuple[NewItem, ...]:
+        """The failure notice for recipients refused beside others that were accepted."""
+        if not resolution.refused:
+            return ()
+        refused = tuple(one.recipient for one in resolution.refused)
+        item = Item(
+            number=0,
+            id=transaction.queue_id,
+            queue_id=transaction.queue_id,
+            hop="",
+            envelope=transaction.envelope.to(*refused),
+            content=transaction.content,
+            created=transaction.context.now,
+            due=transaction.context.now,
+            last=tuple(one.reply for one in resolution.refused),
+            protected=True,
+        )
+        notice = self._parts.bouncer.failure(item, resolution.refused, transaction.context.now)
+        return () if notice is None else (notice,)
+
+    def _learn(self, outcomes: tuple[Outcome, ...], now: datetime) -> None:
+        """Remember correspondents' certificates after the reply; nobody waits for that."""
+        found = dict.fromkeys(one for each in outcomes for one in learned(each.message.findings))
+        for lesson in found:
+            task = asyncio.get_running_loop().create_task(self._remember(lesson, now))
+            self._learning.add(task)
+            task.add_done_callback(self._learning.discard)
+
+    async def _remember(self, lesson: Learned, now: datetime) -> None:
+        for certificate in lesson.certificates:
+            new = await asyncio.to_thread(
+                self._parts.directory.learn,
+                certificate,
+                lesson.mailbox,
+                capabilities=lesson.capabilities,
+                issuers=lesson.issuers,
+                now=now,
+            )
+            if new:
+                self._parts.journal.note(
+                    Name.CERTIFICATE_HARVESTED,
+                    address=str(lesson.mailbox),
+                    fingerprint=certificate.fingerprint,
+                )
+
+    async def _recipient(
+        self,
+        session: SessionInfo,
+        gate: Gate,
+        context: Context,
+        envelope: Envelope,
+        recipient: Recipient,
+    ) -> Reply:
+        facts = admit.asks(gate, envelope.return_path, recipient.mailbox, context)
+        context = context.knowing(await self._parts.gather(facts))
+        reply = admit.admit_recipient(gate, envelope.return_path, recipient.mailbox, context)
+        return self._noted(session, reply, envelope, recipient)
+
+    def _gate(self, session: SessionInfo) -> Gate:
+        listener = self._parts.listeners[session.listener]
+        only = None if listener.direction == "both" else Direction(listener.direction)
+        return Gate(only, listener.trusts(session.peer), self._parts.context().domains)
+
+    def _noted(
+        self,
+        session: SessionInfo,
+        reply: Reply,
+        envelope: Envelope,
+        recipient: Recipient | None = None,
+    ) -> Reply:
+        if not reply.is_positive:
+            self._parts.journal.note(
+                Name.SESSION_REFUSED,
+                listener=session.listener,
+                peer=session.peer,
+                sender=str(envelope.return_path or "<>"),
+                to=str(recipient or ""),
+                reply=str(reply),
+            )
+        return reply
+
+    def _report(self, transaction: Transaction, resolution: Resolution) -> None:
+        self._parts.journal.note(
+            resolution.event,
+            transaction.queue_id,
+            listener=transaction.session.listener,
+            peer=transaction.session.peer,
+            sender=str(transaction.envelope.return_path or "<>"),
+            recipients=len(transaction.envelope.recipients),
+            size=transaction.content.size,
+            reply=str(resolution.reply)[:300],
+            reason=resolution.reason,
+        )

@@ -1,0 +1,152 @@
+"""Answers the flow's questions from directory, vault and authority.
+
+Answers are remembered until the directory changes or a minute has passed, so that an
+ordinary message costs no look-up.  Read-only (`explain`, `check`) never enrols anybody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Protocol, assert_never
+
+from gatepost.certificate import Certificate
+from gatepost.cms.capability import Decryptor, Signer
+from gatepost.engine.journal import Journal
+from gatepost.events import Name
+from gatepost.flow.fact import (
+    AnchorsFor,
+    Answer,
+    Answers,
+    CertificateFor,
+    DecryptorsFor,
+    Fact,
+    SignerAnswer,
+    SignerFor,
+)
+from gatepost.mail.address import Mailbox
+from gatepost.pki.choose import choose
+from gatepost.store.directory import Directory
+from gatepost.vault.keys import Vault
+
+MEMORY = timedelta(minutes=1)
+MAXIMUM_REMEMBERED = 10_000
+
+
+class Authority(Protocol):
+    """Issues certificates to our own people."""
+
+    def ensure(self, mailbox: Mailbox, now: datetime) -> tuple[Signer, Certificate]:
+        """The mailbox's signer and encryption certificate, issued now if need be."""
+        ...
+
+
+class Gatherer:
+    """One per process.  Calling it with facts gives their answers."""
+
+    def __init__(
+        self,
+        directory: Directory,
+        vault: Vault,
+        authority: Authority | None,
+        *,
+        domains: frozenset[str],
+        clock: Callable[[], datetime],
+        journal: Journal | None = None,
+        read_only: bool = False,
+    ) -> None:
+        self._directory = directory
+        self._vault = vault
+        self._authority = authority
+        self._domains = domains
+        self._clock = clock
+        self._journal = journal
+        self._read_only = read_only
+        self._remembered: dict[Fact, Answer] = {}
+        self._generation = -1
+        self._until = clock()
+        self._enrolling: dict[str, asyncio.Lock] = {}
+
+    async def __call__(self, facts: frozenset[Fact]) -> Answers:
+        """Answer every fact; raises Unavailable or KeyUnavailable when one cannot be answered."""
+        return {fact: await self._answer(fact) for fact in facts}
+
+    def known(self, fact: Fact) -> Answer | None:
+        """The remembered answer, if there is one that still counts."""
+        now = self._clock()
+        generation = self._directory.generation()
+        if generation != self._generation or now >= self._until:
+            self._remembered.clear()
+            self._generation, self._until = generation, now + MEMORY
+        return self._remembered.get(fact)
+
+    async def _answer(self, fact: Fact) -> Answer:
+        known = self.known(fact)
+        if known is not None:
+            return known
+        answer = self._look_up(fact)
+        if isinstance(fact, SignerFor) and isinstance(answer, SignerAnswer) and not answer.signer:
+            answer = await self._enrol(fact.mailbox, answer)
+        if len(self._remembered) < MAXIMUM_REMEMBERED:
+            self._remembered[fact] = answer
+        return answer
+
+    def _look_up(self, fact: Fact) -> Answer:
+        match fact:
+            case CertificateFor(mailbox):
+                return choose(
+                    self._directory.candidates_for(mailbox),
+                    mailbox,
+                    self._directory.anchors_for(mailbox.domain),
+                    self._clock(),
+                    self._directory.capabilities_for(mailbox),
+                )
+            case SignerFor(mailbox):
+                return self._signer(mailbox)
+            case DecryptorsFor(mailbox):
+                return self._decryptors(mailbox)
+            case AnchorsFor(domain):
+                return self._directory.anchors_for(domain)
+            case _:
+                assert_never(fact)
+
+    def _signer(self, mailbox: Mailbox) -> SignerAnswer:
+        now = self._clock()
+        signer = self._vault.signer_for(mailbox, now)
+        if signer is None:
+            return SignerAnswer(None, f"no signing certificate for {mailbox}")
+        encryption = self._vault.encryption_certificate_for(mailbox, now)
+        return SignerAnswer(signer, certificates=(encryption,) if encryption else ())
+
+    def _decryptors(self, mailbox: Mailbox) -> tuple[Decryptor, ...]:
+        if mailbox.domain_key not in self._domains:
+            return ()
+        return tuple(self._vault.decryptors_for(mailbox))
+
+    async def _enrol(self, mailbox: Mailbox, without: SignerAnswer) -> SignerAnswer:
+        """Issue certificates at a user's first mail; key generation is too slow for the loop."""
+        if self._authority is None or mailbox.domain_key not in self._domains:
+            return without
+        if self._read_only:
+            return SignerAnswer(None, f"{mailbox} would be issued a certificate at its first mail")
+        lock = self._enrolling.setdefault(mailbox.key, asyncio.Lock())
+        async with lock:
+            answer = self._signer(mailbox)  # somebody else may have been first
+            if answer.signer is None:
+                now = self._clock()
+                signer, encryption = await asyncio.to_thread(self._authority.ensure, mailbox, now)
+                self._note(mailbox, signer.certificate, encryption)
+                answer = SignerAnswer(signer, certificates=(encryption,))
+        self._enrolling.pop(mailbox.key, None)
+        return answer
+
+    def _note(self, mailbox: Mailbox, *issued: Certificate) -> None:
+        if self._journal is not None:
+            for one in dict.fromkeys(issued):
+                self._journal.note(
+                    Name.CERTIFICATE_ISSUED,
+                    address=str(mailbox),
+                    fingerprint=one.fingerprint,
+                    until=one.not_after.date().isoformat(),
+                )

@@ -1,0 +1,260 @@
+"""Builds one process's gateway: every part once, each handed its neighbours, nothing global."""
+
+from __future__ import annotations
+
+import secrets
+import ssl
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from gatepost.config import Listener as ListenerSettings
+from gatepost.config import Settings
+from gatepost.engine.bounce import Bouncer
+from gatepost.engine.delivery import Delivery, DeliverySettings
+from gatepost.engine.gateway import Gateway, Parts
+from gatepost.engine.gather import Gatherer
+from gatepost.engine.journal import Journal
+from gatepost.engine.routing import Routes
+from gatepost.engine.rulebook import Rulebook
+from gatepost.enrol.local import ROOT, LocalAuthority
+from gatepost.events import Name
+from gatepost.flow.context import Context
+from gatepost.flow.retry import Schedule
+from gatepost.mail.address import domain_key
+from gatepost.net.listener import Listener
+from gatepost.net.relay import Relay
+from gatepost.net.roster import ConnectionLimits
+from gatepost.net.settings import EdgeSettings, RelaySettings
+from gatepost.net.tls import server_context
+from gatepost.smtp.settings import ServerSettings
+from gatepost.store.directory import Directory
+from gatepost.store.queue import Queue
+from gatepost.store.queue_id import Identifier
+from gatepost.vault.kek import KekSource, load
+from gatepost.vault.keys import Vault
+from gatepost.vault.seal import Sealer
+
+Clock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    """The clock of real services."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """What is at rest: opened the same way by `serve`, `check`, `explain` and every command."""
+
+    directory: Directory
+    vault: Vault
+    authority: LocalAuthority | None
+    queue_folder: Path
+    queue_seal: Sealer
+
+    @classmethod
+    def open(cls, settings: Settings) -> Stores:
+        """Open directory and vault; raises ConfigError or KeyUnavailable saying what to do."""
+        kek = load(kek_source(settings))
+        directory = Directory(directory_path(settings))
+        vault = Vault(directory, Sealer(kek, "private-key"))
+        return cls(
+            directory,
+            vault,
+            _authority(settings, directory, vault),
+            queue_folder(settings),
+            Sealer(kek, "queue"),
+        )
+
+    def close(self) -> None:
+        """Give the files back."""
+        self.directory.close()
+
+
+def _authority(settings: Settings, directory: Directory, vault: Vault) -> LocalAuthority | None:
+    if directory.setting(ROOT) is None:
+        return None
+    return LocalAuthority(directory, vault, own_domains(settings), settings.authority.user_key)
+
+
+def own_domains(settings: Settings) -> frozenset[str]:
+    """Our domains in the form two spellings share."""
+    return frozenset(domain_key(domain) for domain in settings.gateway.domains)
+
+
+def kek_source(settings: Settings) -> KekSource:
+    """Where the key-encryption key comes from."""
+    vault = settings.vault
+    if vault.key_file is not None:
+        return KekSource("file", str(vault.key_file))
+    if vault.key_environment is not None:
+        return KekSource("environment", vault.key_environment)
+    return KekSource("credential", vault.key_credential or "")
+
+
+def directory_path(settings: Settings) -> Path:
+    """The database of certificates, sealed keys, partners and policy."""
+    return settings.gateway.state / "directory.db"
+
+
+def queue_folder(settings: Settings) -> Path:
+    """The folder of the workers' queues."""
+    return settings.gateway.state / "queue"
+
+
+def context(settings: Settings, rulebook: Rulebook, clock: Clock) -> Callable[[], Context]:
+    """Makes a snapshot per message: the time and the policy of that moment."""
+    domains = own_domains(settings)
+
+    def snapshot() -> Context:
+        return Context(
+            now=clock(),
+            hostname=settings.gateway.hostname,
+            domains=domains,
+            policy=rulebook(),
+            entropy=secrets.token_bytes,
+            names=secrets.token_urlsafe,
+        )
+
+    return snapshot
+
+
+class Service:
+    """A running gateway: listeners in front, delivery behind."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        worker: str = "0",
+        adopted: Sequence[str] = (),
+        clock: Clock = utc_now,
+        journal: Journal | None = None,
+    ) -> None:
+        self.settings = settings
+        self.journal = journal or Journal(clock)
+        self.stores = Stores.open(settings)
+        self._worker = worker
+        domains = own_domains(settings)
+        identify = Identifier(secrets.token_bytes)
+        hostname = settings.gateway.hostname
+        self._relay = Relay(hostname, RelaySettings(per_hop=settings.queue.concurrency))
+        routes = Routes(settings)
+        bouncer = Bouncer(hostname, domains, identify, secrets.token_urlsafe)
+
+        def deliver(name: str) -> tuple[Queue, Delivery]:
+            queue = Queue(self.stores.queue_folder, self.stores.queue_seal, name, clock=clock)
+            delivery = Delivery(
+                queue,
+                self._relay,
+                lambda item: routes.hop(item.hop),
+                delivery_settings(settings),
+                bouncer=bouncer,
+                journal=self.journal,
+                clock=clock,
+            )
+            return queue, delivery
+
+        self.queue, self._delivery = deliver(worker)
+        # Queues of workers the configuration no longer has: nothing enters, everything leaves.
+        self._deliveries = ((self.queue, self._delivery), *map(deliver, adopted))
+        self.gather = Gatherer(
+            self.stores.directory,
+            self.stores.vault,
+            self.stores.authority,
+            domains=domains,
+            clock=clock,
+            journal=self.journal,
+        )
+        self._gateway = Gateway(
+            Parts(
+                listeners={one.label: one for one in settings.listener},
+                context=context(settings, Rulebook(self.stores.directory), clock),
+                queue=self.queue,
+                delivery=self._delivery,
+                directory=self.stores.directory,
+                gather=self.gather,
+                routes=routes,
+                bouncer=bouncer,
+                journal=self.journal,
+                identify=identify,
+            )
+        )
+        tls = _tls(settings)
+        self._listeners = {
+            one.label: _listener(self._gateway, one, settings, tls) for one in settings.listener
+        }
+
+    async def start(self) -> None:
+        """Recover the queue, then listen; raises OSError when an address cannot be bound."""
+        for _, delivery in self._deliveries:
+            await delivery.start()
+        for label, listener in self._listeners.items():
+            await listener.start()
+            self.journal.note(Name.SERVICE_STARTED, service=f"listener {label}", port=listener.port)
+
+    async def stop(self, grace: timedelta = timedelta(seconds=30)) -> None:
+        """Stop accepting, finish what is under way, leave the rest in the queue."""
+        for listener in self._listeners.values():
+            await listener.drain(grace.total_seconds())
+        await self._gateway.settle()
+        for queue, delivery in self._deliveries:
+            await delivery.stop(grace)
+            queue.close()
+        await self._relay.close()
+        self.stores.close()
+        self.journal.note(Name.SERVICE_STOPPED, service=f"worker {self._worker}")
+
+    def port(self, label: str) -> int:
+        """The port a listener really uses (0 was asked for in tests and the demo)."""
+        return self._listeners[label].port
+
+
+def delivery_settings(settings: Settings) -> DeliverySettings:
+    """The delivery's part of the configuration."""
+    queue = settings.queue
+    return DeliverySettings(
+        schedule=Schedule(
+            first=queue.retry_first,
+            longest=queue.retry_maximum,
+            maximum_age=queue.maximum_age,
+            warn_after=queue.delay_notice or timedelta.max,
+        ),
+        concurrency=queue.concurrency,
+    )
+
+
+def _tls(settings: Settings) -> ssl.SSLContext | None:
+    if settings.tls is None:
+        return None
+    return server_context(settings.tls.certificate, settings.tls.key)
+
+
+def _listener(
+    gateway: Gateway, one: ListenerSettings, settings: Settings, tls: ssl.SSLContext | None
+) -> Listener:
+    limits = settings.limits
+    edge = EdgeSettings(
+        server=ServerSettings(
+            hostname=settings.gateway.hostname,
+            size_limit=limits.message_size,
+            recipient_limit=limits.recipients,
+            bare=limits.bare_newlines,
+            require_tls=one.tls == "require",
+        ),
+        listener=one.label,
+        command_timeout=limits.command_timeout.total_seconds(),
+        data_timeout=limits.data_timeout.total_seconds(),
+        forward_from=one.trusted,
+    )
+    return Listener(
+        gateway,
+        edge,
+        host=one.bind.host,
+        port=one.bind.port,
+        tls=None if one.tls == "off" else tls,
+        reuse_port=settings.gateway.workers > 1,
+        limits=ConnectionLimits(total=limits.connections, per_peer=limits.connections),
+    )
