@@ -24,7 +24,7 @@ _PORT = Field(ge=1, le=65535)
 _LOOPBACK: tuple[Network, ...] = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 
 
-def split_port(value: str, default: int | None = None) -> tuple[str, int]:
+def split_port(value: str, default: int | None = None, least: int = 1) -> tuple[str, int]:
     """Split "host:port"; IPv6 addresses stand in brackets."""
     host, colon, digits = value.strip().rpartition(":")
     if not colon or digits.endswith("]"):
@@ -33,7 +33,8 @@ def split_port(value: str, default: int | None = None) -> tuple[str, int]:
         host = host[1:-1]
     elif ":" in host:
         raise ValueError(f'write the IPv6 address in brackets: "[{host}]:{digits}"')
-    if not host or not (digits.isascii() and digits.isdigit()) or not 0 < int(digits) < 65536:
+    decimal = digits.isascii() and digits.isdigit() and len(digits) < 6
+    if not host or not decimal or not least <= int(digits) < 65536:
         raise ValueError('expected "host:port" such as "127.0.0.1:10025"')
     return host, int(digits)
 
@@ -47,7 +48,7 @@ class Endpoint:
     """A local address and port."""
 
     host: str
-    port: Annotated[int, _PORT]
+    port: Annotated[int, Field(ge=0, le=65535)]  # 0: any free one
 
     def __str__(self) -> str:
         return _joined(self.host, self.port)
@@ -74,7 +75,7 @@ class Relay:
 
 def _endpoint(value: object) -> object:
     if isinstance(value, str):
-        host, port = split_port(value)
+        host, port = split_port(value, least=0)
         return {"host": host, "port": port}
     return value
 
@@ -104,16 +105,6 @@ class Gateway:
     """Worker processes; one per core is plenty."""
     postmaster: str = ""
     """Address for notices; empty: postmaster@ the first domain."""
-
-    @property
-    def queue_folder(self) -> Path:
-        """Where every worker's queue and its sealed bodies stand."""
-        return self.state / "queue"
-
-    @property
-    def directory_file(self) -> Path:
-        """The database of certificates, keys, partners and policy."""
-        return self.state / "directory.db"
 
     @property
     def postmaster_address(self) -> str:
@@ -306,7 +297,7 @@ class Settings:
 
 
 def _check_listeners(settings: Settings) -> None:
-    if doubled := _doubled(str(one.bind) for one in settings.listener):
+    if doubled := _doubled(str(one.bind) for one in settings.listener if one.bind.port):
         raise ValueError(f"two listeners bind {doubled}")
     if doubled := _doubled(one.label for one in settings.listener):
         raise ValueError(f"two listeners are called {doubled!r}: give each its own name")
@@ -322,7 +313,7 @@ def _check_hops(settings: Settings) -> None:
         raise ValueError("next_hop.outbound is missing: a listener takes outbound mail")
     if doubled := _doubled(one.domain for one in settings.route):
         raise ValueError(f"two routes are for {doubled}")
-    binds = {str(one.bind) for one in settings.listener}
+    binds = {str(one.bind) for one in settings.listener if one.bind.port}
     for hop in (hops.inbound, hops.outbound, *settings.route):
         if hop is not None and str(hop) in binds:
             raise ValueError(f"next hop {hop} is this gateway's own listener: mail would loop")

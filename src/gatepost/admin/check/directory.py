@@ -18,6 +18,7 @@ from gatepost.admin.check.registry import (
     skip,
     warn,
 )
+from gatepost.engine.service import directory_path
 from gatepost.policy import parse
 from gatepost.store.directory import Directory
 from gatepost.store.schema import HEAD
@@ -34,7 +35,7 @@ def opens(place: Installation) -> Iterator[Answer]:
 
     Opened for reading only: its version is compared with the program's, its pages are verified.
     """
-    path = place.right.gateway.directory_file
+    path = directory_path(place.right)
     if not path.exists():
         yield bad(f"{path} does not exist", "gatepost init makes it")
         return
@@ -127,7 +128,7 @@ def _looked_at(path: Path) -> tuple[str, str]:
 
 def _opened(place: Installation) -> Directory:
     """The directory, if opening it changes nothing (a migration would)."""
-    path = place.right.gateway.directory_file
+    path = directory_path(place.right)
     if not path.exists():
         raise Unready("needs the directory (DIR-01)")
     version, damage = _looked_at(path)

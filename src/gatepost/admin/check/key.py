@@ -9,8 +9,8 @@ from datetime import timedelta
 from cryptography import x509
 
 from gatepost.admin.check.registry import Answer, Installation, bad, check, good, skip, warn
-from gatepost.admin.source import kek_source
 from gatepost.certificate import Certificate
+from gatepost.engine.service import kek_source
 from gatepost.net.tls import server_context
 from gatepost.vault import kek
 
@@ -23,7 +23,7 @@ def can_be_read(place: Installation) -> Iterator[Answer]:
 
     Without it nothing can be signed, decrypted or delivered. Keep a copy in a safe place.
     """
-    source = kek_source(place.right.vault)
+    source = kek_source(place.right)
     found = kek.load(source)
     yield good(f"{source}, key id {found.id.hex()}")
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from gatepost.admin.check.registry import Answer, Installation, bad, check, good, skip, warn
+from gatepost.engine.service import directory_path, queue_folder
 
 MIB = 1 << 20
 GIB = 1 << 30
@@ -80,8 +81,8 @@ def is_plausible(place: Installation) -> Iterator[Answer]:
 def _witnesses(place: Installation) -> Iterator[Path]:
     if place.path is not None:
         yield place.path
-    yield place.right.gateway.directory_file
-    yield from place.right.gateway.queue_folder.glob("*.db")
+    yield directory_path(place.right)
+    yield from queue_folder(place.right).glob("*.db")
 
 
 def _existing(folder: Path) -> Path:
