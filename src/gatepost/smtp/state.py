@@ -36,6 +36,8 @@ from gatepost.mail.reply import Reply
 class State(Enum):
     """Where a session stands."""
 
+    __hash__ = object.__hash__  # members are singletons; the tables are asked at every command
+
     OPENING = "opening"  # connected, greeting not sent
     GREETED = "greeted"  # greeting sent, the client has not said who it is
     READY = "ready"  # between mail transactions
@@ -48,6 +50,8 @@ class State(Enum):
 
 class Verb(Enum):
     """A command word."""
+
+    __hash__ = object.__hash__
 
     EHLO = "EHLO"
     HELO = "HELO"
