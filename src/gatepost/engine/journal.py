@@ -42,7 +42,9 @@ class Journal:
     def note(self, name: Name, queue_id: str = "", **fields: Any) -> Event:
         """Note that something happened now; returns the event for the decision records."""
         event = Event(name, self._clock(), queue_id, fields)
-        shown = {"queue_id": queue_id, **fields} if queue_id else fields
+        shown = {name: value for name, value in fields.items() if value not in (None, "")}
+        if queue_id:
+            shown["queue_id"] = queue_id
         getattr(self._log, _LEVELS.get(name, "info"))(str(name), **shown)
         for observer in self._observers:
             observer(event)
@@ -54,7 +56,9 @@ def configure_log(form: str = "text", level: str = "info") -> None:
     renderer: Any = structlog.processors.JSONRenderer()
     if form == "text":
         renderer = structlog.processors.LogfmtRenderer(
-            key_order=["timestamp", "level", "event", "queue_id"], bool_as_flag=False
+            key_order=["timestamp", "level", "event", "queue_id"],
+            drop_missing=True,
+            bool_as_flag=False,
         )
     structlog.configure(
         processors=[
