@@ -56,3 +56,14 @@ def _alternative(certificate: Certificate) -> tuple[str, ...]:
 def _legacy(certificate: Certificate) -> tuple[str, ...]:
     found = certificate.x509.subject.get_attributes_for_oid(NameOID.EMAIL_ADDRESS)
     return tuple(str(attribute.value) for attribute in found)
+
+
+def is_self_issued(certificate: Certificate) -> bool:
+    """Whether it names itself as issuer and its own key signed it."""
+    if certificate.issuer != certificate.subject:
+        return False
+    try:
+        certificate.x509.verify_directly_issued_by(certificate.x509)
+    except Exception:  # noqa: BLE001  unknown algorithm, wrong signature: all mean no
+        return False
+    return True

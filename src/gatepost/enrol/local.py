@@ -1,0 +1,212 @@
+"""The company's own certification authority: a root, an issuing CA, certificates at first mail.
+
+Both CA keys lie sealed in the vault; the root's is needed only when the issuing CA is
+renewed.  Synchronous: making RSA keys takes its time, so the engine calls it in a thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from gatepost.certificate import Certificate
+from gatepost.cms.capability import Signer
+from gatepost.enrol import profile
+from gatepost.enrol.profile import Algorithm, Issuer, Kind, PrivateKey
+from gatepost.errors import ConfigError, KeyUnavailable, Refused, Unavailable, Unsupported
+from gatepost.mail.address import Mailbox, domain_key
+from gatepost.store.directory import Directory
+from gatepost.store.record import Address, KeyPurpose, StoredKey
+from gatepost.vault.keys import Vault
+
+RENEWED = timedelta(days=30)  # before the end
+ROOT, ISSUING = "authority.root", "authority.issuing"
+
+# RFC 3183 section 3.3: the name by which domain encryption is known.
+DOMAIN_LOCAL = "domain-confidentiality-authority"
+
+
+class Identity(NamedTuple):
+    """What a mailbox of ours signs with, and what others encrypt to it with."""
+
+    signer: Signer
+    encryption: Certificate
+
+
+@dataclass(frozen=True, slots=True)
+class LocalAuthority:
+    """The CA of one directory.
+
+    `user_key` is the algorithm of people's keys.  RSA 2048 is the default: every mail program
+    of the last twenty years reads it, it signs four times as fast as RSA 3072, and it is
+    accepted through 2030 (NIST SP 800-57), longer than any certificate issued here lives.
+    """
+
+    directory: Directory
+    vault: Vault
+    domains: frozenset[str]  # as `domain_key`s: nobody else is certified
+    user_key: Algorithm = "rsa2048"
+
+    @classmethod
+    def create(
+        cls,
+        directory: Directory,
+        vault: Vault,
+        company: str,
+        domains: Iterable[str],
+        *,
+        algorithm: Algorithm = "p256",
+        user_key: Algorithm = "rsa2048",
+        constrained: bool = False,
+        now: datetime,
+    ) -> LocalAuthority:
+        """Found the CA; raises ConfigError when there is one.
+
+        `constrained` binds the issuing CA to the domains (RFC 5280 name constraints): partners
+        need trust it for nothing else, but another domain later needs a new issuing CA.
+        """
+        own = frozenset(domain_key(domain) for domain in domains)
+        company = " ".join(company.split())
+        if not company or not own:
+            raise ConfigError("a certification authority needs a company name and a domain")
+        root_key, issuing_key = profile.make_key(algorithm), profile.make_key(algorithm)
+        root = profile.root(company, root_key, now)
+        issuing = profile.issuing(
+            company, issuing_key, Issuer(root, root_key), now, own if constrained else None
+        )
+        keys = [
+            StoredKey(one, *_filed(vault, key, "authority"))
+            for one, key in ((root, root_key), (issuing, issuing_key))
+        ]
+        settings = {ROOT: root.fingerprint, ISSUING: issuing.fingerprint}
+        directory.found(keys, settings, now=now)
+        return cls(directory, vault, own, user_key)
+
+    @property
+    def root(self) -> Certificate:
+        """The anchor to give to partners; raises Unavailable before the CA is founded."""
+        return self._certificate(ROOT)
+
+    @property
+    def issuing(self) -> Certificate:
+        """The CA that issues now."""
+        return self._certificate(ISSUING)
+
+    def ensure(self, mailbox: Mailbox, now: datetime) -> Identity:
+        """Give what a mailbox signs with and is encrypted to, issuing what lacks or runs out.
+
+        Certificates imported for the mailbox count.  Of several processes that issue at once,
+        one wins and all give its answer.
+        """
+        signer = self.vault.signer_for(mailbox, now)
+        if signer is None or self._runs_out(signer.certificate, mailbox, "sign", now):
+            signer = self.vault.signer_of(self._current(mailbox, "sign", now))
+        encryption = self.vault.encryption_certificate_for(mailbox, now)
+        if encryption is None or self._runs_out(encryption, mailbox, "encrypt", now):
+            encryption = self._current(mailbox, "encrypt", now)
+        return Identity(signer, encryption)
+
+    def issue(self, mailbox: Mailbox, kind: Kind, now: datetime) -> Certificate:
+        """Issue a new certificate to a mailbox and make it the current one of its kind."""
+        current = self.directory.enrolled(mailbox, kind)
+        return self._issue(mailbox.key, mailbox, kind, current, now)
+
+    def issue_domain(self, domain: str, now: datetime) -> Certificate:
+        """Issue a certificate with which a whole domain is encrypted to (RFC 3183)."""
+        address = f"@{domain_key(domain)}"
+        current = self.directory.enrolled(address, "encrypt")
+        return self._issue(f"{DOMAIN_LOCAL}{address}", address, "encrypt", current, now)
+
+    def renew_issuing(self, now: datetime) -> Certificate:
+        """Put a new issuing CA under the root; certificates of the old one stay valid."""
+        root, old = self.root, self.issuing
+        above = Issuer(root, self._key(root))
+        key = profile.make_key(profile.algorithm_of(above.key))
+        domains = self.domains if profile.is_constrained(old) else None
+        made = profile.issuing(profile.company_of(root), key, above, now, domains)
+        stored = StoredKey(made, *_filed(self.vault, key, "authority"))
+        self.directory.succeed(stored, ISSUING, old, now=now)
+        return self.issuing
+
+    def _current(self, mailbox: Mailbox, kind: Kind, now: datetime) -> Certificate:
+        current = self.directory.enrolled(mailbox, kind)
+        if current is not None and not self._runs_out(current, mailbox, kind, now):
+            return current
+        return self._issue(mailbox.key, mailbox, kind, current, now)
+
+    def _runs_out(
+        self, certificate: Certificate, mailbox: Mailbox, kind: Kind, now: datetime
+    ) -> bool:
+        """Whether to renew: only what we issued; an imported one is its owner's affair."""
+        return (
+            certificate.not_after - now < RENEWED
+            and certificate == self.directory.enrolled(mailbox, kind)
+            and certificate.not_after < self.root.not_after  # else a new one would end no later
+        )
+
+    def _issue(
+        self,
+        name: str,
+        address: Address,
+        kind: Kind,
+        replacing: Certificate | None,
+        now: datetime,
+    ) -> Certificate:
+        domain = domain_key(name.rpartition("@")[2])
+        if domain not in self.domains:
+            raise Refused(f"{domain} is not a domain of ours: no certificate for {name}")
+        if not name.isascii():
+            raise Unsupported(f"{name}: a certificate cannot carry a non-ASCII local-part yet")
+        key = profile.make_key(self.user_key)  # slow: before anything is looked up to be signed
+        issuer = self._issuer(now)
+        made = profile.user(name, kind, key, issuer, now)
+        stored = StoredKey(made, *_filed(self.vault, key, kind))
+        return self.directory.enrol(address, kind, stored, replacing=replacing, now=now)
+
+    def _issuer(self, now: datetime) -> Issuer:
+        issuing = self.issuing
+        end = self.root.not_after
+        if issuing.not_after - now < profile.USER_LIFE and now < end > issuing.not_after:
+            issuing = self.renew_issuing(now)  # else users' certificates would be clipped short
+        if not issuing.not_before <= now < issuing.not_after:
+            raise Unavailable(
+                f"the issuing CA {issuing.name!r} is valid from {issuing.not_before:%Y-%m-%d} "
+                f"to {issuing.not_after:%Y-%m-%d}"
+            )
+        return Issuer(issuing, self._key(issuing))
+
+    def _key(self, certificate: Certificate) -> PrivateKey:
+        key = self.vault.private_key_of(certificate)
+        if not isinstance(key, (rsa.RSAPrivateKey, ec.EllipticCurvePrivateKey)):
+            raise KeyUnavailable(f"the key of {certificate.name!r} is of an unexpected kind")
+        return key
+
+    def _certificate(self, setting: str) -> Certificate:
+        fingerprint = self.directory.setting(setting)
+        if fingerprint is None:
+            raise Unavailable("this directory has no certification authority: run `gatepost init`")
+        return self.directory.entry(fingerprint).certificate
+
+
+def exists(directory: Directory) -> bool:
+    """Whether a CA was founded here."""
+    return directory.setting(ROOT) is not None
+
+
+def show_fingerprint(certificate: Certificate) -> str:
+    """The SHA-256 fingerprint as people compare it: pairs in upper case, sixteen to a line.
+
+    Whoever trusts a CA must hear these by another way than mail.
+    """
+    text = certificate.fingerprint.upper()
+    pairs = [text[at : at + 2] for at in range(0, len(text), 2)]
+    return "\n".join(":".join(pairs[at : at + 16]) for at in range(0, len(pairs), 16))
+
+
+def _filed(vault: Vault, key: PrivateKey, purpose: KeyPurpose) -> tuple[str, KeyPurpose, bytes]:
+    key_id, sealed = vault.seal(key)
+    return key_id, purpose, sealed

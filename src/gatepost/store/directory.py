@@ -1,0 +1,432 @@
+"""The directory: certificates and the addresses they are for, private keys at rest, partners.
+
+Synchronous and small.  The answers every mail asks for are remembered until `generation`
+says that some process changed something.  Open one per process, after forking.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Self, TypeVar, cast
+
+from sqlalchemy import Connection, and_, delete, select, update
+from sqlalchemy.dialects.sqlite import insert
+
+from gatepost.certificate import Certificate
+from gatepost.errors import ConfigError, Refused
+from gatepost.mail.address import Mailbox, domain_key
+from gatepost.pki.choose import MAXIMUM_CANDIDATES, Candidate
+from gatepost.pki.validate import Anchors
+from gatepost.store import keys, listing, schema, trust
+from gatepost.store.database import connect, locate, writing
+from gatepost.store.filing import (
+    bump,
+    epoch,
+    file_address,
+    file_certificate,
+    is_fresh,
+    name_id,
+    revive,
+)
+from gatepost.store.generation import Generation
+from gatepost.store.record import (
+    EVERYWHERE,
+    Address,
+    Entry,
+    KeyPurpose,
+    Partner,
+    Source,
+    StoredKey,
+    address_key,
+)
+from gatepost.store.revision import Revisions
+
+T = TypeVar("T")
+
+MAXIMUM_MEMORY = 20_000  # remembered answers
+MAXIMUM_CLIMB = 8  # issuers above a certificate
+MAXIMUM_ISSUERS = 16
+
+_C, _A, _K = schema.certificate, schema.certificate_address, schema.private_key
+
+
+class Directory:
+    """One database file, opened for this process."""
+
+    def __init__(self, path_or_url: Path | str) -> None:
+        self.path = locate(path_or_url)
+        self._engine = connect(self.path)
+        self._generation = Generation(self.path)
+        self._memory: tuple[int, dict[object, Any]] = (-1, {})
+        self.policy = Revisions(self._engine)
+
+    def close(self) -> None:
+        """Give the file back."""
+        self._generation.close()
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Directory({str(self.path)!r})"
+
+    def generation(self) -> int:
+        """A number that changes when anything here changes, whoever changed it; some µs."""
+        return self._generation.read()
+
+    # Certificates and the addresses they are for
+
+    def add_certificate(
+        self,
+        certificate: Certificate,
+        addresses: Iterable[Address] = (),
+        *,
+        source: Source = "imported",
+        now: datetime,
+    ) -> None:
+        """Keep a certificate for these addresses: mailboxes, or `@domain`."""
+        filed = [address_key(address) for address in addresses]
+        with writing(self._engine) as connection:
+            file_certificate(connection, certificate, now)
+            for key in filed:
+                file_address(connection, certificate, key, source, now)
+            bump(connection)
+
+    def learn(
+        self,
+        certificate: Certificate,
+        mailbox: Mailbox,
+        *,
+        source: Source = "harvested",
+        capabilities: Iterable[str] = (),
+        issuers: Sequence[Certificate] = (),
+        now: datetime,
+    ) -> bool:
+        """Remember what a verified signature showed; true when the certificate is new for it."""
+        names = " ".join(sorted(set(capabilities)))
+        known = self.capabilities_for(mailbox)
+        with self._engine.connect() as connection:
+            fresh = is_fresh(connection, certificate, mailbox.key, now)
+        if fresh and (not names or names == " ".join(sorted(known))):
+            return False  # the common case writes nothing
+        with writing(self._engine) as connection:
+            new = not _has_use(connection, certificate, mailbox.key)
+            for issuer in issuers[:MAXIMUM_ISSUERS]:
+                file_certificate(connection, issuer, now)
+            file_certificate(connection, certificate, now)
+            file_address(connection, certificate, mailbox.key, source, now)
+            changed = bool(names) and _file_capabilities(connection, mailbox.key, names, now)
+            if new or changed:
+                bump(connection)
+        return new
+
+    def candidates_for(self, mailbox: Mailbox) -> tuple[Candidate, ...]:
+        """What might encrypt to the mailbox: its own certificates and its domain's."""
+        return self._remember(("candidates", mailbox.key), lambda: self._candidates(mailbox))
+
+    def capabilities_for(self, mailbox: Mailbox) -> frozenset[str]:
+        """The algorithm names the correspondent last said to read."""
+        return self._remember(("capabilities", mailbox.key), lambda: self._capabilities(mailbox))
+
+    def issuers_of(self, certificate: Certificate) -> tuple[Certificate, ...]:
+        """The CAs above a certificate that we know, nearest first, self-signed ones left out."""
+        return self._remember(("issuers", certificate), lambda: self._issuers(certificate))
+
+    def find(
+        self,
+        text: str = "",
+        *,
+        address: Address | None = None,
+        authority: bool | None = None,
+        limit: int = 200,
+        offset: int = 0,
+    ) -> tuple[Entry, ...]:
+        """Search names, subjects, addresses and beginnings of fingerprints."""
+        with self._engine.connect() as connection:
+            return listing.find(
+                connection,
+                text,
+                address=address,
+                authority=authority,
+                limit=limit,
+                offset=offset,
+            )
+
+    def entry(self, fingerprint: str) -> Entry:
+        """The certificate whose fingerprint begins so; raises ConfigError for none or several."""
+        with self._engine.connect() as connection:
+            return listing.entry(connection, fingerprint)
+
+    def remove_certificate(self, certificate: Certificate, *, with_key: bool = False) -> bool:
+        """Forget a certificate everywhere; its private key only when asked in so many words."""
+        at = certificate.fingerprint
+        with writing(self._engine) as connection:
+            held = connection.execute(select(_K.c.key_id).where(_K.c.fingerprint == at)).first()
+            if held and not with_key:
+                raise Refused(
+                    f"{certificate.name!r} has a private key here; "
+                    "without it, mail encrypted to it can never be read again"
+                )
+            done = connection.execute(delete(_C).where(_C.c.fingerprint == at))
+            bump(connection)
+            return done.rowcount > 0
+
+    def remove_address(self, certificate: Certificate, address: Address) -> bool:
+        """Stop using a certificate for one address."""
+        match = and_(
+            _A.c.fingerprint == certificate.fingerprint, _A.c.address == address_key(address)
+        )
+        with writing(self._engine) as connection:
+            done = connection.execute(delete(_A).where(match))
+            bump(connection)
+            return done.rowcount > 0
+
+    # Private keys at rest
+
+    def add_key(
+        self,
+        key: StoredKey,
+        addresses: Iterable[Address] = (),
+        *,
+        source: Source = "imported",
+        now: datetime,
+    ) -> None:
+        """Keep a sealed private key with its certificate."""
+        with writing(self._engine) as connection:
+            keys.file(connection, key, addresses, source, now)
+            bump(connection)
+
+    def keep_key(
+        self,
+        certificate: Certificate,
+        key_id: str,
+        purpose: KeyPurpose,
+        sealed: bytes,
+        *,
+        addresses: Iterable[Address],
+        source: Source,
+        now: datetime,
+    ) -> None:
+        """`add_key` as the vault calls it, which knows no type of ours."""
+        key = StoredKey(certificate, key_id, purpose, sealed)
+        self.add_key(key, addresses, source=source, now=now)
+
+    def keys_for(self, address: Address) -> tuple[StoredKey, ...]:
+        """The private keys filed for this address, those valid longest first."""
+        with self._engine.connect() as connection:
+            return keys.filed_for(connection, address_key(address))
+
+    def key_of(self, certificate: Certificate) -> StoredKey | None:
+        """The private key of a certificate, if we hold it."""
+        with self._engine.connect() as connection:
+            return keys.of(connection, certificate)
+
+    def enrolled(self, address: Address, kind: str) -> Certificate | None:
+        """The current certificate of this kind issued to an address."""
+        with self._engine.connect() as connection:
+            return keys.enrolled(connection, address_key(address), kind)
+
+    def enrol(
+        self,
+        address: Address,
+        kind: str,
+        key: StoredKey,
+        *,
+        replacing: Certificate | None,
+        now: datetime,
+    ) -> Certificate:
+        """Make this the current certificate unless another process was first; gives the winner."""
+        with writing(self._engine) as connection:
+            winner = keys.enrol(
+                connection, address_key(address), kind, key, replacing=replacing, now=now
+            )
+            bump(connection)
+        return winner
+
+    def found(
+        self, stored: Sequence[StoredKey], settings: dict[str, str], *, now: datetime
+    ) -> None:
+        """Install the company's own CA in one step, trusted by all.
+
+        Raises ConfigError when any of the settings is there already: a CA is founded once.
+        """
+        with writing(self._engine) as connection:
+            taken = connection.execute(
+                select(schema.setting.c.key).where(schema.setting.c.key.in_(settings))
+            ).first()
+            if taken:
+                raise ConfigError("this directory has a certification authority already")
+            for key in stored:
+                keys.file(connection, key, (), "issued", now)
+            trust.add_anchors(connection, [key.certificate for key in stored], EVERYWHERE, now)
+            rows = [{"key": key, "value": value} for key, value in settings.items()]
+            connection.execute(insert(schema.setting), rows)
+            bump(connection)
+
+    def succeed(
+        self, stored: StoredKey, setting: str, previous: Certificate, *, now: datetime
+    ) -> bool:
+        """Let a CA follow the previous one; false when another process did so first."""
+        table = schema.setting
+        with writing(self._engine) as connection:
+            done = connection.execute(
+                update(table)
+                .where(and_(table.c.key == setting, table.c.value == previous.fingerprint))
+                .values(value=stored.certificate.fingerprint)
+            )
+            if not done.rowcount:
+                return False
+            keys.file(connection, stored, (), "issued", now)
+            trust.add_intermediate(connection, stored.certificate, now)
+            bump(connection)
+            return True
+
+    # Trust
+
+    def anchors_for(self, domain: str) -> Anchors:
+        """What counts for a correspondent at this domain: ours, everybody's and that partner's."""
+        scopes = (EVERYWHERE, domain_key(domain))
+        return self._remember(("anchors", scopes), lambda: self._anchors(scopes))
+
+    def add_anchors(
+        self, given: Sequence[Certificate], *, domain: str = EVERYWHERE, now: datetime
+    ) -> None:
+        """Trust CAs for a domain, or for every one."""
+        with writing(self._engine) as connection:
+            trust.add_anchors(connection, given, trust.scope_key(domain), now)
+            bump(connection)
+
+    def remove_anchor(self, certificate: Certificate, *, domain: str = EVERYWHERE) -> bool:
+        """Stop trusting a CA in this scope."""
+        with writing(self._engine) as connection:
+            scope = trust.scope_key(domain)
+            done = trust.remove_anchor(connection, certificate.fingerprint, scope)
+            bump(connection)
+            return done
+
+    def add_partner(
+        self, domain: str, given: Sequence[Certificate] = (), *, note: str = "", now: datetime
+    ) -> Partner:
+        """Know a partner; its CAs count for its own domain only."""
+        with writing(self._engine) as connection:
+            made = trust.add_partner(connection, domain, given, now, note)
+            bump(connection)
+            return made
+
+    def remove_partner(self, domain: str) -> bool:
+        """Forget a partner and stop trusting its CAs."""
+        with writing(self._engine) as connection:
+            done = trust.remove_partner(connection, domain)
+            bump(connection)
+            return done
+
+    def partners(self) -> tuple[Partner, ...]:
+        """Every partner, by domain."""
+        with self._engine.connect() as connection:
+            return trust.partners(connection)
+
+    def partner(self, domain: str) -> Partner | None:
+        """The partner of this domain."""
+        with self._engine.connect() as connection:
+            found = trust.partners(connection, domain)
+        return found[0] if found else None
+
+    # Settings
+
+    def setting(self, key: str) -> str | None:
+        """A named text."""
+        return self._remember(("setting", key), lambda: self._setting(key))
+
+    def change_setting(self, key: str, value: str) -> None:
+        """Set a named text."""
+        row = insert(schema.setting).values(key=key, value=value)
+        with writing(self._engine) as connection:
+            connection.execute(
+                row.on_conflict_do_update(index_elements=["key"], set_={"value": value})
+            )
+            bump(connection)
+
+    # Inside
+
+    def _remember(self, key: object, compute: Callable[[], T]) -> T:
+        generation = self.generation()
+        if self._memory[0] != generation or len(self._memory[1]) > MAXIMUM_MEMORY:
+            self._memory = (generation, {})
+        memory = self._memory[1]  # a slow answer lands in the memory of its own time
+        if key not in memory:
+            memory[key] = compute()
+        return cast("T", memory[key])
+
+    def _candidates(self, mailbox: Mailbox) -> tuple[Candidate, ...]:
+        own, domain = mailbox.key, f"@{mailbox.domain_key}"
+        query = (
+            select(_C.c.der, _A.c.source, _A.c.address)
+            .join_from(_A, _C)
+            .where(_A.c.address.in_([own, domain]))
+            .order_by(_A.c.last_seen.desc(), _C.c.fingerprint)
+            .limit(MAXIMUM_CANDIDATES)
+        )
+        with self._engine.connect() as connection:
+            rows = connection.execute(query).all()
+        found = []
+        for der, source, address in rows:
+            certificate = revive(der)
+            issuers = self._issuers(certificate)
+            found.append(Candidate(certificate, source, issuers, domain=address == domain))
+        return tuple(found)
+
+    def _capabilities(self, mailbox: Mailbox) -> frozenset[str]:
+        table = schema.capability
+        with self._engine.connect() as connection:
+            names = connection.execute(
+                select(table.c.names).where(table.c.address == mailbox.key)
+            ).scalar()
+        return frozenset((names or "").split())
+
+    def _issuers(self, certificate: Certificate) -> tuple[Certificate, ...]:
+        found: dict[Certificate, None] = {}
+        level = [certificate]
+        with self._engine.connect() as connection:
+            for _ in range(MAXIMUM_CLIMB):
+                names = {name_id(one.issuer) for one in level if one.issuer != one.subject}
+                query = (
+                    select(_C.c.der)
+                    .where(_C.c.subject_id.in_(names), _C.c.authority)
+                    .order_by(_C.c.not_after.desc(), _C.c.fingerprint)
+                    .limit(MAXIMUM_ISSUERS)
+                )
+                level = [revive(der) for (der,) in connection.execute(query)] if names else []
+                level = [one for one in level if one not in found and one.issuer != one.subject]
+                found.update(dict.fromkeys(level))
+                if not level or len(found) >= MAXIMUM_ISSUERS:
+                    break
+        return tuple(found)
+
+    def _anchors(self, scopes: Sequence[str]) -> Anchors:
+        with self._engine.connect() as connection:
+            return trust.anchors(connection, scopes)
+
+    def _setting(self, key: str) -> str | None:
+        query = select(schema.setting.c.value).where(schema.setting.c.key == key)
+        with self._engine.connect() as connection:
+            return connection.execute(query).scalar()
+
+
+def _has_use(connection: Connection, certificate: Certificate, key: str) -> bool:
+    match = and_(_A.c.address == key, _A.c.fingerprint == certificate.fingerprint)
+    return connection.execute(select(_A.c.address).where(match)).first() is not None
+
+
+def _file_capabilities(connection: Connection, key: str, names: str, now: datetime) -> bool:
+    table = schema.capability
+    old = connection.execute(select(table.c.names).where(table.c.address == key)).scalar()
+    row = insert(table).values(address=key, names=names, seen_at=epoch(now))
+    new = {"names": names, "seen_at": epoch(now)}
+    connection.execute(row.on_conflict_do_update(index_elements=["address"], set_=new))
+    return old != names

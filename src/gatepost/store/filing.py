@@ -1,0 +1,102 @@
+"""Put certificates and their addresses into the directory's tables and take them out again."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, and_, func, literal, select
+from sqlalchemy.dialects.sqlite import insert
+
+from gatepost.certificate import Certificate
+from gatepost.errors import Refused
+from gatepost.store.generation import KEY
+from gatepost.store.record import Source
+from gatepost.store.schema import certificate as certificates
+from gatepost.store.schema import certificate_address as uses
+
+FRESH = timedelta(days=1)  # how exactly `last_seen` is kept; each mail would be a write otherwise
+
+
+def epoch(moment: datetime) -> int:
+    """Whole seconds since 1970; naive datetimes are a mistake."""
+    if moment.tzinfo is None:
+        raise ValueError("a moment without time zone")
+    return int(moment.timestamp())
+
+
+def moment(seconds: int) -> datetime:
+    """The moment again, aware, in UTC."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def revive(der: bytes) -> Certificate:
+    """A certificate from our own table: parsed once per process (`Certificate` remembers)."""
+    return Certificate.from_der(der)
+
+
+def name_id(name: bytes) -> str:
+    """A DER Name as an index key."""
+    return hashlib.sha256(name).hexdigest()
+
+
+def bump(connection: Connection) -> None:
+    """Tell every process that remembered answers are old."""
+    connection.exec_driver_sql(
+        "INSERT INTO setting (key, value) VALUES (?, '1') ON CONFLICT (key) "
+        "DO UPDATE SET value = CAST(CAST(value AS INTEGER) + 1 AS TEXT)",
+        (KEY,),
+    )
+
+
+def file_certificate(connection: Connection, one: Certificate, now: datetime) -> None:
+    """Keep a certificate; nothing happens when it is there already."""
+    values: dict[str, Any] = {
+        "fingerprint": one.fingerprint,
+        "der": one.der,
+        "name": one.name,
+        "subject": one.x509.subject.rfc4514_string(),
+        "issuer": one.x509.issuer.rfc4514_string(),
+        "subject_id": name_id(one.subject),
+        "authority": one.is_authority,
+        "not_before": epoch(one.not_before),
+        "not_after": epoch(one.not_after),
+        "added_at": epoch(now),
+    }
+    connection.execute(insert(certificates).values(values).on_conflict_do_nothing())
+
+
+def file_address(
+    connection: Connection, one: Certificate, key: str, source: Source, now: datetime
+) -> None:
+    """Note that the certificate is for this address.
+
+    An administrator's word replaces an earlier one; what was only seen in mail never does.
+    """
+    if source == "harvested" and key.startswith("@"):
+        raise Refused("a certificate for a whole domain is never taken from mail")
+    row = insert(uses).values(
+        address=key,
+        fingerprint=one.fingerprint,
+        source=source,
+        first_seen=epoch(now),
+        last_seen=epoch(now),
+    )
+    kept = uses.c.source if source == "harvested" else literal(source)
+    connection.execute(
+        row.on_conflict_do_update(
+            index_elements=["address", "fingerprint"],
+            set_={"source": kept, "last_seen": func.max(uses.c.last_seen, epoch(now))},
+        )
+    )
+
+
+def is_fresh(connection: Connection, one: Certificate, key: str, now: datetime) -> bool:
+    """Whether this certificate was seen for this address less than a day ago."""
+    seen = connection.execute(
+        select(uses.c.last_seen).where(
+            and_(uses.c.address == key, uses.c.fingerprint == one.fingerprint)
+        )
+    ).scalar()
+    return seen is not None and seen > epoch(now - FRESH)

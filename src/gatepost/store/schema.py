@@ -1,0 +1,137 @@
+"""The tables of the directory: whom we know, by which certificate, and whom we trust.
+
+Moments are whole seconds since 1970 UTC; addresses are `Mailbox.key`, or `@domain` for what
+speaks for a whole domain.  Migrations bring any released form here; HEAD names the last.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+HEAD = "0001"
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _fingerprint(*, primary: bool = False) -> Column[str]:
+    return Column(
+        "fingerprint",
+        String(64),
+        ForeignKey("certificate.fingerprint", ondelete="CASCADE"),
+        primary_key=primary,
+        nullable=False,
+    )
+
+
+certificate = Table(
+    "certificate",
+    metadata,
+    Column("fingerprint", String(64), primary_key=True),  # SHA-256 of the DER, hex
+    Column("der", LargeBinary, nullable=False),
+    Column("name", Text, nullable=False),  # for people: common name or first address
+    Column("subject", Text, nullable=False),  # RFC 4514
+    Column("issuer", Text, nullable=False),
+    Column("subject_id", String(64), nullable=False),  # SHA-256 of the DER Name: finds issuers
+    Column("authority", Boolean, nullable=False),
+    Column("not_before", Integer, nullable=False),
+    Column("not_after", Integer, nullable=False),
+    Column("added_at", Integer, nullable=False),
+    Index(None, "subject_id"),
+    Index(None, "not_after"),
+)
+
+certificate_address = Table(
+    "certificate_address",
+    metadata,
+    Column("address", Text, primary_key=True),
+    _fingerprint(primary=True),
+    Column("source", String(16), nullable=False),
+    Column("first_seen", Integer, nullable=False),
+    Column("last_seen", Integer, nullable=False),
+    CheckConstraint("source in ('issued', 'harvested', 'imported', 'pinned')", name="source"),
+    Index(None, "fingerprint"),
+)
+
+private_key = Table(
+    "private_key",
+    metadata,
+    _fingerprint(primary=True),
+    Column("key_id", String(64), nullable=False),
+    Column("purpose", String(16), nullable=False),
+    Column("sealed", LargeBinary, nullable=False),  # PKCS #8 under the key-encryption key
+    Column("added_at", Integer, nullable=False),
+    CheckConstraint("purpose in ('sign', 'encrypt', 'both', 'authority')", name="purpose"),
+    Index(None, "key_id"),
+)
+
+enrolment = Table(
+    "enrolment",
+    metadata,
+    Column("address", Text, primary_key=True),
+    Column("kind", String(16), primary_key=True),  # one current certificate per address and kind
+    _fingerprint(),
+    Column("at", Integer, nullable=False),
+)
+
+partner = Table(
+    "partner",
+    metadata,
+    Column("domain", Text, primary_key=True),
+    Column("note", Text, nullable=False, server_default=""),
+    Column("added_at", Integer, nullable=False),
+)
+
+anchor = Table(
+    "anchor",
+    metadata,
+    _fingerprint(primary=True),
+    Column("scope", Text, primary_key=True),  # a partner's domain, or * for every domain
+    Column("root", Boolean, nullable=False),  # false: an intermediate that came with it
+    Column("added_at", Integer, nullable=False),
+    Index(None, "scope"),
+)
+
+policy_revision = Table(
+    "policy_revision",
+    metadata,
+    Column("rev", Integer, primary_key=True, autoincrement=True),
+    Column("at", Integer, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("toml", Text, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+capability = Table(
+    "capability",
+    metadata,
+    Column("address", Text, primary_key=True),
+    Column("names", Text, nullable=False),  # algorithm names, sorted, separated by spaces
+    Column("seen_at", Integer, nullable=False),
+)
+
+setting = Table(
+    "setting",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)

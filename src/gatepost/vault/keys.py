@@ -1,0 +1,219 @@
+"""The vault: takes private keys in, keeps them sealed, and lends them as Signer and Decryptor.
+
+A key is validated once, when it comes in; read back from its own authenticated box it is
+trusted (validating RSA costs 30 to 100 ms).  Parsed keys are kept until somebody changes
+the directory.  Raises KeyUnavailable when a box does not open under our key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Literal, Protocol
+
+from cryptography.hazmat.primitives.asymmetric.types import (
+    CertificatePublicKeyTypes,
+    PrivateKeyTypes,
+    PublicKeyTypes,
+)
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_der_private_key,
+)
+
+from gatepost.certificate import Certificate
+from gatepost.cms.capability import Decryptor, Signer
+from gatepost.errors import ConfigError, KeyUnavailable
+from gatepost.mail.address import Mailbox
+from gatepost.pki.usable import Use, usable_for
+from gatepost.vault.seal import Sealer
+from gatepost.vault.software import SoftwareDecryptor, SoftwareSigner
+
+Purpose = Literal["sign", "encrypt", "both", "authority"]
+Source = Literal["issued", "pinned", "imported", "harvested"]
+
+MAXIMUM_OPEN = 10_000  # parsed keys kept; some 5 KiB each
+
+
+class SealedKey(Protocol):
+    """A private key at rest, as a directory holds it."""
+
+    @property
+    def certificate(self) -> Certificate:
+        """The certificate it belongs to."""
+        ...
+
+    @property
+    def key_id(self) -> str:
+        """What its box is bound to."""
+        ...
+
+    @property
+    def purpose(self) -> Purpose:
+        """What it is for."""
+        ...
+
+    @property
+    def sealed(self) -> bytes:
+        """The box."""
+        ...
+
+
+class KeyStore(Protocol):
+    """What the vault needs of a directory."""
+
+    def generation(self) -> int:
+        """Changes whenever anything changes."""
+        ...
+
+    def keys_for(self, address: Mailbox | str) -> Sequence[SealedKey]:
+        """The keys filed for an address, those valid longest first."""
+        ...
+
+    def key_of(self, certificate: Certificate) -> SealedKey | None:
+        """The key of a certificate."""
+        ...
+
+    def issuers_of(self, certificate: Certificate) -> tuple[Certificate, ...]:
+        """Its intermediates, nearest first."""
+        ...
+
+    def keep_key(
+        self,
+        certificate: Certificate,
+        key_id: str,
+        purpose: Purpose,
+        sealed: bytes,
+        *,
+        addresses: Iterable[Mailbox | str],
+        source: Source,
+        now: datetime,
+    ) -> None:
+        """Keep a sealed key."""
+        ...
+
+
+class Vault:
+    """Lends the private keys of one directory."""
+
+    def __init__(self, directory: KeyStore, sealer: Sealer) -> None:
+        self._directory = directory
+        self._sealer = sealer
+        self._open: dict[tuple[str, bytes], PrivateKeyTypes] = {}
+        self._lent: tuple[int, dict[str, tuple[_Pair, ...]]] = (-1, {})
+
+    def __repr__(self) -> str:
+        return f"Vault({self._directory!r})"
+
+    def seal(self, private_key: PrivateKeyTypes) -> tuple[str, bytes]:
+        """Give a key's id (SHA-256 of its public half) and its box, bound to that id."""
+        key_id = hashlib.sha256(_public_octets(private_key.public_key())).hexdigest()
+        plain = private_key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+        return key_id, self._sealer.seal(plain, key_id.encode())
+
+    def add(
+        self,
+        private_key: PrivateKeyTypes,
+        certificate: Certificate,
+        purpose: Purpose = "both",
+        *,
+        addresses: Iterable[Mailbox | str],
+        source: Source = "imported",
+        now: datetime,
+    ) -> None:
+        """Take in a key and its certificate; raises ConfigError when they are not a pair."""
+        check_pair(private_key, certificate)
+        key_id, sealed = self.seal(private_key)
+        self._directory.keep_key(
+            certificate, key_id, purpose, sealed, addresses=addresses, source=source, now=now
+        )
+
+    def signer_for(self, mailbox: Mailbox, now: datetime) -> Signer | None:
+        """The best key to sign with in this mailbox's name: usable, and valid longest."""
+        return self._best(mailbox, "sign", now)
+
+    def signer_for_domain(self, domain: str, now: datetime) -> Signer | None:
+        """The best key to sign with in a whole domain's name."""
+        return self._best(f"@{domain}", "sign", now)
+
+    def encryption_certificate_for(self, mailbox: Mailbox, now: datetime) -> Certificate | None:
+        """The best certificate to encrypt to this mailbox whose private key is here."""
+        best = self._best(mailbox, "encrypt", now)
+        return best.certificate if best else None
+
+    def decryptors_for(self, mailbox: Mailbox) -> tuple[Decryptor, ...]:
+        """Every key that may open this mailbox's mail: its own, old ones too, then its domain's."""
+        pairs = self._pairs(mailbox.key) + self._pairs(f"@{mailbox.domain_key}")
+        return tuple(decryptor for _, _, decryptor in pairs)
+
+    def decryptor_of(self, certificate: Certificate) -> Decryptor:
+        """The key of one certificate; raises KeyUnavailable when it is not here."""
+        return SoftwareDecryptor(certificate, self.private_key_of(certificate))
+
+    def signer_of(self, certificate: Certificate) -> Signer:
+        """The key of one certificate; raises KeyUnavailable when it is not here."""
+        key = self.private_key_of(certificate)
+        return SoftwareSigner(certificate, self._directory.issuers_of(certificate), key)
+
+    def private_key_of(self, certificate: Certificate) -> PrivateKeyTypes:
+        """The key itself, for export and for an authority; raises KeyUnavailable."""
+        found = self._directory.key_of(certificate)
+        if found is None:
+            raise KeyUnavailable(f"the private key of {certificate.name!r} is not here")
+        return self._unseal(found)
+
+    def _best(self, address: Mailbox | str, use: Use, now: datetime) -> Signer | None:
+        key = address.key if isinstance(address, Mailbox) else address
+        for purpose, signer, _ in self._pairs(key):
+            if purpose in {use, "both"} and not usable_for(signer.certificate, use, now):
+                return signer
+        return None
+
+    def _pairs(self, address: str) -> tuple[_Pair, ...]:
+        generation = self._directory.generation()
+        if self._lent[0] != generation:
+            self._lent = (generation, {})
+        lent = self._lent[1]
+        if address not in lent:
+            if len(lent) >= MAXIMUM_OPEN:
+                lent.clear()
+            lent[address] = tuple(self._pair(key) for key in self._directory.keys_for(address))
+        return lent[address]
+
+    def _pair(self, key: SealedKey) -> _Pair:
+        private_key, certificate = self._unseal(key), key.certificate
+        chain = self._directory.issuers_of(certificate)
+        return (
+            key.purpose,
+            SoftwareSigner(certificate, chain, private_key),
+            SoftwareDecryptor(certificate, private_key),
+        )
+
+    def _unseal(self, key: SealedKey) -> PrivateKeyTypes:
+        name = (key.key_id, key.sealed)
+        if name not in self._open:
+            plain = self._sealer.unseal(key.sealed, key.key_id.encode())
+            if len(self._open) >= MAXIMUM_OPEN:
+                self._open.clear()
+            self._open[name] = load_der_private_key(
+                plain, None, unsafe_skip_rsa_key_validation=True
+            )
+        return self._open[name]
+
+
+_Pair = tuple[Purpose, SoftwareSigner, SoftwareDecryptor]
+
+
+def check_pair(private_key: PrivateKeyTypes, certificate: Certificate) -> None:
+    """Raise ConfigError unless the certificate certifies this key."""
+    public = certificate.public_key
+    if public is None or _public_octets(private_key.public_key()) != _public_octets(public):
+        raise ConfigError(f"the private key is not the one of certificate {certificate.name!r}")
+
+
+def _public_octets(key: PublicKeyTypes | CertificatePublicKeyTypes) -> bytes:
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)

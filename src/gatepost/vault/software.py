@@ -1,0 +1,88 @@
+"""Private keys in memory, behind the capabilities the cryptographic packages ask for.
+
+RSA PKCS #1 v1.5 decryption rejects implicitly (a wrong ciphertext gives octets nobody can
+predict): whoever sends us ciphertexts must not learn which of them were well formed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+
+from gatepost.certificate import Certificate
+from gatepost.cms.capability import Digest, KeyTransport, SignatureScheme
+from gatepost.errors import DecryptionFailed, Unsupported
+
+_DIGESTS: dict[Digest, hashes.HashAlgorithm] = {
+    "md5": hashes.MD5(),  # noqa: S303  named so that `sign` can refuse it by name
+    "sha1": hashes.SHA1(),  # noqa: S303  OAEP with SHA-1 is still what many senders use
+    "sha224": hashes.SHA224(),
+    "sha256": hashes.SHA256(),
+    "sha384": hashes.SHA384(),
+    "sha512": hashes.SHA512(),
+}
+_BROKEN = frozenset({"md5", "sha1"})
+
+
+@dataclass(frozen=True, slots=True)
+class SoftwareSigner:
+    """Signs with a key in memory."""
+
+    certificate: Certificate
+    chain: tuple[Certificate, ...]
+    key: PrivateKeyTypes = field(repr=False)
+
+    def sign(self, data: bytes, scheme: SignatureScheme) -> bytes:
+        """Sign the data itself; raises Unsupported when the key cannot sign so."""
+        if scheme.digest in _BROKEN and scheme.family != "ed25519":
+            raise Unsupported(f"nothing is signed with {scheme.digest.upper()} any more")
+        digest = _DIGESTS[scheme.digest]
+        match scheme.family, self.key:
+            case "rsa-pkcs1", rsa.RSAPrivateKey() as key:
+                return key.sign(data, padding.PKCS1v15(), digest)
+            case "rsa-pss", rsa.RSAPrivateKey() as key:
+                salt = digest.digest_size if scheme.salt is None else scheme.salt
+                return key.sign(data, padding.PSS(padding.MGF1(digest), salt), digest)
+            case "ecdsa", ec.EllipticCurvePrivateKey() as key:
+                return key.sign(data, ec.ECDSA(digest))
+            case "ed25519", ed25519.Ed25519PrivateKey() as key:
+                return key.sign(data)
+        raise Unsupported(f"the key of {self.certificate.name!r} cannot sign {scheme.family}")
+
+
+@dataclass(frozen=True, slots=True)
+class SoftwareDecryptor:
+    """Decrypts with a key in memory."""
+
+    certificate: Certificate
+    key: PrivateKeyTypes = field(repr=False)
+
+    def unwrap(self, encrypted_key: bytes, scheme: KeyTransport) -> bytes:
+        """Recover a key sent by RSA key transport; raises DecryptionFailed."""
+        if not isinstance(self.key, rsa.RSAPrivateKey):
+            raise DecryptionFailed
+        try:
+            return self.key.decrypt(encrypted_key, _padding(scheme))
+        except (ValueError, UnsupportedAlgorithm):  # v1.5: only for a wrong length, which is public
+            raise DecryptionFailed from None
+
+    def agree(self, public_key: bytes) -> bytes:
+        """ECDH with a peer's point, which is checked to lie on the curve."""
+        if not isinstance(self.key, ec.EllipticCurvePrivateKey):
+            raise DecryptionFailed
+        try:
+            peer = ec.EllipticCurvePublicKey.from_encoded_point(self.key.curve, public_key)
+            return self.key.exchange(ec.ECDH(), peer)
+        except (ValueError, UnsupportedAlgorithm):
+            raise DecryptionFailed from None
+
+
+def _padding(scheme: KeyTransport) -> padding.AsymmetricPadding:
+    if scheme.family == "rsa-pkcs1":
+        return padding.PKCS1v15()
+    mask = padding.MGF1(_DIGESTS[scheme.mgf_digest])
+    return padding.OAEP(mask, _DIGESTS[scheme.digest], scheme.label or None)
