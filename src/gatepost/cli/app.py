@@ -10,14 +10,19 @@ from gatepost import __version__
 from gatepost.cli import config as config_commands
 from gatepost.cli.check import check
 from gatepost.cli.group import group
+from gatepost.cli.init import init
+from gatepost.cli.serve import serve
 
 app = group(
     name="gatepost",
     help="Signs, encrypts, decrypts and verifies mail beside your mail server.",
     add_completion=True,
 )
-app.command(rich_help_panel="Set up")(check)
-app.add_typer(config_commands.app, name="config", rich_help_panel="Set up")
+SET_UP, RUN = "Set up", "Run"
+app.command(rich_help_panel=SET_UP)(init)
+app.command(rich_help_panel=SET_UP)(check)
+app.command(rich_help_panel=SET_UP)(serve)
+app.add_typer(config_commands.app, name="config", rich_help_panel=SET_UP)
 
 
 def _version(wanted: bool) -> None:  # noqa: FBT001  the signature Typer calls

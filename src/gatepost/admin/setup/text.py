@@ -1,0 +1,114 @@
+"""The files a new gateway starts with: configuration and first policy, commented."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gatepost.admin.setup.plan import Request
+
+POLICY = """\
+# How mail is treated.  `gatepost policy export` and `policy apply FILE` bring changes here.
+
+[defaults]
+sign = "always"               # or "never"
+encrypt = "when-possible"     # or "mandatory" (refused if it cannot be), "never"
+
+[triggers]
+subject = ["[secure]"]        # in a subject: encryption is mandatory for this message
+
+# [[rule]]
+# name = "contracts"
+# to = "partner.example"
+# encrypt = "mandatory"
+
+[inbound]
+broken_signature = "deliver"  # marked; or "hold"
+undecryptable = "deliver"     # marked; or "hold"
+tag_subject = true            # "[signed]", "[encrypted]"
+"""
+
+_CONFIGURATION = """\
+# Gatepost of {own}.  Every key: gatepost config schema.  Is it right: gatepost config validate.
+
+[gateway]
+hostname = {hostname}
+domains = [{domain}]            # every domain that is your own
+state = {state}
+# workers = 1                   # processes; one per core is plenty
+# postmaster = "postmaster@{own}"
+
+# Where mail is taken.  Your mail server sends outbound mail here, the world's arrives here.
+[[listener]]
+bind = {listen}
+direction = "both"              # "outbound" | "inbound" | "both"
+trusted = [{trusted}]           # who may send outbound mail
+tls = "offer"                   # "off" | "offer" | "require"
+
+# Where mail goes afterwards.
+[next_hop]
+inbound = {mail_server}         # your mail server
+outbound = {relay}              # towards the world
+# outbound = {{ host = "smtp.example.net", port = 587, tls = "verified" }}
+
+# [[route]]                     # outbound mail for one domain takes another way
+# domain = "partner.example"
+# host = "mx.partner.example"
+
+[tls]
+certificate = {certificate}
+key = {key}
+
+# The key that seals private keys and queued mail.  Without it both are lost: keep a copy.
+[vault]
+key_file = {vault_key}
+
+# [authority]
+# user_key = "rsa2048"          # or "rsa3072", "p256"
+
+# [limits]
+# message_size = "100MiB"
+# recipients = 1000
+
+# [queue]
+# maximum_age = "5d"
+# retry_first = "60s"
+# retry_maximum = "1h"
+
+[log]
+format = "text"                 # or "json"
+level = "info"
+"""
+
+
+def configuration(
+    request: Request, *, own: str, hostname: str, trusted: Sequence[str], files: Mapping[str, Path]
+) -> str:
+    """The configuration file's text; files beside it are named without their folder."""
+    folder = files["configuration"].parent
+
+    def place(name: str) -> str:
+        path = files[name]
+        return _text(str(path.relative_to(folder) if path.is_relative_to(folder) else path))
+
+    return _CONFIGURATION.format(
+        own=own,
+        domain=_text(own),
+        hostname=_text(hostname),
+        listen=_text(request.listen),
+        mail_server=_text(request.mail_server),
+        relay=_text(request.relay),
+        trusted=", ".join(map(_text, trusted)),
+        state=place("state"),
+        certificate=place("TLS certificate"),
+        key=place("TLS key"),
+        vault_key=place("vault key"),
+    )
+
+
+def _text(value: str) -> str:
+    # A JSON string of printable characters is a TOML basic string.
+    return json.dumps(value, ensure_ascii=False)
