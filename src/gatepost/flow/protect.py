@@ -93,6 +93,7 @@ def _signed(work: _Work, context: Context) -> _Work:
         now=context.now,
         names=context.names,
         extra=answer.certificates,
+        encryption_certificate=next(iter(answer.certificates), None),
     )
     return replace(
         work, message=replace(work.message, header=header, body=body), scheme=scheme, unsigned=""
