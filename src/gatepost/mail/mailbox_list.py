@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 
 from gatepost.errors import Malformed
 from gatepost.mail.address import Mailbox
@@ -24,14 +25,9 @@ _COMMENT = re.compile(r"[()\\]")
 
 def mailboxes(value: bytes) -> tuple[Mailbox, ...]:
     """The mailboxes of an address list, in order; what is malformed is skipped."""
-    found: list[Mailbox] = []
-    for entry in _entries(tokens(value.decode("utf-8", "replace"))):
-        mailbox = _mailbox(entry)
-        if mailbox is not None:
-            found.append(mailbox)
-        if len(found) >= MAXIMUM_MAILBOXES:
-            break
-    return tuple(found)
+    entries = islice(_entries(tokens(value.decode("utf-8", "replace"))), MAXIMUM_MAILBOXES)
+    found = (_mailbox(entry) for entry in entries)
+    return tuple(mailbox for mailbox in found if mailbox is not None)
 
 
 def author(header: bytes) -> Mailbox | None:
@@ -87,13 +83,15 @@ def _entries(stream: Iterator[str]) -> Iterator[list[str]]:
     for lexeme in stream:
         angle = lexeme == "<" or (angle and lexeme != ">")
         if lexeme in ",;" and not angle:
-            yield entry
+            if entry:
+                yield entry
             entry = []
         elif lexeme == ":" and not angle:
             entry = []  # what stood before was a group's name
-        else:
+        elif entry or lexeme != " ":
             entry.append(lexeme)
-    yield entry
+    if entry:
+        yield entry
 
 
 def _mailbox(entry: list[str]) -> Mailbox | None:

@@ -41,10 +41,10 @@ def received(arrival: Arrival, envelope: Envelope, hostname: str, now: datetime)
     """The Received field of a message that came to us, to be put above all others."""
     clauses = [f"from {_from(arrival)}"]
     clauses.append(f"by {_name(hostname) or 'localhost'}")
-    clauses.append(f"with {_FOREIGN_WORD.sub('', arrival.protocol) or 'ESMTP'}")
+    clauses.append(f"with {_FOREIGN_WORD.sub('', arrival.protocol[:64]) or 'ESMTP'}")
     if arrival.tls:
         clauses[-1] += f" ({_comment(arrival.tls)})"
-    clauses.append(f"id {_FOREIGN_NAME.sub('', arrival.queue_id) or 'unknown'}")
+    clauses.append(f"id {_FOREIGN_NAME.sub('', arrival.queue_id[:64]) or 'unknown'}")
     if len(envelope.recipients) == 1:  # naming one of several would disclose a Bcc
         mailbox = str(envelope.recipients[0])
         clauses.append(f"for <{mailbox}>")
