@@ -3,69 +3,19 @@
 from dataclasses import fields
 
 from hypothesis import given
-from hypothesis import strategies as st
+from tests.policies import MAILBOXES, POLICIES
 
 from gatepost.mail.address import Mailbox
 from gatepost.policy.compose import compose
 from gatepost.policy.evaluate import certainly_mandatory, evaluate
-from gatepost.policy.parse import CHOICES, parse
+from gatepost.policy.parse import parse
 from gatepost.policy.pattern import Pattern
 from gatepost.policy.rules import (
     BUILT_IN,
-    Fault,
-    HeaderTrigger,
-    InboundPolicy,
     Policy,
-    Rule,
     Settings,
-    Tags,
-    Triggers,
 )
 from gatepost.policy.treatment import Encrypt
-
-LOCALS = ("alice", "bob")
-DOMAINS = ("xyz.example", "partner.example", "a.partner.example", "b.a.partner.example")
-MAILBOXES = st.builds(Mailbox, st.sampled_from(LOCALS), st.sampled_from(DOMAINS))
-
-PATTERNS = st.one_of(
-    st.just("*"),
-    st.sampled_from(DOMAINS),
-    st.sampled_from(DOMAINS).map(lambda domain: f"*.{domain}"),
-    MAILBOXES.map(str),
-).map(Pattern.parse)
-SETTINGS = st.builds(
-    Settings,
-    **{name: st.none() | st.sampled_from(list(choices)) for name, choices in CHOICES.items()},
-)
-TEXTS = st.text(st.characters(codec="utf-8").filter(str.isprintable), max_size=30).filter(
-    lambda text: text == text.strip()
-)
-RULES = st.lists(
-    st.builds(Rule, TEXTS.filter(bool), PATTERNS, PATTERNS, SETTINGS),
-    max_size=8,
-    unique_by=lambda rule: rule.name,
-).map(tuple)
-POLICIES = st.builds(
-    Policy,
-    SETTINGS,
-    RULES,
-    st.builds(
-        InboundPolicy,
-        st.sampled_from(Fault),
-        st.sampled_from(Fault),
-        st.booleans(),
-        st.booleans(),
-        st.builds(Tags, TEXTS, TEXTS, TEXTS, TEXTS, TEXTS),
-    ),
-    st.builds(
-        Triggers,
-        st.lists(TEXTS.filter(bool), max_size=3).map(tuple),
-        st.lists(
-            st.builds(HeaderTrigger, st.from_regex(r"[A-Za-z-]{1,20}", fullmatch=True), TEXTS),
-            max_size=3,
-        ).map(tuple),
-    ),
-)
 
 
 @given(POLICIES)

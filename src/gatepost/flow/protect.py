@@ -15,7 +15,7 @@ from gatepost.errors import GatepostError
 from gatepost.flow.context import Context
 from gatepost.flow.decision import Decision, Done
 from gatepost.flow.fact import CertificateFor, Fact, SignerAnswer, SignerFor
-from gatepost.flow.nature import Nature
+from gatepost.flow.nature import Nature, outer
 from gatepost.flow.plan import Plan, Wish, latest
 from gatepost.flow.record import decided
 from gatepost.flow.refusal import lacking, reply
@@ -24,7 +24,7 @@ from gatepost.mail.address import Mailbox
 from gatepost.mail.message import Message
 from gatepost.mail.reply import Reply
 from gatepost.pki.choose import Choice
-from gatepost.policy.treatment import Encrypt, Signature, Transport, Unsigned
+from gatepost.policy.treatment import Encrypt, Form, Signature, Transport, Unsigned
 from gatepost.smime.encrypt import encrypt
 from gatepost.smime.sign import sign
 
@@ -95,8 +95,14 @@ def _signed(work: _Work, context: Context) -> _Work:
         extra=answer.certificates,
         encryption_certificate=next(iter(answer.certificates), None),
     )
+    # What cannot be made 7-bit without harm is signed opaquely although clear was wished.
+    form = Form.CLEAR if outer(header, body) == "clear-signed" else Form.OPAQUE
     return replace(
-        work, message=replace(work.message, header=header, body=body), scheme=scheme, unsigned=""
+        work,
+        message=replace(work.message, header=header, body=body),
+        plan=replace(work.plan, form=form),
+        scheme=scheme,
+        unsigned="",
     )
 
 
