@@ -19,7 +19,7 @@ from gatepost.engine.journal import Journal
 from gatepost.engine.judgement import Judgement, judge, unreached
 from gatepost.engine.lane import Lane
 from gatepost.engine.schedule import Ticker
-from gatepost.errors import GatepostError, KeyUnavailable, Unavailable
+from gatepost.errors import KeyUnavailable, Unavailable
 from gatepost.events import Event, Name
 from gatepost.flow.retry import Schedule, is_late
 from gatepost.mail.content import Content, Octets
@@ -32,6 +32,7 @@ from gatepost.store.sealing import Corrupt
 
 _AGAIN = timedelta(minutes=1)  # after trouble of our own
 _LATE_BATCH = 100
+_OUR_FAULT = Reply(451, "4.3.0", "local error in delivery")
 
 
 class Relay(Protocol):
@@ -92,7 +93,7 @@ class Delivery:
         await asyncio.to_thread(self._queue.recover)
         self._nudges = await asyncio.to_thread(self._queue.nudges)
         for hop in await asyncio.to_thread(self._queue.hops):
-            self._lane(hop)
+            self._lane(hop).more = True
         self._queue.changed = lambda: loop.call_soon_threadsafe(self._noticing.wake)
         for ticker in self._tickers:
             ticker.start()
@@ -178,15 +179,14 @@ class Delivery:
         """What the relay says, and whether a failure is our own rather than the hop's."""
         try:
             hop = self._routes(item)
-        except GatepostError as error:
-            return _all(item, Reply(451, "4.3.5", str(error))), True
-        try:
             return await self._relay.deliver(hop, item.envelope, item.content), False
         except Corrupt:
             raise
         except Unavailable as error:
-            ours = isinstance(error, KeyUnavailable)
-            return _all(item, Reply.for_error(error)), ours
+            return _all(item, Reply.for_error(error)), isinstance(error, KeyUnavailable)
+        except Exception as error:  # noqa: BLE001 - a fault of ours; the mail waits for its repair
+            self._note(Name.SERVICE_ERROR, item, service="delivery", reason=repr(error))
+            return _all(item, _OUR_FAULT), True
 
     async def _conclude(self, item: Item, judgement: Judgement, now: datetime) -> None:
         """Settle the item and notify its author, in one transaction."""

@@ -27,7 +27,7 @@ class Lane:
     capacity: int = 1000  # items in memory
     octets: int = 64 * 1024 * 1024  # of bodies in memory
     running: int = 0
-    more: bool = True  # older items wait in the database; newer ones must not overtake them
+    more: bool = False  # older items wait in the database; newer ones must not overtake them
     failures: int = 0  # in a row, of reaching the hop
     closed_until: datetime | None = None
     said: Reply = _UNREACHED  # the last failure to reach it

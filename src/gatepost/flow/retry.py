@@ -76,14 +76,15 @@ def after(history: History, now: datetime, schedule: Schedule) -> Decision:
     # RFC 5321 section 4.2.1: 5yz means "SHOULD NOT repeat the exact request".
     if history.last.is_permanent:
         return Bounce(history.last.status or "5.0.0")
-    deadline = history.created + schedule.maximum_age
-    if now >= deadline:
+    age = now - history.created
+    if age >= schedule.maximum_age:
         return Bounce(EXPIRED_STATUS, expired=True)
-    due = now + wait(history.tries, history.key, schedule)
-    warning = history.created + schedule.warn_after
-    if now < warning < due:
-        due = warning  # so that the author hears of the delay when it is one
-    return RetryAt(min(due, deadline))  # the last attempt happens at the deadline
+    left = schedule.maximum_age - age  # the last attempt happens at the deadline
+    span = min(wait(history.tries, history.key, schedule), left)
+    until_warning = schedule.warn_after - age
+    if timedelta(0) < until_warning < span:
+        span = until_warning  # so that the author hears of the delay when it is one
+    return RetryAt(now + span)
 
 
 def wait(tries: int, key: str, schedule: Schedule) -> timedelta:
@@ -100,7 +101,7 @@ def pause(failures: int, hop: str) -> timedelta:
 
 def is_late(created: datetime, now: datetime, schedule: Schedule) -> bool:
     """Whether the author ought to hear that delivery is delayed (RFC 3461 section 4.1, DELAY)."""
-    return bool(schedule.warn_after) and now >= created + schedule.warn_after
+    return bool(schedule.warn_after) and now - created >= schedule.warn_after
 
 
 def _spread(span: timedelta, key: str) -> timedelta:

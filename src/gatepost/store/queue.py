@@ -142,7 +142,7 @@ class Queue:
     def late(self, hop: str, now: datetime, schedule: Schedule, limit: int) -> tuple[Item, ...]:
         """Lease items of a hop that is down whose author must hear of a delay or a failure."""
         expired = now - schedule.maximum_age
-        warned = now - (schedule.warn_after or schedule.maximum_age)
+        warned = now - min(schedule.warn_after or schedule.maximum_age, schedule.maximum_age)
         return self._lease(
             database.SELECT_LATE,
             (hop, queue_row.milliseconds(expired), queue_row.milliseconds(warned)),

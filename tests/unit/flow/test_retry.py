@@ -76,9 +76,10 @@ def test_delay_is_noticed_when_it_begins(now: datetime) -> None:
     assert is_late(now, now + timedelta(hours=4), SCHEDULE)
 
 
-def test_no_delay_notice(now: datetime) -> None:
+@pytest.mark.parametrize("span", [timedelta(0), timedelta.max])
+def test_no_delay_notice(now: datetime, span: timedelta) -> None:
     """A company that switched delay notices off gets none."""
-    never = Schedule(warn_after=timedelta(0))
+    never = Schedule(warn_after=span)
     assert not is_late(now, now + timedelta(days=4), never)
     assert len(attempts("1M7ZZ", now, never)) > 100
 
