@@ -12,20 +12,12 @@ from cryptography.hazmat.primitives.ciphers import Cipher, modes
 from cryptography.hazmat.primitives.kdf.x963kdf import X963KDF
 
 from gatepost.cms import der
-from gatepost.cms.capability import Digest
 from gatepost.cms.digest import HASHES
 from gatepost.cms.identifier import Agreement
 from gatepost.errors import DecryptionFailed, Unsupported
 
 _CURVES = frozenset(("secp256r1", "secp384r1", "secp521r1"))  # those we write for
 _TDES_IV = bytes.fromhex("4adda22c79e82105")  # RFC 3217 section 3.1
-
-
-def digest_for(curve: ec.EllipticCurve) -> Digest:
-    """The KDF digest as strong as the curve (RFC 5753 section 7.1.4)."""
-    if curve.key_size <= 256:
-        return "sha256"
-    return "sha384" if curve.key_size <= 384 else "sha512"
 
 
 def ephemeral(

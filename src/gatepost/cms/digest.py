@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable
 
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from gatepost.cms.capability import Digest
 from gatepost.mail.content import Content
@@ -19,6 +20,13 @@ HASHES: dict[Digest, hashes.HashAlgorithm] = {
     "sha512": hashes.SHA512(),
 }
 WEAK: frozenset[str] = frozenset(("md5", "sha1"))
+
+
+def strength(curve: ec.EllipticCurve) -> Digest:
+    """The digest as strong as a curve (RFC 5480 section 4)."""
+    if curve.key_size <= 256:
+        return "sha256"
+    return "sha384" if curve.key_size <= 384 else "sha512"
 
 
 def digest_of(name: Digest, octets: bytes) -> bytes:

@@ -16,7 +16,7 @@ from gatepost.certificate import Certificate
 from gatepost.cms import agreement, algorithms, ber, der, designation, identifier
 from gatepost.cms.capability import Decryptor, KeyTransport
 from gatepost.cms.designation import CertificateId
-from gatepost.cms.digest import HASHES
+from gatepost.cms.digest import HASHES, strength
 from gatepost.errors import DecryptionFailed, LimitExceeded, Unsupported
 
 Entropy = Callable[[int], bytes]
@@ -91,7 +91,7 @@ def _agreed(
     certificate: Certificate, public: ec.EllipticCurvePublicKey, key: bytes, entropy: Entropy
 ) -> bytes:
     own = agreement.ephemeral(public.curve, entropy)
-    digest = agreement.digest_for(public.curve)
+    digest = strength(public.curve)  # RFC 5753 section 7.1.4
     wrap = algorithms.BY_NAME[f"aes{len(key) * 8}-wrap"]  # RFC 5753 section 8: as strong as the key
     how = identifier.Agreement(digest, wrap, der.sequence(der.oid(wrap.oid)))
     secret = own.exchange(ec.ECDH(), public)

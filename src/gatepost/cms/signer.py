@@ -10,11 +10,11 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, padding, rsa, utils
 
 from gatepost.certificate import Certificate
-from gatepost.cms import attributes, ber, content, der, designation, identifier
+from gatepost.cms import algorithms, attributes, ber, content, der, designation, identifier
 from gatepost.cms.attributes import Attributes
 from gatepost.cms.capability import Digest, SignatureScheme, Signer
 from gatepost.cms.designation import CertificateId
-from gatepost.cms.digest import HASHES, WEAK, digest_of
+from gatepost.cms.digest import HASHES, WEAK, digest_of, strength
 from gatepost.cms.identifier import SignatureAlgorithm
 from gatepost.errors import GatepostError, Malformed, Unsupported
 
@@ -68,18 +68,25 @@ class SignerVerdict:
 def fitting(signer: Signer, scheme: SignatureScheme | None) -> SignatureScheme:
     """The scheme wished for if the key can do it, else what its type calls for."""
     key = signer.certificate.public_key
+    chosen = _chosen(key, scheme)
+    if chosen is None:
+        raise Unsupported(f"the key of {signer.certificate.name} cannot sign")
+    if algorithms.BY_NAME[chosen.digest].create_from is None:
+        raise Unsupported(f"signing with {chosen.digest} is not supported")
+    return chosen
+
+
+def _chosen(key: object, scheme: SignatureScheme | None) -> SignatureScheme | None:
+    family = "" if scheme is None else scheme.family
     if isinstance(key, rsa.RSAPublicKey):
-        wished = scheme is not None and scheme.family in ("rsa-pkcs1", "rsa-pss")
-        return scheme if wished and scheme else SignatureScheme("rsa-pkcs1", "sha256")
+        fits = family in ("rsa-pkcs1", "rsa-pss")
+        return scheme if fits else SignatureScheme("rsa-pkcs1", "sha256")
     if isinstance(key, ec.EllipticCurvePublicKey):
-        if scheme is not None and scheme.family == "ecdsa":
-            return scheme
-        # RFC 5480 section 4: a digest as strong as the curve
-        digest: Digest = "sha256" if key.key_size <= 256 else "sha384"
-        return SignatureScheme("ecdsa", digest if key.key_size <= 384 else "sha512")
+        fits = family == "ecdsa"
+        return scheme if fits else SignatureScheme("ecdsa", strength(key.curve))
     if isinstance(key, ed25519.Ed25519PublicKey):
         return SignatureScheme("ed25519", "sha512")  # RFC 8419 section 3
-    raise Unsupported(f"the key of {signer.certificate.name} cannot sign")
+    return None
 
 
 def compose(signer: Signer, scheme: SignatureScheme, signed_attributes: bytes) -> bytes:

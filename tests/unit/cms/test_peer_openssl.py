@@ -8,11 +8,11 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from tests.pki_builder import KeyKind, User, company_root, user
 
 from gatepost.cms import content, enveloped, signed
 from gatepost.cms.capability import KeyTransport, SignatureScheme
 from gatepost.mail.content import Octets, join
-from tests.pki_builder import KeyKind, User, company_root, user
 
 pytestmark = pytest.mark.peer("openssl")
 
@@ -89,14 +89,20 @@ OPENSSL_SIGNING = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "options"), OPENSSL_SIGNING)
-@pytest.mark.parametrize("form", ["detached", "opaque", "stream"])
+def _forms(options: tuple[str, ...]) -> list[str]:
+    # openssl 3.0 fails to stream what it signs with RSASSA-PSS ("illegal zero content")
+    streams = not any("pss" in option for option in options)
+    return ["detached", "opaque", *(["stream"] * streams)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "form"),
+    [(kind, options, form) for kind, options in OPENSSL_SIGNING for form in _forms(options)],
+)
 def test_we_verify_openssls(
     tmp_path: Path, kind: KeyKind, options: tuple[str, ...], form: str
 ) -> None:
     """Valid mail from OpenSSL users would arrive marked as tampered with."""
-    if form == "stream" and any("pss" in option for option in options):
-        pytest.skip("openssl itself fails to stream RSASSA-PSS")
     one, certificate, key, _ = signer_files(tmp_path, kind)
     how = {
         "detached": ("-nosmimecap",),
