@@ -112,8 +112,8 @@ def prepended(header: bytes, name: str, value: bytes | str) -> bytes:
 def compose(name: str, value: bytes | str) -> bytes:
     """One field with its CRLF, folded at 78 columns; raises Malformed.
 
-    A `str` is text: it gets encoded words where it is not ASCII or looks like one (RFC 2047).
-    `bytes` are a finished value and stay as they are, folding apart.
+    A `str` gets encoded words (RFC 2047) for what is not ASCII or does not fit a line; its
+    ASCII words, encoded ones among them, stay.  `bytes` stay as they are, folding apart.
     """
     if not _NAME.match(name):
         raise Malformed(f"{name[:80]!r} is not a field name")
@@ -185,7 +185,7 @@ def _folded(name: str, text: str) -> str:
 
 
 def _readable(text: str) -> bool:
-    return text.isascii() and "=?" not in text
+    return text.isascii() and len(text) < MAXIMUM_LINE - PREFERRED_LINE
 
 
 def _encoded(text: str) -> str:

@@ -117,6 +117,21 @@ def test_a_word_longer_than_a_line_is_refused() -> None:
     assert compose("X-Long", b"x" * 900).count(b"\r\n") == 1
 
 
+def test_a_long_word_of_text_is_encoded() -> None:
+    """A subject of one endless word stops its mail."""
+    made = compose("Subject", "a " + "x" * 2000 + " b")
+    found = first(made, "Subject")
+    assert found is not None
+    assert found.text == "a " + "x" * 2000 + " b"
+    assert max(map(len, made.split(b"\r\n"))) <= 78
+
+
+def test_encoded_words_are_not_encoded_again() -> None:
+    """A subject somebody else encoded is shown as =?utf-8?q?… to people."""
+    value = "=?utf-8?q?J=C3=B6rg?= <joerg@example.org>"
+    assert compose("To", value) == f"To: {value}\r\n".encode()
+
+
 def test_text_is_encoded_where_needed_only() -> None:
     """Subjects arrive as question marks, or as mojibake at old clients."""
     made = compose("Subject", "Grüße aus Köln, ganz ohne Umlaute hier =?x?= " + "ß" * 60)
