@@ -28,10 +28,10 @@ class Recording:
 
 
 class Tap:
-    """Relays 127.0.0.1:port to a target port.  `tamper` flips one bit of the next message."""
+    """Relays a loopback port to the `target` port.  `tamper` flips a bit of the next message."""
 
-    def __init__(self, target: int, seen: Callable[[Recording, str, bytes], None]) -> None:
-        self.target = target
+    def __init__(self, seen: Callable[[Recording, str, bytes], None]) -> None:
+        self.target = 0
         self.tamper = False
         self.recordings: list[Recording] = []
         self._seen = seen

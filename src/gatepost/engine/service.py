@@ -38,6 +38,8 @@ from gatepost.vault.seal import Sealer
 
 Clock = Callable[[], datetime]
 
+KEYS, BODIES = "private-key", "queue"  # what the vault's sub-keys are for
+
 
 def utc_now() -> datetime:
     """The clock of real services."""
@@ -59,13 +61,13 @@ class Stores:
         """Open directory and vault; raises ConfigError or KeyUnavailable saying what to do."""
         kek = load(kek_source(settings))
         directory = Directory(directory_path(settings))
-        vault = Vault(directory, Sealer(kek, "private-key"))
+        vault = Vault(directory, Sealer(kek, KEYS))
         return cls(
             directory,
             vault,
             _authority(settings, directory, vault),
             queue_folder(settings),
-            Sealer(kek, "queue"),
+            Sealer(kek, BODIES),
         )
 
     def close(self) -> None:
@@ -206,6 +208,10 @@ class Service:
         await self._relay.close()
         self.stores.close()
         self.journal.note(Name.SERVICE_STOPPED, service=f"worker {self._worker}")
+
+    async def settle(self) -> None:
+        """Wait until what past messages taught is in the directory."""
+        await self._gateway.settle()
 
     def port(self, label: str) -> int:
         """The port a listener really uses (0 was asked for in tests and the demo)."""
