@@ -53,7 +53,7 @@ def tokens(text: str) -> Iterator[str]:
             yield " "
             position = match.end()
         elif character == "(":
-            position = _after_comment(text, position)
+            position = after_comment(text, position)
         elif character in '"[':
             match = (_QUOTED if character == '"' else _LITERAL).match(text, position)
             if match is None:
@@ -65,7 +65,7 @@ def tokens(text: str) -> Iterator[str]:
             position += 1
 
 
-def _after_comment(text: str, position: int) -> int:
+def after_comment(text: str, position: int) -> int:
     """Where the comment that opens here ends; comments nest (RFC 5322 section 3.2.2)."""
     depth = 0
     while match := _COMMENT.search(text, position):

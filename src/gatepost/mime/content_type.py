@@ -14,6 +14,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 from gatepost.mail import word
 from gatepost.mail.field import first
+from gatepost.mail.mailbox_list import after_comment
 
 MAXIMUM_PARAMETERS = 1_000
 
@@ -21,8 +22,9 @@ _TYPE = re.compile(r"([!#-'*+\-.0-9A-Z^-~]+)[ \t]*/[ \t]*([!#-'*+\-.0-9A-Z^-~]+)
 _PARAMETER = re.compile(r'([^\s;="()]+)[ \t]*=[ \t]*')
 _QUOTED = re.compile(r'"([^"\\]*(?:\\.[^"\\]*)*)"?', re.DOTALL)
 _BARE = re.compile(r"[^\s;]+")
+_CODING = re.compile(r'[^\s;()"]+')
+_KIND = re.compile(r"[^\s;]*")
 _GAP = re.compile(r"[\s;]+")
-_COMMENT = re.compile(r"[()\\]")
 _SECTION = re.compile(r"([^*]+)(?:\*([0-9]{1,4}))?(\*)?\Z")
 _TOKEN = re.compile(r"[!#-'*+\-.0-9A-Z^-~]+\Z")  # RFC 2045 section 5.1
 _LONELY = frozenset({"multipart", "application", "image", "audio", "video"})
@@ -92,7 +94,7 @@ def encoding(header: bytes) -> str:
     if found is None:
         return "7bit"
     text = word.raw_text(found.value)
-    match = re.compile(r'[^\s;()"]+').match(text, _past(text, 0))
+    match = _CODING.match(text, _past(text, 0))
     return match[0].lower() if match else "7bit"
 
 
@@ -102,7 +104,7 @@ def disposition(header: bytes) -> tuple[str, Mapping[str, str]]:
     if found is None:
         return "", {}
     text = word.raw_text(found.value)
-    match = re.compile(r"[^\s;]*").match(text, _past(text, 0))
+    match = _KIND.match(text, _past(text, 0))
     return (match[0].lower(), parameters(text[match.end() :])) if match else ("", {})
 
 
@@ -135,20 +137,10 @@ def _past(text: str, position: int) -> int:
         if match := _GAP.match(text, position):
             position = match.end()
         elif text[position] == "(":
-            position = _after_comment(text, position)
+            position = after_comment(text, position)
         else:
             break
     return position
-
-
-def _after_comment(text: str, position: int) -> int:
-    depth = 0
-    while match := _COMMENT.search(text, position):
-        position = match.end() + (match[0] == "\\")
-        depth += {"(": 1, ")": -1}.get(match[0], 0)
-        if depth == 0:
-            return position
-    return len(text)
 
 
 def _value(text: str, position: int) -> tuple[str, int]:
