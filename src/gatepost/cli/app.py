@@ -9,6 +9,7 @@ import typer
 from gatepost import __version__
 from gatepost.cli import config as config_commands
 from gatepost.cli.check import check
+from gatepost.cli.demo import demo
 from gatepost.cli.group import group
 from gatepost.cli.init import init
 from gatepost.cli.serve import serve
@@ -19,6 +20,7 @@ app = group(
     add_completion=True,
 )
 SET_UP, RUN = "Set up", "Run"
+app.command(rich_help_panel=SET_UP)(demo)
 app.command(rich_help_panel=SET_UP)(init)
 app.command(rich_help_panel=SET_UP)(check)
 app.command(rich_help_panel=SET_UP)(serve)
