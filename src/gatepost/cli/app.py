@@ -8,6 +8,7 @@ import typer
 
 from gatepost import __version__
 from gatepost.cli import config as config_commands
+from gatepost.cli import message
 from gatepost.cli.check import check
 from gatepost.cli.demo import demo
 from gatepost.cli.group import group
@@ -19,11 +20,13 @@ app = group(
     help="Signs, encrypts, decrypts and verifies mail beside your mail server.",
     add_completion=True,
 )
-SET_UP, RUN = "Set up", "Run"
+SET_UP, RUN, MESSAGE = "Set up", "Run", "One message"
 app.command(rich_help_panel=SET_UP)(demo)
 app.command(rich_help_panel=SET_UP)(init)
 app.command(rich_help_panel=SET_UP)(check)
 app.command(rich_help_panel=SET_UP)(serve)
+for command in (message.inspect, message.verify, message.decrypt, message.sign, message.encrypt):
+    app.command(rich_help_panel=MESSAGE)(command)
 app.add_typer(config_commands.app, name="config", rich_help_panel=SET_UP)
 
 

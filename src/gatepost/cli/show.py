@@ -11,6 +11,7 @@ import os
 import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Literal, Protocol
 
 Style = Literal["good", "warn", "bad", "dim", "bold", ""]
@@ -86,6 +87,11 @@ def size(octets: int) -> str:
             break
         number /= 1024
     return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+
+
+def moment(when: datetime | None) -> str:
+    """A moment for people, in UTC; nothing for none."""
+    return f"{when:%Y-%m-%d %H:%M} UTC" if when else ""
 
 
 def age(seconds: float) -> str:

@@ -1,0 +1,40 @@
+"""Open what an operation works on: settings, directory, vault; and name who does it."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from gatepost.config import Settings, load
+from gatepost.engine.service import Stores, directory_path
+from gatepost.errors import ConfigError
+
+
+@contextmanager
+def opened(path: Path | None) -> Iterator[tuple[Settings, Stores]]:
+    """Settings and stores of an installation; raises ConfigError when it was never set up."""
+    settings = load(path)
+    directory = directory_path(settings)
+    if not directory.exists():  # opening would make an empty one
+        raise ConfigError(
+            f"there is no directory at {directory}",
+            hint=f"gatepost init {settings.gateway.domains[0]} sets one up",
+        )
+    stores = Stores.open(settings)
+    try:
+        yield settings, stores
+    finally:
+        stores.close()
+
+
+def administrator() -> str:
+    """Who runs this command, for the history of what was changed."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # a user id without a name
+        name = f"uid {os.getuid()}"
+    behind = os.environ.get("SUDO_USER", "")
+    return f"{behind} as {name}" if behind and behind != name else name

@@ -1,0 +1,293 @@
+"""Certificates of the directory: find, show, import, export, issue, delete; and lend its keys."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from gatepost.admin import credential
+from gatepost.admin.access import opened
+from gatepost.admin.credential import Credential, Passphrase
+from gatepost.certificate import Certificate
+from gatepost.cms.capability import Decryptor, Signer
+from gatepost.engine.service import Stores
+from gatepost.errors import ConfigError
+from gatepost.mail.address import Mailbox
+from gatepost.mime import headers, split_header
+from gatepost.pki.choose import choose
+from gatepost.pki.usable import usable_for
+from gatepost.pki.validate import Anchors, PathReport, validate
+from gatepost.store.record import Entry
+from gatepost.store.trust import divide
+from gatepost.vault.keys import Purpose
+
+Kind = Literal["sign", "encrypt"]
+Form = Literal["pem", "der", "pkcs12"]
+KINDS: tuple[Kind, ...] = ("sign", "encrypt")
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A certificate of the directory and what is to be thought of it."""
+
+    entry: Entry
+    path: PathReport
+    signing: tuple[str, ...]  # reasons why not
+    encrypting: tuple[str, ...]
+
+    def as_data(self) -> dict[str, Any]:
+        """Values JSON can carry."""
+        return {
+            **summary(self.entry),
+            "subject": self.entry.certificate.x509.subject.rfc4514_string(),
+            "issuer": self.entry.certificate.x509.issuer.rfc4514_string(),
+            "serial": f"{self.entry.certificate.serial:x}",
+            "emails": list(self.entry.certificate.emails),
+            "key_usage": sorted(self.entry.certificate.key_usage or ()),
+            "trusted": self.path.trusted,
+            "path": [one.name for one in self.path.chain],
+            "reasons": list(self.path.reasons),
+            "cannot_sign": list(self.signing),
+            "cannot_encrypt": list(self.encrypting),
+            "pem": self.entry.certificate.pem,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Certificates of the directory."""
+
+    entries: tuple[Entry, ...]
+
+    def as_data(self) -> list[dict[str, Any]]:
+        """Values JSON can carry."""
+        return [summary(one) for one in self.entries]
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A certificate, perhaps with its private key, as octets of a file."""
+
+    certificate: Certificate
+    octets: bytes
+    with_key: bool
+
+    def as_data(self) -> dict[str, Any]:
+        """Values JSON can carry; the octets go to a file."""
+        return {
+            "fingerprint": self.certificate.fingerprint,
+            "size": len(self.octets),
+            "with_key": self.with_key,
+        }
+
+
+def summary(entry: Entry) -> dict[str, Any]:
+    """An entry's line as values JSON can carry."""
+    one = entry.certificate
+    return {
+        "fingerprint": one.fingerprint,
+        "name": one.name,
+        "addresses": [{"address": use.address, "source": use.source} for use in entry.uses],
+        "authority": one.is_authority,
+        "private_key": entry.key_purpose,
+        "not_before": one.not_before.isoformat(),
+        "not_after": one.not_after.isoformat(),
+    }
+
+
+def find(config: Path | None, text: str = "", *, limit: int = 200) -> Found:
+    """Certificates by part of a name or address, or beginning of a fingerprint."""
+    with opened(config) as (_, stores):
+        return Found(stores.directory.find(text, limit=limit))
+
+
+def show(config: Path | None, which: str, now: datetime) -> Shown:
+    """One certificate, by fingerprint or by the only address that has it."""
+    with opened(config) as (_, stores):
+        entry = _one(stores, which)
+        one = entry.certificate
+        domain = one.emails[0].rpartition("@")[2] if one.emails else ""
+        known = stores.directory.issuers_of(one)
+        path = validate(one, known, stores.directory.anchors_for(domain), moment=now)
+        return Shown(entry, path, usable_for(one, "sign", now), usable_for(one, "encrypt", now))
+
+
+def take_in(
+    config: Path | None,
+    certificates: Sequence[Certificate],
+    addresses: Sequence[str],
+    now: datetime,
+) -> Found:
+    """Keep certificates without keys, for these addresses or those they name.
+
+    An end entity goes to its addresses; a CA is kept to build paths, and trusted by nothing.
+    """
+    if addresses and len(certificates) != 1:
+        raise ConfigError("one certificate at a time can be filed for another address")
+    with opened(config) as (_, stores):
+        for one in certificates:
+            wanted = addresses or _addresses(one)
+            source: Literal["pinned", "imported"] = "pinned" if addresses else "imported"
+            stores.directory.add_certificate(one, wanted, source=source, now=now)
+        kept = (stores.directory.entry(one.fingerprint) for one in certificates)
+        return Found(tuple(kept))
+
+
+def take_in_key(
+    config: Path | None, given: Credential, addresses: Sequence[str], now: datetime
+) -> Found:
+    """Keep a private key with its certificate; mail for these addresses can then be opened."""
+    wanted = addresses or _addresses(given.certificate)
+    with opened(config) as (_, stores):
+        for issuer in given.chain:
+            stores.directory.add_certificate(issuer, (), now=now)
+        stores.vault.add(given.key, given.certificate, _purpose(given), addresses=wanted, now=now)
+        return Found((stores.directory.entry(given.certificate.fingerprint),))
+
+
+def give_out(
+    config: Path | None, which: str, form: Form, passphrase: Passphrase | None
+) -> Exported:
+    """A certificate as a file; with its private key if there is a passphrase to protect it."""
+    with opened(config) as (_, stores):
+        one = _authority(stores) if which == "ca" else _one(stores, which).certificate
+        issuers = () if which == "ca" else stores.directory.issuers_of(one)
+        if passphrase is None:
+            if form == "pkcs12":
+                raise ConfigError("PKCS #12 is for private keys", hint="--with-key, or --form pem")
+            octets = one.der if form == "der" else one.pem.encode()
+            return Exported(one, octets, with_key=False)
+        if form == "der":
+            raise ConfigError("DER holds one certificate only", hint="--form pkcs12, or pem")
+        given = Credential(one, issuers, stores.vault.private_key_of(one))
+        secret = passphrase()
+        if not secret:
+            raise ConfigError("a private key leaves the vault under a passphrase only")
+        write = credential.as_pkcs12 if form == "pkcs12" else credential.as_pem
+        return Exported(one, write(given, secret), with_key=True)
+
+
+def issue(config: Path | None, address: str, kinds: Sequence[Kind], now: datetime) -> Found:
+    """Issue certificates to an address of ours; they become its current ones."""
+    with opened(config) as (settings, stores):
+        if stores.authority is None:
+            raise ConfigError("there is no certification authority here", hint="gatepost init")
+        mailbox = Mailbox.parse(address)
+        if mailbox.domain_key not in stores.authority.domains:
+            raise ConfigError(
+                f"{mailbox.domain} is not a domain of ours",
+                hint=f"[gateway] domains are {', '.join(settings.gateway.domains)}",
+            )
+        issued = [stores.authority.issue(mailbox, kind, now) for kind in kinds]
+        return Found(tuple(stores.directory.entry(one.fingerprint) for one in issued))
+
+
+def delete(config: Path | None, which: str, *, with_key: bool) -> Found:
+    """Forget a certificate; its private key only when asked in so many words."""
+    with opened(config) as (_, stores):
+        entry = _one(stores, which)
+        if entry.key_purpose is not None and not with_key:
+            raise ConfigError(
+                f"{entry.certificate.name} has its private key here; "
+                "without it, mail encrypted to it can never be read again",
+                hint="--with-key deletes both",
+            )
+        stores.directory.remove_certificate(entry.certificate, with_key=with_key)
+        return Found((entry,))
+
+
+# Lending
+
+
+def signer(config: Path | None, address: str, now: datetime) -> Signer:
+    """The key an address of ours signs with; nothing is issued."""
+    mailbox = Mailbox.parse(address)
+    with opened(config) as (_, stores):
+        found = stores.vault.signer_for(mailbox, now)
+    if found is None:
+        raise ConfigError(
+            f"there is no key for {mailbox} to sign with", hint=f"gatepost cert issue {mailbox}"
+        )
+    return found
+
+
+def decryptors(config: Path | None, address: str) -> tuple[Decryptor, ...]:
+    """Every key that may open an address's mail."""
+    mailbox = Mailbox.parse(address)
+    with opened(config) as (_, stores):
+        found = stores.vault.decryptors_for(mailbox)
+    if not found:
+        raise ConfigError(f"there is no key for {mailbox} here", hint="gatepost cert list")
+    return found
+
+
+def chosen(config: Path | None, address: str, now: datetime) -> Certificate:
+    """The certificate the gateway would encrypt to; raises ConfigError with the reasons."""
+    mailbox = Mailbox.parse(address)
+    with opened(config) as (_, stores):
+        anchors = stores.directory.anchors_for(mailbox.domain)
+        choice = choose(stores.directory.candidates_for(mailbox), mailbox, anchors, now)
+    if choice.chosen is None:
+        why = "; ".join(f"{one.certificate.name}: {one.reason}" for one in choice.rejected)
+        raise ConfigError(
+            f"there is no certificate for {mailbox}" + (f" ({why})" if why else ""),
+            hint="gatepost cert import FILE, or gatepost partner add DOMAIN --ca FILE",
+        )
+    return choice.chosen
+
+
+def anchors_for(message: bytes, files: Sequence[Path], config: Path | None) -> Anchors:
+    """What counts for a message's author: the CAs in files, else those of the directory."""
+    if files:
+        given = [one for path in files for one in credential.certificates_in(path)]
+        roots, intermediates = divide(given)
+        return Anchors(frozenset(roots), frozenset(intermediates))
+    author = headers.author(split_header(message)[0])
+    domain = author.domain if author else ""
+    try:
+        with opened(config) as (_, stores):
+            return stores.directory.anchors_for(domain)
+    except ConfigError:
+        if config is not None:
+            raise
+        return Anchors(frozenset())  # no installation here: everything is "not trusted"
+
+
+def _one(stores: Stores, which: str) -> Entry:
+    """By fingerprint, or by address if there is one certificate for it."""
+    if "@" not in which:
+        return stores.directory.entry(which)
+    found = stores.directory.find(address=which)
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise ConfigError(f"there is no certificate for {which}", hint="gatepost cert list")
+    fingerprints = ", ".join(one.certificate.fingerprint[:16] for one in found)
+    raise ConfigError(
+        f"{len(found)} certificates are for {which}", hint=f"name one of them: {fingerprints}"
+    )
+
+
+def _authority(stores: Stores) -> Certificate:
+    if stores.authority is None:
+        raise ConfigError("there is no certification authority here", hint="gatepost init")
+    return stores.authority.root
+
+
+def _addresses(one: Certificate) -> tuple[str, ...]:
+    if not one.emails and not one.is_authority:
+        raise ConfigError(f"{one.name} names no address", hint="--for ADDRESS says whose it is")
+    return () if one.is_authority else one.emails
+
+
+def _purpose(given: Credential) -> Purpose:
+    """What the certificate's key usage allows."""
+    usage = given.certificate.key_usage
+    if usage is None:
+        return "both"
+    signs = bool(usage & {"digital_signature", "content_commitment"})
+    encrypts = bool(usage & {"key_encipherment", "key_agreement"})
+    return "both" if signs is encrypts else "sign" if signs else "encrypt"
