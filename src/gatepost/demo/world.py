@@ -15,9 +15,10 @@ from gatepost.demo.exchange import Exchange
 from gatepost.demo.tap import Recording, Tap
 from gatepost.engine.service import queue_folder, utc_now
 from gatepost.events import Event, Name
-from gatepost.flow.decision import Decision
+from gatepost.flow.decision import Decision, Done
 from gatepost.flow.explain import render
 from gatepost.mail.address import Mailbox
+from gatepost.mail.reply import Reply
 from gatepost.mime import headers
 from gatepost.store.queue_control import Control
 
@@ -101,7 +102,7 @@ class World:
                 sender.submission_port, author.address, reader.address, content
             )
             exchange.reply, exchange.refused = str(reply), not reply.is_positive
-            exchange.decision = self._explained(sender)
+            exchange.decision = self._explained(sender) or _refusal(exchange, reply)
             self.changed(exchange)
             if not exchange.refused:
                 async with asyncio.timeout(PATIENCE):
@@ -165,6 +166,13 @@ class World:
             for one in records
             if one.name == Name.MESSAGE_DECIDED
         ]
+
+
+def _refusal(exchange: Exchange, reply: Reply) -> str:
+    """A refusal at RCPT is decided before there is a message to keep a record of."""
+    return render(
+        Decision(exchange.reader.address, exchange.author.address, Done.REFUSED, reply.text)
+    )
 
 
 def compose(author: Person, reader: Person, subject: str, text: str, now: datetime) -> bytes:

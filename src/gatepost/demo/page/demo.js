@@ -16,6 +16,8 @@ function renderWire(exchange) {
     span.textContent = line + "\n";
     box.append(span);
   }
+  const secret = box.querySelector(".x");
+  box.scrollTop = secret ? secret.offsetTop - box.offsetTop - box.clientHeight / 2 : 0;
 }
 
 function renderTree(layers) {
