@@ -46,5 +46,7 @@ class Ticker:
                 await self._action()
             except Exception as error:  # noqa: BLE001 - whatever it was, the next tick may succeed
                 self._journal.note(Name.SERVICE_ERROR, service=self._name, reason=repr(error))
+            # Not wait_for: before Python 3.12 it can swallow the cancellation `stop` sends.
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), self._period)
+                async with asyncio.timeout(self._period):
+                    await self._woken.wait()

@@ -223,9 +223,9 @@ class Queue:
         self._writer.close()
         with self._reading:
             self._reader.close()
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
+        lock, self._lock = self._lock, -1
+        if lock >= 0:
+            os.close(lock)
 
     async def _prepare(
         self, message: NewItem, id_: str, now: datetime
