@@ -7,6 +7,10 @@ so the value they share stands below both.
 from __future__ import annotations
 
 import hashlib
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
 
 MAXIMUM_SIZE = 64 * 1024
 _Parsed = x509.Certificate
+_QUIET = threading.Lock()  # Python's warning filters belong to the whole process
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,7 +62,8 @@ class Certificate:
     def from_pem(cls, pem: bytes) -> tuple[Certificate, ...]:
         """Parse every CERTIFICATE block of PEM text; raises Malformed."""
         try:
-            found = x509.load_pem_x509_certificates(pem)
+            with quietly():
+                found = x509.load_pem_x509_certificates(pem)
         except ValueError as error:
             raise Malformed(f"not PEM certificates: {error}") from error
         return tuple(cls.from_x509(one) for one in found)
@@ -96,25 +102,8 @@ def _parse(der: bytes) -> Certificate:
     if len(der) > MAXIMUM_SIZE:
         raise Malformed(f"certificate of {len(der)} octets is over the limit of {MAXIMUM_SIZE}")
     try:
-        parsed = x509.load_der_x509_certificate(der)
-        extensions = parsed.extensions
-        issuer, subject = _names(parsed.tbs_certificate_bytes)
-        key_id = _extension(extensions, ExtensionOID.SUBJECT_KEY_IDENTIFIER)
-        return Certificate(
-            der=der,
-            x509=parsed,
-            issuer=issuer,
-            subject=subject,
-            serial=parsed.serial_number,
-            key_id=key_id.digest if isinstance(key_id, x509.SubjectKeyIdentifier) else None,
-            public_key=_public_key(parsed),
-            emails=_emails(parsed, extensions),
-            key_usage=_key_usage(_extension(extensions, ExtensionOID.KEY_USAGE)),
-            extended_key_usage=_purposes(_extension(extensions, ExtensionOID.EXTENDED_KEY_USAGE)),
-            not_before=parsed.not_valid_before_utc,
-            not_after=parsed.not_valid_after_utc,
-            fingerprint=hashlib.sha256(der).hexdigest(),
-        )
+        with quietly():
+            return _read(der, x509.load_der_x509_certificate(der))
     except (
         ValueError,
         TypeError,
@@ -123,6 +112,35 @@ def _parse(der: bytes) -> Certificate:
         x509.UnsupportedGeneralNameType,
     ) as error:
         raise Malformed(f"not a certificate: {error}") from error
+
+
+def _read(der: bytes, parsed: x509.Certificate) -> Certificate:
+    extensions = parsed.extensions
+    issuer, subject = _names(parsed.tbs_certificate_bytes)
+    key_id = _extension(extensions, ExtensionOID.SUBJECT_KEY_IDENTIFIER)
+    return Certificate(
+        der=der,
+        x509=parsed,
+        issuer=issuer,
+        subject=subject,
+        serial=parsed.serial_number,
+        key_id=key_id.digest if isinstance(key_id, x509.SubjectKeyIdentifier) else None,
+        public_key=_public_key(parsed),
+        emails=_emails(parsed, extensions),
+        key_usage=_key_usage(_extension(extensions, ExtensionOID.KEY_USAGE)),
+        extended_key_usage=_purposes(_extension(extensions, ExtensionOID.EXTENDED_KEY_USAGE)),
+        not_before=parsed.not_valid_before_utc,
+        not_after=parsed.not_valid_after_utc,
+        fingerprint=hashlib.sha256(der).hexdigest(),
+    )
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Read what strangers wrote without warnings about it: a serial of 0 is no event of ours."""
+    with _QUIET, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _names(tbs: bytes) -> tuple[bytes, bytes]:

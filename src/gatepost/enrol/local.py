@@ -142,11 +142,11 @@ class LocalAuthority:
         self, certificate: Certificate, mailbox: Mailbox, kind: Kind, now: datetime
     ) -> bool:
         """Whether to renew: only what we issued; an imported one is its owner's affair."""
-        return (
-            certificate.not_after - now < RENEWED
-            and certificate == self.directory.enrolled(mailbox, kind)
-            and certificate.not_after < self.root.not_after  # else a new one would end no later
-        )
+        if certificate.not_after - now >= RENEWED:
+            return False
+        if certificate.not_after == self.root.not_after and now < certificate.not_after:
+            return False  # a new one would end no later
+        return certificate == self.directory.enrolled(mailbox, kind)
 
     def _issue(
         self,

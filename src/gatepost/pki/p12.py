@@ -1,0 +1,150 @@
+"""A key, its certificate and its issuers in one file: PKCS #12 (RFC 7292).
+
+Written with PBES2, PBKDF2-HMAC-SHA256 and AES-256 (RFC 9579 leaves that untouched); read
+also in the old forms (RC2, 3DES, SHA-1) that Windows and the CAs' web sites still make.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from dataclasses import dataclass, field
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PrivateFormat,
+    PublicFormat,
+    pkcs12,
+)
+
+from gatepost.certificate import Certificate, quietly
+from gatepost.errors import LimitExceeded, Malformed, Unsupported
+from gatepost.pki.pem import WrongPassword, check_key, limit
+
+ROUNDS = 600_000
+MAXIMUM_ROUNDS = 10_000_000  # some seconds; a hostile file could ask for hours
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """What such a file is for."""
+
+    key: PrivateKeyTypes = field(repr=False)
+    certificate: Certificate
+    issuers: tuple[Certificate, ...] = ()
+
+
+def read(data: bytes, password: str) -> Bundle:
+    """Open a file; raises WrongPassword, Malformed, LimitExceeded, Unsupported."""
+    limit(data)
+    data = _without_armor(data)
+    if not _HEAD.match(data):
+        raise Malformed("not a PKCS #12 file")
+    _check_rounds(data)
+    loaded = _load(data, password)
+    if loaded.key is None:
+        raise Malformed("the PKCS #12 file holds no private key")
+    key = check_key(loaded.key)
+    found = [one.certificate for one in (loaded.cert, *loaded.additional_certs) if one]
+    certificates = [Certificate.from_x509(one) for one in found]
+    own = [one for one in certificates if _belongs(one, key)]
+    if not own:
+        raise Malformed("the PKCS #12 file holds no certificate for its private key")
+    best = max(own, key=lambda one: one.not_after)
+    return Bundle(key, best, tuple(one for one in certificates if one != best))
+
+
+def write(bundle: Bundle, password: str, name: str = "") -> bytes:
+    """Make a file for another mail program; an empty password is refused."""
+    if not password:
+        raise WrongPassword("a PKCS #12 file needs a password")
+    protection = (
+        PrivateFormat.PKCS12.encryption_builder()
+        .kdf_rounds(ROUNDS)
+        .key_cert_algorithm(pkcs12.PBES.PBESv2SHA256AndAES256CBC)
+        .hmac_hash(SHA256())
+        .build(password.encode())
+    )
+    return pkcs12.serialize_key_and_certificates(
+        (name or bundle.certificate.name).encode(),
+        _serializable(bundle.key),
+        bundle.certificate.x509,
+        [one.x509 for one in bundle.issuers],
+        protection,
+    )
+
+
+def _serializable(key: PrivateKeyTypes) -> pkcs12.PKCS12PrivateKeyTypes:
+    check_key(key)
+    return key  # type: ignore[return-value]  # check_key leaves only kinds that are
+
+
+def _load(data: bytes, password: str) -> pkcs12.PKCS12KeyAndCertificates:
+    try:
+        with quietly():
+            return pkcs12.load_pkcs12(data, password.encode())
+    except UnsupportedAlgorithm as error:
+        raise Unsupported(f"the PKCS #12 file uses something unknown: {error}") from error
+    except ValueError as error:
+        if not password:
+            return _load_bare(data)
+        raise WrongPassword("the password does not open this file, or it is damaged") from error
+
+
+def _load_bare(data: bytes) -> pkcs12.PKCS12KeyAndCertificates:
+    """No password and an empty password differ in this format."""
+    try:
+        with quietly():
+            return pkcs12.load_pkcs12(data, None)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise WrongPassword("this file needs a password") from error
+
+
+def _without_armor(data: bytes) -> bytes:
+    """GnuPG wraps these files like PEM when asked for ASCII."""
+    _, begin, rest = data.partition(b"-----BEGIN PKCS12-----")
+    if not begin:
+        return data
+    try:
+        return base64.b64decode(rest.partition(b"-----END")[0])
+    except ValueError as error:
+        raise Malformed("not a PKCS #12 file") from error
+
+
+def _belongs(certificate: Certificate, key: PrivateKeyTypes) -> bool:
+    form = Encoding.DER, PublicFormat.SubjectPublicKeyInfo
+    public = certificate.public_key
+    return public is not None and public.public_bytes(*form) == key.public_key().public_bytes(*form)
+
+
+# PFX ::= SEQUENCE { version INTEGER (3), …  in DER or with an indefinite length
+_HEAD = re.compile(rb"\x30(?:[\x00-\x80]|\x81.|\x82..|\x83.{3}|\x84.{4})\x02\x01\x03", re.DOTALL)
+
+# id-PBKDF2 or pkcs-12PbeIds, then SEQUENCE { salt OCTET STRING, iterations INTEGER …
+_DERIVATION = re.compile(
+    rb"(?:\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x05\x0c"
+    rb"|\x06\x0a\x2a\x86\x48\x86\xf7\x0d\x01\x0c\x01.)"
+    rb"\x30(?:[\x00-\x80]|\x81.|\x82..)\x04([\x00-\x7f])",
+    re.DOTALL,
+)
+_TAIL = 128 + 12  # the longest salt and count looked for at the end, where the MAC has them
+
+
+def _check_rounds(data: bytes) -> None:
+    """Refuse counts that would keep a processor busy for hours, before anything is derived."""
+    for found in _DERIVATION.finditer(data):
+        _check_count(data, found.end() + found.group(1)[0])
+    for at in range(max(0, len(data) - _TAIL), len(data) - 2):
+        if data[at] == 0x02 and at + 2 + data[at + 1] == len(data):  # MacData ends with its count
+            _check_count(data, at)
+
+
+def _check_count(data: bytes, at: int) -> None:
+    head = data[at : at + 2]
+    if len(head) == 2 and head[0] == 0x02:
+        count = int.from_bytes(data[at + 2 : at + 2 + head[1]], "big")
+        if head[1] > 8 or count > MAXIMUM_ROUNDS:
+            raise LimitExceeded("the PKCS #12 file asks for too many rounds of key derivation")
