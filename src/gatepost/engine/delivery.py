@@ -14,6 +14,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
+import structlog
+
 from gatepost.engine.bounce import Bouncer
 from gatepost.engine.journal import Journal
 from gatepost.engine.judgement import Judgement, judge, unreached
@@ -32,6 +34,7 @@ from gatepost.store.sealing import Corrupt
 
 _AGAIN = timedelta(minutes=1)  # after trouble of our own
 _LATE_BATCH = 100
+_log = structlog.get_logger("gatepost")
 _OUR_FAULT = Reply(451, "4.3.0", "local error in delivery")
 
 
@@ -190,14 +193,19 @@ class Delivery:
 
     async def _conclude(self, item: Item, judgement: Judgement, now: datetime) -> None:
         """Settle the item and notify its author, in one transaction."""
-        records = self._report(item, judgement, now)
         late = bool(judgement.deferred) and not item.warned and self._is_late(item, now)
-        notices = self._notices(item, judgement, now, late=late)
         settlement: Settlement = Done(item)
         if judgement.deferred:
             left = item.still({one.recipient: one.reply for one in judgement.deferred})
             left = replace(left, due=judgement.due, warned=item.warned or late)
             settlement = Retried(left)
+        records: tuple[Record, ...] = ()
+        notices: tuple[NewItem, ...] = ()
+        try:
+            records = self._report(item, judgement, now)
+            notices = self._notices(item, judgement, now, late=late)
+        except Exception as error:  # noqa: BLE001 - or who has the mail would get it again and again
+            _log.error(Name.SERVICE_ERROR, queue_id=item.queue_id, reason=repr(error))
         if not notices:
             self._queue.settle(settlement, records=records)
             return

@@ -501,3 +501,16 @@ async def test_more_than_memory_holds(world: World) -> None:
     hanging.set()
     await world.empty()
     assert in_order(world.sent.to(), ["first@beta.test", *(f"b{n}@beta.test" for n in range(100))])
+
+
+async def test_notice_cannot_be_made(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault in making a notice never makes those who have the mail get it again."""
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Bouncer, "failure", fail)
+    world.sent.replies = {"d@beta.test": NO}
+    await world.mail("b@beta.test", "d@beta.test")
+    await world.empty()
+    assert world.sent.to() == ["b@beta.test", "d@beta.test"]
