@@ -62,6 +62,7 @@ class Edge(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._deadline = Deadline(self._loop, self._expired)
         self._intake: Intake | None = None
+        self._early = b""
         self._task: asyncio.Task[None] | None = None
         self._is_choked = self._is_paused = self._is_lost = False
         self._is_draining = self._is_overdue = False
@@ -86,6 +87,11 @@ class Edge(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Hand octets to the session, and go on unless someone is being waited for."""
+        if self._session.state is State.HANDSHAKE:
+            # Clear text cannot come here, for reading was paused before the handshake:
+            # these are the client's first words under TLS, faster than `start_tls` returns.
+            self._early += data
+            return
         self._session.receive(data)
         if self._task is None and not self._is_choked:
             self._drive()
@@ -250,6 +256,8 @@ class Edge(asyncio.Protocol):
             return
         self._transport, self._is_paused = transport, False
         self._session.tls_started()
+        self._session.receive(self._early)
+        self._early = b""
         tls = describe(transport.get_extra_info("ssl_object"))
         self._info = replace(self._info, tls=tls, helo="", is_extended=False, forwarded={})
         self._drive()

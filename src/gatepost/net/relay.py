@@ -11,10 +11,11 @@ import asyncio
 import ssl
 from typing import Final
 
-from gatepost.mail.content import Content
+from gatepost.mail.content import Content, Octets
 from gatepost.mail.delivery import Attempt, NextHop
 from gatepost.mail.envelope import Envelope
 from gatepost.mail.reply import Reply
+from gatepost.net.intake import reply_for
 from gatepost.net.pool import Pool
 from gatepost.net.settings import RelaySettings
 from gatepost.net.tls import client_context
@@ -23,7 +24,6 @@ from gatepost.smtp.client import ClientEvent, Ready, SendBody, Settled, TlsAnswe
 from gatepost.smtp.submission import Job, Results
 
 CONFUSED: Final = Reply(451, "4.5.0", "Next hop broke the order of SMTP")
-_SCAN: Final = 1024 * 1024  # octets read to find out whether they are 8-bit
 
 
 class _TlsFailed(Exception):
@@ -77,7 +77,10 @@ class Relay:
             results = await self._converse(wire, envelope, content)
         except Broken as broken:
             wire.abort()
-            return wire.session.abandon(broken.reply), not wire.session.is_begun
+            results = wire.session.abandon(broken.reply)
+            if not results:  # broken before the transaction began
+                results = tuple((recipient, broken.reply) for recipient in envelope.recipients)
+            return results, not wire.session.is_begun
         except BaseException:
             wire.abort()
             raise
@@ -185,10 +188,13 @@ def _unwilling(event: Unwilling) -> Reply:
 
 
 def _is_eight_bit(envelope: Envelope, content: Content, *, may_declare: bool) -> bool:
-    """Whether BODY=8BITMIME is due; large content is not read where a guess is harmless."""
-    if may_declare and content.size > _SCAN:
+    """Whether BODY=8BITMIME is due; content is not read twice where a guess is harmless."""
+    if may_declare and not isinstance(content, Octets):
         return envelope.body != "7BIT"
-    return not all(chunk.isascii() for chunk in content.chunks())
+    try:
+        return not all(chunk.isascii() for chunk in content.chunks())
+    except Exception as error:
+        raise Broken(reply_for(error, "content")) from error
 
 
 def _attempts(hop: NextHop, wire: Wire, results: Results) -> tuple[Attempt, ...]:
