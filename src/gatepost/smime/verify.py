@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 
 from gatepost.certificate import Certificate
 from gatepost.cms import identifier, signed
@@ -26,6 +27,7 @@ from gatepost.smime.report import SignatureReport, SignerReport, Verdict, judge
 
 SIGNED = ("multipart-signed", "signed-data")
 CLOCK_SKEW = timedelta(hours=24)  # a signing time further ahead than this is a lie or a fault
+DATE_TOLERANCE = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +215,29 @@ def _is_author(certificate: Certificate, authors: Sequence[Mailbox]) -> bool:
 
 
 def _doubts(
+    signers: Sequence[SignerReport], header: bytes, author: Mailbox | None
+) -> tuple[str, ...]:
+    """What a person should know of the layer as a whole."""
+    return (*_about_author(signers, header, author), *_about_date(signers, header))
+
+
+def _about_date(signers: Sequence[SignerReport], header: bytes) -> tuple[str, ...]:
+    """An old signature under a new Date may be a replay: no signature covers the header."""
+    found = headers.first(header, "Date")
+    times = [one.signing_time for one in signers if one.intact and one.signing_time is not None]
+    if found is None or not times:
+        return ()
+    try:
+        date = parsedate_to_datetime(found.text)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return ("the Date field cannot be read",)
+    date = date.replace(tzinfo=UTC) if date.tzinfo is None else date
+    if min(abs(date - time) for time in times) <= DATE_TOLERANCE:
+        return ()
+    return (f"it was signed on {times[0]:%Y-%m-%d %H:%M} UTC, far from the message's date",)
+
+
+def _about_author(
     signers: Sequence[SignerReport], header: bytes, author: Mailbox | None
 ) -> tuple[str, ...]:
     if not signers:

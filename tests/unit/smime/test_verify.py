@@ -307,3 +307,21 @@ def test_base64_of_another_parser_agrees() -> None:
 def test_mailbox_case_does_not_matter() -> None:
     """Certificates are issued as Alice@Example.com, mail says alice@example.com."""
     assert verify(*sign(), author=Mailbox("ALICE", "EXAMPLE.COM"), anchors=ANCHORS).report.matches
+
+
+@pytest.mark.parametrize(
+    ("date", "doubted"),
+    [
+        (b"Mon, 01 Jun 2026 12:00:30 +0000", False),
+        (b"Mon, 01 Jun 2026 14:10:00 +0200", False),
+        (b"Mon, 01 Jun 2026 18:00:00 +0000", True),
+        (b"Thu, 01 Jan 2032 12:00:00 -0000", True),
+        (b"yesterday", True),
+    ],
+)
+def test_an_old_signature_under_a_new_date(date: bytes, doubted: bool) -> None:
+    """Last year's "I agree", sent again today: good as a signature, worth a word."""
+    report = verify(*sign(HEADER + b"Date: " + date + b"\r\n")).report
+
+    assert report.verdict is Verdict.VALID
+    assert bool(report.reasons) is doubted
