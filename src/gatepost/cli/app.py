@@ -7,10 +7,11 @@ from typing import Annotated
 import typer
 
 from gatepost import __version__
+from gatepost.cli import cert, message, partner, policy, queue
 from gatepost.cli import config as config_commands
-from gatepost.cli import message
 from gatepost.cli.check import check
 from gatepost.cli.demo import demo
+from gatepost.cli.explain import explain
 from gatepost.cli.group import group
 from gatepost.cli.init import init
 from gatepost.cli.serve import serve
@@ -20,11 +21,16 @@ app = group(
     help="Signs, encrypts, decrypts and verifies mail beside your mail server.",
     add_completion=True,
 )
-SET_UP, RUN, MESSAGE = "Set up", "Run", "One message"
+SET_UP, RUN, MESSAGE = "Set up", "While it runs", "One message"
 app.command(rich_help_panel=SET_UP)(demo)
 app.command(rich_help_panel=SET_UP)(init)
 app.command(rich_help_panel=SET_UP)(check)
 app.command(rich_help_panel=SET_UP)(serve)
+app.command(rich_help_panel=RUN)(explain)
+app.command(rich_help_panel=RUN)(queue.trace)
+app.command(rich_help_panel=RUN)(queue.mailq)
+for name, commands in (("queue", queue), ("cert", cert), ("partner", partner), ("policy", policy)):
+    app.add_typer(commands.app, name=name, rich_help_panel=RUN)
 for command in (message.inspect, message.verify, message.decrypt, message.sign, message.encrypt):
     app.command(rich_help_panel=MESSAGE)(command)
 app.add_typer(config_commands.app, name="config", rich_help_panel=SET_UP)

@@ -73,7 +73,8 @@ def hint(error: GatepostError) -> str:
     if isinstance(error, ConfigError):
         if "no configuration found" in str(error):
             return "gatepost init DOMAIN makes one, --config FILE names another"
-        return "gatepost config schema tells what may stand there"
+        if error.fields.get("problems"):
+            return "gatepost config schema tells what may stand there"
     return ""
 
 

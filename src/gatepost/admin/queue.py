@@ -1,0 +1,164 @@
+"""The queue: list, show, retry, hold, release, delete, while `serve` runs or not.
+
+Works on addresses, sizes and replies; bodies stay sealed, so the vault's key is not needed.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from gatepost.config import load
+from gatepost.engine.service import queue_folder
+from gatepost.errors import ConfigError
+from gatepost.flow.decision import Decision
+from gatepost.mail.reply import Reply
+from gatepost.store.queue_control import ALL, Control
+from gatepost.store.queue_item import Item, Record
+
+Verb = Literal["retry", "hold", "release", "delete"]
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """Items of the queue."""
+
+    items: tuple[Item, ...]
+    now: datetime
+
+    def as_data(self) -> list[dict[str, Any]]:
+        """Values JSON can carry."""
+        return [item_data(one, self.now) for one in self.items]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One message's items and what was decided about it."""
+
+    items: tuple[Item, ...]
+    records: tuple[Record, ...]
+    now: datetime
+
+    def as_data(self) -> dict[str, Any]:
+        """Values JSON can carry."""
+        return {
+            "items": [item_data(one, self.now) for one in self.items],
+            "records": [record_data(one) for one in self.records],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What was decided and what happened about a message, oldest first."""
+
+    queue_id: str
+    records: tuple[Record, ...]
+    waiting: tuple[Item, ...]
+
+    @property
+    def decisions(self) -> tuple[Decision, ...]:
+        """The decisions among the records."""
+        return tuple(found for one in self.records if (found := decision(one)) is not None)
+
+    def as_data(self) -> dict[str, Any]:
+        """Values JSON can carry."""
+        return {
+            "queue_id": self.queue_id,
+            "records": [record_data(one) for one in self.records],
+            "waiting": [one.id for one in self.waiting],
+        }
+
+
+def item_data(item: Item, now: datetime) -> dict[str, Any]:
+    """An item as values JSON can carry."""
+    replies = zip(item.envelope.recipients, item.last, strict=False)
+    return {
+        "id": item.id,
+        "queue_id": item.queue_id,
+        "state": item.state,
+        "reason": item.reason,
+        "hop": item.hop,
+        "size": item.content.size,
+        "created": item.created.isoformat(),
+        "age": round((now - item.created).total_seconds()),
+        "due": item.due.isoformat(),
+        "tries": item.tries,
+        "return_path": str(item.envelope.return_path or ""),
+        "recipients": [
+            {"address": str(who), "last_reply": str(reply) if reply else None}
+            for who, reply in replies
+        ],
+    }
+
+
+def record_data(record: Record) -> dict[str, Any]:
+    """A record as values JSON can carry."""
+    return {"at": record.at.isoformat(), "name": record.name, "data": json.loads(record.data)}
+
+
+def decision(record: Record) -> Decision | None:
+    """The decision a record holds, if it holds one."""
+    data = json.loads(record.data)
+    if not isinstance(data, dict) or "treatment" not in data or "done" not in data:
+        return None
+    return Decision.from_data(data)
+
+
+def last_reply(item: Item) -> Reply | None:
+    """The newest thing a next hop said about any of the recipients."""
+    return next((one for one in item.last if one is not None), None)
+
+
+def every(config: Path | None, now: datetime, state: str = "") -> Items:
+    """Every item, oldest first, or those in one state."""
+    found = _control(config).list()
+    return Items(tuple(one for one in found if not state or one.state == state), now)
+
+
+def show(config: Path | None, id_: str, now: datetime) -> Shown:
+    """One item, or every item of one message; raises ConfigError when there is none."""
+    control = _control(config)
+    items = control.show(id_)
+    if not items:
+        raise ConfigError(
+            f"{id_} is not in the queue", hint=f"gatepost trace {id_} tells what became of it"
+        )
+    return Shown(items, control.records(items[0].queue_id), now)
+
+
+def change(config: Path | None, verb: Verb, id_: str, reason: str, now: datetime) -> Items:
+    """Retry, hold, release or delete an item, a message's items, or `all`."""
+    control = _control(config)
+    match verb:
+        case "retry":
+            done = control.retry(id_)
+        case "hold":
+            done = control.hold(id_, reason) if reason else control.hold(id_)
+        case "release":
+            done = control.release(id_)
+        case "delete":
+            done = control.delete(id_)
+    if not done and id_ != ALL and not control.show(id_):
+        raise ConfigError(f"{id_} is not in the queue", hint="gatepost queue list")
+    return Items(done, now)
+
+
+def trace(config: Path | None, queue_id: str) -> Trace:
+    """What is known about a message, delivered or not; raises ConfigError for nothing."""
+    control = _control(config)
+    records, waiting = control.records(queue_id), control.show(queue_id)
+    if not records and waiting:
+        records = control.records(waiting[0].queue_id)
+    if not records and not waiting:
+        raise ConfigError(
+            f"nothing is known about {queue_id}",
+            hint="the queue id stands in Received: of the message and in the log",
+        )
+    return Trace(queue_id, records, waiting)
+
+
+def _control(config: Path | None) -> Control:
+    return Control(queue_folder(load(config)))

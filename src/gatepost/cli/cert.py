@@ -1,0 +1,201 @@
+"""`gatepost cert`: the certificates of the directory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from gatepost.cli import file, option, show
+from gatepost.cli.group import group
+from gatepost.errors import ConfigError
+
+if TYPE_CHECKING:
+    from gatepost.admin.certificate import Found, Shown
+    from gatepost.store.record import Entry
+
+app = group(help="Certificates: list, show, import, export, issue, delete.")
+
+Which = Annotated[str, typer.Argument(help="Fingerprint (its beginning will do) or address.")]
+For = Annotated[
+    list[str] | None,
+    typer.Option("--for", metavar="ADDRESS", help="File it for this address or @domain."),
+]
+
+
+@app.command("list")
+def list_(
+    text: Annotated[str, typer.Argument(help="Part of a name, address or fingerprint.")] = "",
+    limit: Annotated[int, typer.Option(help="Show at most so many.")] = 200,
+    config: option.Config = None,
+    *,
+    json: option.Json = False,
+) -> None:
+    """List certificates; exit code 1 when there is none."""
+    from gatepost.admin import certificate  # noqa: PLC0415
+
+    _show_found(certificate.find(config, text, limit=limit), json=json)
+
+
+@app.command("show")
+def show_(which: Which, config: option.Config = None, *, json: option.Json = False) -> None:
+    """Show one certificate and what it can be used for."""
+    from gatepost.admin import certificate  # noqa: PLC0415
+    from gatepost.engine.service import utc_now  # noqa: PLC0415
+
+    found = certificate.show(config, which, utc_now())
+    if json:
+        show.as_json(found)
+    else:
+        _show_one(found)
+
+
+@app.command("import")
+def import_(
+    path: Annotated[Path, typer.Argument(help="PEM, DER or PKCS #12 file.")],
+    for_: For = None,
+    certificate_file: Annotated[
+        list[Path] | None,
+        typer.Option("--certificate", help="File with the key's certificate.", show_default=False),
+    ] = None,
+    passphrase_file: file.PassphraseFile = None,
+    config: option.Config = None,
+    *,
+    json: option.Json = False,
+) -> None:
+    """Import certificates, or a private key with its certificate.
+
+    A correspondent's certificate is used for the addresses it names, or those you give
+    with --for.  To trust a company's CA, use `partner add` instead.
+    """
+    from gatepost.admin import certificate, credential  # noqa: PLC0415
+    from gatepost.engine.service import utc_now  # noqa: PLC0415
+
+    now = utc_now()
+    if credential.is_key_file(path):
+        asked = file.passphrase(passphrase_file, f"Passphrase of {path}")
+        given = credential.read(path, asked, certificate_file or ())
+        found = certificate.take_in_key(config, given, for_ or (), now)
+    else:
+        certificates = credential.certificates_in(path)
+        found = certificate.take_in(config, certificates, for_ or (), now)
+    _show_found(found, json=json)
+
+
+@app.command()
+def export(
+    which: Annotated[str, typer.Argument(help="Fingerprint, address, or 'ca' for your own CA.")],
+    output: file.Output = file.STDIO,
+    form: Annotated[
+        Literal["pem", "der", "pkcs12"] | None,
+        typer.Option(help="Form of the file; PKCS #12 with --with-key, else PEM."),
+    ] = None,
+    passphrase_file: file.PassphraseFile = None,
+    config: option.Config = None,
+    *,
+    with_key: Annotated[bool, typer.Option("--with-key", help="Also the private key.")] = False,
+    json: option.Json = False,
+) -> None:
+    """Export a certificate; with --with-key under a passphrase."""
+    from gatepost.admin import certificate  # noqa: PLC0415
+
+    if json and output == file.STDIO:
+        raise ConfigError("--json and the certificate would mix", hint="--output FILE")
+    asked = file.passphrase(passphrase_file, "Passphrase for the file") if with_key else None
+    found = certificate.give_out(config, which, form or ("pkcs12" if with_key else "pem"), asked)
+    file.write(output, [found.octets], private=with_key)
+    if json:
+        show.as_json(found)
+
+
+@app.command()
+def issue(
+    address: Annotated[str, typer.Argument(help="An address of yours.")],
+    kind: Annotated[
+        Literal["sign", "encrypt", "both"], typer.Option(help="What it is for.")
+    ] = "both",
+    config: option.Config = None,
+    *,
+    json: option.Json = False,
+) -> None:
+    """Issue certificates from your own CA; they replace the address's current ones."""
+    from gatepost.admin import certificate  # noqa: PLC0415
+    from gatepost.engine.service import utc_now  # noqa: PLC0415
+
+    kinds = certificate.KINDS if kind == "both" else (kind,)
+    _show_found(certificate.issue(config, address, kinds, utc_now()), json=json)
+
+
+@app.command()
+def delete(
+    which: Which,
+    config: option.Config = None,
+    *,
+    with_key: Annotated[
+        bool, typer.Option("--with-key", help="Even if its private key is lost with it.")
+    ] = False,
+    json: option.Json = False,
+) -> None:
+    """Delete a certificate from the directory."""
+    from gatepost.admin import certificate  # noqa: PLC0415
+
+    found = certificate.delete(config, which, with_key=with_key)
+    if json:
+        show.as_json(found)
+    else:
+        show.say(f"deleted {found.entries[0].certificate.name}")
+
+
+def _show_found(found: Found, *, json: bool) -> None:
+    if json:
+        show.as_json(found)
+    elif found.entries:
+        show.table(
+            ("FINGERPRINT", "NAME", "ADDRESSES", "KEY", "FROM", "UNTIL"),
+            [_row(one) for one in found.entries],
+        )
+    else:
+        show.note("no certificate")
+    raise typer.Exit(0 if found.entries else 1)
+
+
+def _row(one: Entry) -> tuple[str, ...]:
+    addresses = dict.fromkeys(use.address for use in one.uses)
+    kind = "CA" if one.certificate.is_authority else ""
+    return (
+        one.certificate.fingerprint[:16],
+        one.certificate.name,
+        ", ".join(addresses) or kind,
+        one.key_purpose or "",
+        ", ".join(dict.fromkeys(use.source for use in one.uses)),
+        f"{one.certificate.not_after:%Y-%m-%d}",
+    )
+
+
+def _show_one(found: Shown) -> None:
+    one = found.entry.certificate
+    show.pairs(
+        [
+            ("name", one.name),
+            ("subject", one.x509.subject.rfc4514_string()),
+            ("issuer", one.x509.issuer.rfc4514_string()),
+            ("serial", f"{one.serial:x}"),
+            ("SHA-256", one.fingerprint),
+            ("valid", f"{one.not_before:%Y-%m-%d} to {one.not_after:%Y-%m-%d}"),
+            ("addresses", ", ".join(one.emails)),
+            ("filed for", ", ".join(f"{u.address} ({u.source})" for u in found.entry.uses)),
+            ("key usage", ", ".join(sorted(one.key_usage or ()))),
+            ("private key", found.entry.key_purpose or "not here"),
+        ]
+    )
+    if one.is_authority:
+        return
+    path = " ← ".join(each.name for each in reversed(found.path.chain))
+    if found.path.trusted:
+        show.say(f"trusted: {path}", "good")
+    else:
+        show.say(f"not trusted: {'; '.join(found.path.reasons)}", "warn")
+    for use, reasons in (("sign", found.signing), ("be encrypted to", found.encrypting)):
+        if reasons:
+            show.say(f"cannot {use}: {'; '.join(reasons)}")
