@@ -22,7 +22,7 @@ from gatepost.certificate import Certificate
 from gatepost.cms.capability import Digest, KeyTransport, SignatureScheme
 from gatepost.errors import DecryptionFailed
 
-KeyKind = Literal["rsa2048", "rsa3072", "p256", "p384", "p521", "ed25519"]
+KeyKind = Literal["rsa1024", "rsa2048", "rsa3072", "p256", "p384", "p521", "ed25519"]
 Purpose = Literal["both", "sign", "encrypt"]
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 

@@ -64,7 +64,7 @@ def fixed(
         made.append(attribute(CAPABILITIES, known))
     if encryption is not None:
         # RFC 8551 2.5.3: issuerAndSerialNumber [0] IMPLICIT
-        name = der.explicit(0, designation.issuer_and_serial(encryption)[_head(encryption) :])
+        name = der.explicit(0, encryption.issuer, der.integer(encryption.serial))
         made.append(attribute(KEY_PREFERENCE, name))
     return tuple(made)
 
@@ -72,10 +72,6 @@ def fixed(
 def attribute(oid: str, *values: bytes) -> bytes:
     """One Attribute."""
     return der.sequence(der.oid(oid), der.set_of(*values))
-
-
-def _head(certificate: Certificate) -> int:
-    return ber.parse(designation.issuer_and_serial(certificate)).inner
 
 
 def _capability(name: str) -> bytes:
@@ -114,36 +110,30 @@ def parse(signed: bytes) -> Attributes:
 
 
 def table(attributes: ber.Element) -> dict[bytes, list[ber.Element]]:
-    """The values of each attribute type; raises Malformed for a type that comes twice."""
+    """The values of each attribute type, of all its instances together."""
+    if attributes.stop - attributes.start > MAXIMUM_SIZE:
+        attributes.fail("attributes of unreasonable length")
+    elements = attributes.children()
+    if len(elements) > MAXIMUM_COUNT:
+        attributes.fail("more attributes than anybody writes")
     found: dict[bytes, list[ber.Element]] = {}
-    for element in _within_limits(attributes):
+    for element in elements:
         fields = element.sequence()
         if len(fields) != 2:
             element.fail("not an attribute")
-        kind = fields[0].oid()
-        if kind in found:
-            element.fail(f"the attribute {ber.dotted(kind)} comes twice")
-        found[kind] = fields[1].set_of()
-    return found
-
-
-def _within_limits(attributes: ber.Element) -> list[ber.Element]:
-    if attributes.stop - attributes.start > MAXIMUM_SIZE:
-        attributes.fail("attributes of unreasonable length")
-    found = attributes.children()
-    if len(found) > MAXIMUM_COUNT:
-        attributes.fail("more attributes than anybody writes")
+        found.setdefault(fields[0].oid(), []).extend(fields[1].set_of())
     return found
 
 
 def misplaced(unsigned: bytes) -> bool:
     """Whether unsigned attributes hold one that must be signed (RFC 5652 sections 11.1-11.3)."""
     signed_only = (CONTENT_TYPE, MESSAGE_DIGEST, SIGNING_TIME)
-    kinds = {one.sequence()[0].oid() for one in _within_limits(ber.parse(unsigned))}
-    return not kinds.isdisjoint(map(der.oid_contents, signed_only))
+    found = table(ber.parse(unsigned))
+    return not found.keys().isdisjoint(map(der.oid_contents, signed_only))
 
 
 def _one(found: dict[bytes, list[ber.Element]], oid: str, name: str) -> ber.Element | None:
+    """RFC 5652 11.1-11.3: one instance with one value, "even though the syntax is … a SET OF"."""
     values = found.get(der.oid_contents(oid))
     if values is None:
         return None

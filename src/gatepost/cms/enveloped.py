@@ -20,7 +20,7 @@ from gatepost.cms.capability import Decryptor, KeyTransport
 from gatepost.cms.cipher import ContentCipher
 from gatepost.cms.designation import CertificateId
 from gatepost.cms.recipient import Entropy, RecipientInfo
-from gatepost.errors import DecryptionFailed, GatepostError, Malformed, Unsupported
+from gatepost.errors import DecryptionFailed, GatepostError, Malformed, Unavailable, Unsupported
 from gatepost.mail.content import Content
 
 RecipientId = CertificateId
@@ -84,39 +84,26 @@ def encrypt(
             for one in dict.fromkeys(recipients)
         )
     )
-    shell = _auth_enveloped if drawn.is_authenticated else _enveloped
-    return ciphers.encrypt(drawn, content, shell(drawn, content.size, infos, recipients))
+    version_0 = all(map(recipient_info.is_version_0, recipients))
+    return ciphers.encrypt(drawn, content, _shell(drawn, content.size, infos, version_0=version_0))
 
 
-def _enveloped(
-    cipher: ContentCipher, size: int, infos: bytes, recipients: Sequence[Certificate]
-) -> der.Shell:
-    # RFC 5652 6.1: version 0 if all RecipientInfos are version 0, here 2 otherwise
-    version = 0 if all(map(recipient_info.is_version_0, recipients)) else 2
-    return (
-        _encrypted_content(cipher, size)
-        .within(der.SEQUENCE, der.integer(version) + infos)
-        .within(0xA0)
-        .within(der.SEQUENCE, der.tlv(0x06, contents.ENVELOPED_DATA))
-    )
-
-
-def _auth_enveloped(
-    cipher: ContentCipher, size: int, infos: bytes, _recipients: Sequence[Certificate]
-) -> der.Shell:
-    room = der.octet_string(bytes(ciphers.TAG))
-    return (
-        _encrypted_content(cipher, size)
-        .within(der.SEQUENCE, der.integer(0) + infos, room)
-        .within(0xA0)
-        .within(der.SEQUENCE, der.tlv(0x06, contents.AUTHENVELOPED_DATA))
-    )
-
-
-def _encrypted_content(cipher: ContentCipher, size: int) -> der.Shell:
-    """EncryptedContentInfo; encryptedContent is [0] IMPLICIT OCTET STRING."""
+def _shell(cipher: ContentCipher, size: int, infos: bytes, *, version_0: bool) -> der.Shell:
+    """All around the encrypted content; the mac, last in AuthEnvelopedData, has its room there."""
+    gcm = cipher.is_authenticated
+    kind = contents.AUTHENVELOPED_DATA if gcm else contents.ENVELOPED_DATA
+    room = der.octet_string(bytes(ciphers.TAG)) if gcm else b""
+    # RFC 5083 2.1: always 0; RFC 5652 6.1: 0 if all RecipientInfos are version 0, here else 2
+    version = 0 if gcm or version_0 else 2
     before = der.tlv(0x06, contents.DATA) + cipher.identifier
-    return der.Shell(cipher.size(size)).within(0x80).within(der.SEQUENCE, before)
+    return (
+        der.Shell(cipher.size(size))
+        .within(0x80)  # encryptedContent [0] IMPLICIT OCTET STRING
+        .within(der.SEQUENCE, before)
+        .within(der.SEQUENCE, der.integer(version) + infos, room)
+        .within(0xA0)
+        .within(der.SEQUENCE, der.tlv(0x06, kind))
+    )
 
 
 def recipients(octets: bytes) -> tuple[RecipientId, ...]:
@@ -173,15 +160,15 @@ def decrypt(octets: bytes, decryptors: Sequence[Decryptor], *, entropy: Entropy)
     enveloped = parse(octets)
     algorithm, iv, tag_size = identifier.cipher(enveloped.algorithm)
     pieces, tag = _ciphertext(enveloped, algorithm, tag_size)
-    failure: GatepostError | None = None
+    failures: list[GatepostError] = []
     matching = recipient_info.pairs(enveloped.recipients, decryptors)
     for info, decryptor in islice(matching, MAXIMUM_ATTEMPTS):
         try:
             key = recipient_info.open_key(info, decryptor, algorithm.size, entropy)
             opened = ContentCipher(algorithm, key, iv)
             plain = ciphers.decrypt(opened, pieces, tag, enveloped.authenticated)
-        except (DecryptionFailed, Malformed, Unsupported) as error:
-            failure = error
+        except GatepostError as error:
+            failures.append(error)
             continue
         return Decrypted(
             content=plain,
@@ -192,7 +179,12 @@ def decrypt(octets: bytes, decryptors: Sequence[Decryptor], *, entropy: Entropy)
             content_type=enveloped.content_type,
             weak=algorithm.weak,
         )
-    raise failure or NoRecipient
+    raise min(failures, key=_patience, default=NoRecipient())
+
+
+def _patience(failure: GatepostError) -> int:
+    """Which of several failures to report: one that may pass, then one that tells nothing."""
+    return 0 if isinstance(failure, Unavailable) else 1 if type(failure) is DecryptionFailed else 2
 
 
 def _ciphertext(
@@ -201,11 +193,9 @@ def _ciphertext(
     """The ciphertext and its tag, wherever the sender put it."""
     if algorithm.family != "gcm":
         if enveloped.tag is not None:
-            raise Unsupported("authenticated enveloped data with {algorithm.name}")
+            raise Unsupported(f"authenticated enveloped data with {algorithm.name}")
         return enveloped.pieces, b""
     if enveloped.tag is not None:
-        if len(enveloped.tag) != tag_size:
-            raise Malformed("a GCM tag of another length than its parameters say")
         return enveloped.pieces, enveloped.tag
     whole = b"".join(enveloped.pieces)
     if len(whole) < tag_size:

@@ -57,9 +57,11 @@ def compose(
     """A RecipientInfo for this certificate; raises Unsupported if its key cannot take one."""
     public = certificate.public_key
     if isinstance(public, rsa.RSAPublicKey):
-        encrypted = der.octet_string(public.encrypt(key, _padding(transport)))
-        before = _transport_fields(certificate, transport)
-        return der.sequence(before, encrypted)
+        try:
+            encrypted = public.encrypt(key, _padding(transport))
+        except ValueError as error:
+            raise Unsupported(f"the key of {certificate.name} is too small: {error}") from error
+        return der.sequence(_transport_fields(certificate, transport), der.octet_string(encrypted))
     if isinstance(public, ec.EllipticCurvePublicKey):
         return _agreed(certificate, public, key, entropy)
     raise Unsupported(f"the key of {certificate.name} cannot be encrypted to")

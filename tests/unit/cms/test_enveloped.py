@@ -18,7 +18,14 @@ from gatepost.certificate import Certificate
 from gatepost.cms import algorithms, ber, content, der, designation, enveloped, identifier
 from gatepost.cms.capability import KeyTransport
 from gatepost.cms.enveloped import Decrypted, NoRecipient
-from gatepost.errors import DecryptionFailed, GatepostError, Malformed, Unavailable, Unsupported
+from gatepost.errors import (
+    DecryptionFailed,
+    GatepostError,
+    KeyUnavailable,
+    Malformed,
+    Unavailable,
+    Unsupported,
+)
 from gatepost.mail.content import Content, Octets, join
 
 TEXT = b"Content-Type: text/plain\r\n\r\nHello\r\n"
@@ -186,6 +193,8 @@ def test_who_cannot_be_encrypted_to() -> None:
     signing_only = user("dave@example.com", "ed25519")
     with pytest.raises(Unsupported, match="dave"):
         encrypted(signing_only)
+    with pytest.raises(Unsupported, match="too small"):
+        encrypted(user("eve@example.com", "rsa1024"), transport=KeyTransport("rsa-oaep", "sha512"))
     with pytest.raises(Unsupported):
         encrypted()
 
@@ -358,6 +367,28 @@ def test_a_vault_that_raises_is_no_oracle() -> None:
     with pytest.raises(DecryptionFailed):
         enveloped.decrypt(octets, [Token(bob().certificate)], entropy=entropy)
     assert drawn == [32]
+
+
+def test_a_key_that_cannot_be_used_now() -> None:
+    """A locked vault must delay the mail, not lose it, unless another key opens it."""
+
+    @dataclass
+    class Locked:
+        certificate: Certificate
+
+        def unwrap(self, encrypted_key: bytes, scheme: KeyTransport) -> bytes:
+            raise KeyUnavailable
+
+        def agree(self, public_key: bytes) -> bytes:
+            raise KeyUnavailable
+
+    one, other = bob("rsa2048"), bob("p256")
+    octets = join(encrypted(one, other, transport=PKCS1))
+    locked = Locked(one.certificate)
+    found = enveloped.decrypt(octets, [locked, other.decryptor], entropy=os.urandom)
+    assert found.content == TEXT
+    with pytest.raises(KeyUnavailable):
+        enveloped.decrypt(octets, [locked, Locked(other.certificate)], entropy=os.urandom)
 
 
 def test_several_recipient_infos_for_us() -> None:

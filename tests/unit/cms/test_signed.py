@@ -253,6 +253,7 @@ def test_attributes_that_are_not_as_they_must_be() -> None:
         "another type": der.set_of(content_type_attribute(content.SIGNED_DATA), digest),
         "another digest": der.set_of(kind, digest_attribute(one, b"other")),
         "nothing": der.set_of(),
+        "no attribute": der.set_of(kind, digest, der.sequence()),
     }.items():
         verdict = one_verdict(built(one, said))
         assert not verdict.intact, name
@@ -265,6 +266,7 @@ def test_signed_attributes_do_not_stand_among_the_unsigned() -> None:
     said = der.set_of(content_type_attribute(), digest_attribute(one))
     time = attributes.attribute(attributes.SIGNING_TIME, der.tlv(0x17, b"260601120000Z"))
     assert not one_verdict(built(one, said, unsigned=der.explicit(1, time))).intact
+    assert not one_verdict(built(one, said, unsigned=der.explicit(1, der.sequence()))).intact
     other = attributes.attribute("1.2.3.4", der.NULL)
     assert one_verdict(built(one, said, unsigned=der.explicit(1, other, other))).intact
 
