@@ -74,8 +74,8 @@ def admit_recipient(
     if _decided_at_rcpt(gate, return_path, recipient, context):
         choice = context.certificate_for(CertificateFor(recipient))
         if choice.chosen is None:
-            rule = evaluate(context.policy, return_path, recipient).origin("encrypt")
-            return unencryptable({recipient: choice}, rule.rule)
+            treatment = evaluate(context.policy, return_path, recipient)
+            return unencryptable({recipient: choice}, {recipient: treatment})
     return RECIPIENT_OK
 
 

@@ -45,7 +45,7 @@ def does(message: Message, context: Context) -> tuple[Message, Verdict]:
         if choice.chosen is None and wish.treatments[mailbox].encrypt is Encrypt.MANDATORY
     }
     if impossible and _refuses_all(message, wish, impossible):
-        reply = unencryptable(impossible)
+        reply = unencryptable(impossible, wish.treatments)
         decisions = _refused(message, wish, choices, impossible)
         return message.noting(*decisions), Reject(reply, f"cannot encrypt to {_named(impossible)}")
     parts = _parts(message, wish, choices, impossible)
@@ -122,7 +122,8 @@ def _plan(
 ) -> Plan:
     how = wish.treatments[members[0].mailbox]
     if members[0].mailbox in impossible:
-        return Plan(refusal=unencryptable(impossible))
+        own = {one.mailbox: impossible[one.mailbox] for one in members}
+        return Plan(refusal=unencryptable(own, wish.treatments))
     chosen = [choices[one.mailbox] for one in members if _encrypts(one.mailbox, choices)]
     return Plan(
         sign=how.sign and not wish.unsignable,

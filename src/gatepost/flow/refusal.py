@@ -11,16 +11,26 @@ from collections.abc import Iterable, Mapping
 from gatepost.mail.address import Mailbox
 from gatepost.mail.reply import Reply
 from gatepost.pki.choose import Choice
+from gatepost.policy.treatment import Treatment
 
 MAXIMUM_NAMED = 10  # recipients named in one reply
 MAXIMUM_LINE = 400  # RFC 5321 section 4.5.3.1.5 allows 512 octets with code and line end
 
 
-def unencryptable(choices: Mapping[Mailbox, Choice], rule: str = "") -> Reply:
+def unencryptable(choices: Mapping[Mailbox, Choice], wishes: Mapping[Mailbox, Treatment]) -> Reply:
     """Encryption is mandatory and impossible for these recipients."""
-    wish = f'encryption is mandatory (rule "{rule}")' if rule else "encryption is mandatory"
-    lines = [f"{mailbox}: {wish}, but {lacking(choice)}" for mailbox, choice in choices.items()]
+    lines = [
+        f"{mailbox}: encryption is mandatory{_because(wishes[mailbox])}, but {lacking(choice)}"
+        for mailbox, choice in choices.items()
+    ]
     return reply(550, "5.7.1", lines)
+
+
+def _because(treatment: Treatment) -> str:
+    origin = treatment.origin("encrypt")
+    if origin.source == "rule":
+        return f' (rule "{origin.rule}")'
+    return " (its author asked for it)" if origin.source == "author" else ""
 
 
 def lacking(choice: Choice) -> str:

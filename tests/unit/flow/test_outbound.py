@@ -1,5 +1,9 @@
 """Mail that leaves: who gets what, and what is said when it cannot be."""
 
+import tracemalloc
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
 import pytest
 from tests.world import (
     MODERN,
@@ -70,7 +74,7 @@ def test_blind_recipients_are_apart_and_unseen() -> None:
     assert [recipients(one) for one in outcomes] == [(BOB, CAROL), (DAVE,)]
     seen_by_named, seen_by_blind = (one.message for one in outcomes)
     assert DAVE.encode() not in octets(outcomes[0])
-    assert b"bcc" not in octets(outcomes[1]).lower()
+    assert b"bcc" not in outcomes[1].message.header.lower()
     with pytest.raises(NoRecipient):
         decrypt(
             seen_by_named.header,
@@ -337,3 +341,44 @@ def test_settings_for_signatures_are_obeyed() -> None:
     assert b"smime-type=signed-data" in octets(outcome)
     decision = told([outcome])[BOB]
     assert (decision.form, decision.signature) == ("opaque", "rsa-pss sha256")
+
+
+@dataclass(frozen=True)
+class Long:
+    """A body that is computed while it is read."""
+
+    lines: int
+
+    @property
+    def size(self) -> int:
+        """Octets in all."""
+        return self.lines * 78
+
+    def chunks(self) -> Iterator[bytes]:
+        """Lines of text, a thousand at a time."""
+        for _ in range(self.lines // 1000):
+            yield (b"x" * 76 + b"\r\n") * 1000
+
+
+# `is_seven_bit` takes several complete lines at a chunk's end for one that is too long.
+MISCOUNTED = pytest.mark.xfail(reason="7-bit bodies of several chunks are converted", strict=False)
+
+
+@pytest.mark.parametrize("cipher", ["aes256-gcm", "aes256-cbc"])
+@pytest.mark.parametrize("sign", ["never", pytest.param("always", marks=MISCOUNTED)])
+def test_a_large_body_is_never_whole_in_memory(cipher: str, sign: str) -> None:
+    """Five large mails at a time exhaust the memory of the gateway."""
+    body = Long(200_000)
+    message = replace(outgoing(MAIL, BOB), body=body)
+    policy = f'[defaults]\ncipher = "{cipher}"\nsign = "{sign}"\n'
+    known = facts(readers=[BOB], signers=[ALICE])
+    tracemalloc.start()
+    try:
+        outcome = only(drive(message, STAGES, known, policy))
+        size = sum(map(len, outcome.message.body.chunks()))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert outcome.verdict == Continue()
+    assert size == outcome.message.body.size > body.size
+    assert peak < body.size / 4
