@@ -82,7 +82,8 @@ def _longest(octets: bytes, column: int) -> int:
         if end < 0:
             return -1
         position = end + 1
-    return len(octets) - position
+    last = octets.rfind(b"\n")
+    return len(octets) - (last + 1 if last >= 0 else position)
 
 
 class _Writer:

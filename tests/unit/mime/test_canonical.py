@@ -171,3 +171,13 @@ def test_a_leaf_without_header_gets_one() -> None:
     assert decoded(part) == WIDE
     bare = to_seven_bit(WIDE)
     assert bare == b"Content-Transfer-Encoding: quoted-printable\r\n\r\nGr=C3=BC=C3=9Fe\r\n"
+
+
+@pytest.mark.parametrize("size", [1, 77, 78, 79, 1000, 65536])
+@pytest.mark.parametrize(("longest", "expected"), [(998, True), (999, False)])
+def test_lines_across_chunks(size: int, longest: int, expected: bool) -> None:
+    """Large ordinary mail would be read into memory and re-encoded for nothing."""
+    lines = (b"x" * 76 + b"\r\n") * 3000
+    octets = lines + b"y" * longest + b"\r\n" + lines
+    pieces = tuple(Octets(octets[at : at + size]) for at in range(0, len(octets), size))
+    assert is_seven_bit(Rope(pieces)) is expected
