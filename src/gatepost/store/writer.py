@@ -31,7 +31,7 @@ _BATCH_OCTETS = 32 * 1024 * 1024
 _LOOK = 1.0  # seconds between looks for writes by others
 _IDLE = 0.2  # seconds without a commit after which a checkpoint disturbs nobody
 _CHECKPOINT_AT = 32 * 1024 * 1024  # octets written after which one is made under load, too
-_FINISH_AT = 128 * 1024 * 1024
+_FINISH_AT = 16_384  # pages in the log from which it must not grow on: 64 MiB
 
 _log = structlog.get_logger("gatepost.store")
 
@@ -216,13 +216,18 @@ class Writer:
                     self._log_failure(error)
 
     def _checkpoint(self, connection: sqlite3.Connection) -> None:
-        """Never waits for readers or the writer; the log starts again once it is all moved."""
+        """Move what is in the log now; never waits for readers or the writer.
+
+        The log starts again from its beginning only once all of it is moved, and under
+        steady load more has come meanwhile: then the writer itself moves that little rest.
+        """
         before = self._octets
         busy, frames, moved = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        if not busy and frames == moved:
-            self._octets = max(self._octets - before, 0)
-        elif before >= _FINISH_AT:
-            self._finish = True  # under steady load only the writer itself finds the log at rest
+        if busy or frames != moved:
+            self._finish = frames >= _FINISH_AT
+            return
+        self._octets = max(self._octets - before, 0)
+        self._finish = frames >= _FINISH_AT and threading.current_thread() is self._cleaner
 
 
 def _settle(batch: Iterable[Job], error: Exception | None) -> None:

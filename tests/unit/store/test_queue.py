@@ -20,7 +20,7 @@ from gatepost.mail.address import Mailbox
 from gatepost.mail.content import Octets, join
 from gatepost.mail.envelope import Envelope, Recipient
 from gatepost.mail.reply import Reply
-from gatepost.store import queue_database
+from gatepost.store import queue_database, writer
 from gatepost.store.queue import Queue, Recovered
 from gatepost.store.queue_item import Done, Item, NewItem, Parked, Record, Retried
 from gatepost.store.sealing import Corrupt
@@ -417,6 +417,18 @@ async def test_log_does_not_grow_for_ever(tmp_path: Path) -> None:
                 break
             await asyncio.sleep(0.1)
         assert main.stat().st_size > 2_000_000
+
+
+async def test_log_is_bounded_under_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mail that never pauses does not fill the disk with a log that never starts again."""
+    monkeypatch.setattr(writer, "_CHECKPOINT_AT", 1_000_000)
+    monkeypatch.setattr(writer, "_FINISH_AT", 500)
+    async with opened(tmp_path) as queue:
+        for n in range(600):
+            items = await queue.accept([new(f"A{n}", bytes(100_000))])
+            queue.settle(*(Done(item) for item in items))
+            await asyncio.sleep(0.002)
+        assert (tmp_path / "0.db-wal").stat().st_size < 40_000_000
 
 
 async def test_short_content(tmp_path: Path) -> None:
