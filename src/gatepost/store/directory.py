@@ -377,7 +377,7 @@ class Directory:
         found = []
         for der, source, address in rows:
             certificate = revive(der)
-            issuers = self._issuers(certificate)
+            issuers = self.issuers_of(certificate)
             found.append(Candidate(certificate, source, issuers, domain=address == domain))
         return tuple(found)
 

@@ -324,7 +324,7 @@ def test_processes_that_issue_at_once_agree(
     context = multiprocessing.get_context("spawn")
     results: multiprocessing.SimpleQueue[tuple[str, str]] = context.SimpleQueue()
     workers = [
-        context.Process(target=_ensure, args=(str(directory.path), now, results)) for _ in range(4)
+        context.Process(target=_ensure, args=(str(directory.path), now, results)) for _ in range(3)
     ]
     for worker in workers:
         worker.start()
