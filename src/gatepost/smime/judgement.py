@@ -1,0 +1,141 @@
+"""What a signature is worth: usable, trusted, and the author's (RFC 8550, RFC 8551 section 2.5).
+
+The mathematics is settled before; here certificates, times and addresses are weighed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+
+from gatepost.certificate import Certificate
+from gatepost.cms import identifier
+from gatepost.cms.signer import SignerInfo, SignerVerdict
+from gatepost.errors import GatepostError, Unsupported
+from gatepost.mail.address import Mailbox
+from gatepost.mime import headers
+from gatepost.pki import identity, usable
+from gatepost.pki.validate import Anchors, validate
+from gatepost.smime.report import SignerReport
+
+CLOCK_SKEW = timedelta(hours=24)  # a signing time further ahead than this is a lie or a fault
+DATE_TOLERANCE = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What every signer is measured against."""
+
+    header: bytes
+    author: Mailbox | None
+    anchors: Anchors
+    moment: datetime
+    certificates: tuple[Certificate, ...]  # that came with the signature
+
+    @property
+    def authors(self) -> tuple[Mailbox, ...]:
+        """Every mailbox a reader could take for the author (RFC 5322 section 3.6.2)."""
+        if self.author is None:
+            return ()
+        fields = headers.every(self.header, "From")
+        shown = [one for found in fields for one in headers.mailboxes(found.value)]
+        return (self.author, *shown)
+
+
+def judged(info: SignerInfo, verdict: SignerVerdict, question: Question) -> SignerReport:
+    """One signer, weighed."""
+    certificate = verdict.certificate
+    report = SignerReport(
+        intact=verdict.intact,
+        valid=False,
+        trusted=False,
+        matches=False,
+        supported=verdict.intact or _supported(info, certificate),
+        certificate=certificate,
+        digest=verdict.digest,
+        scheme=verdict.scheme,
+        signing_time=verdict.signing_time,
+        capabilities=verdict.capabilities,
+        encryption_certificate=verdict.encryption_certificate,
+        reasons=(verdict.reason,) if verdict.reason else (),
+    )
+    if certificate is None or not verdict.intact:
+        return report
+    faults = _faults(verdict, certificate, question.moment)
+    path = validate(certificate, question.certificates, question.anchors, moment=question.moment)
+    return replace(
+        report,
+        valid=not faults,
+        trusted=path.trusted,
+        matches=_is_author(certificate, question.authors),
+        chain=path.chain,
+        reasons=tuple(dict.fromkeys((*faults, *map(_said, path.reasons)))),
+    )
+
+
+def _faults(verdict: SignerVerdict, certificate: Certificate, moment: datetime) -> tuple[str, ...]:
+    """Why a mathematically good signature is worth nothing (RFC 8550 section 4.4)."""
+    faults: list[str] = []
+    if verdict.weak:
+        faults.append(f"the signature uses {verdict.digest}, which can be forged")
+    claimed = verdict.signing_time
+    if claimed is not None and claimed > moment + CLOCK_SKEW:
+        faults.append(f"the signature claims to be made on {claimed:%Y-%m-%d}, in the future")
+    unusable = usable.usable_for(certificate, "sign", min(claimed or moment, moment))
+    return (*faults, *map(_said, unusable))
+
+
+def _said(clause: str) -> str:
+    """`pki` speaks in clauses about a certificate."""
+    return f"the signer's certificate: {clause}"
+
+
+def _supported(info: SignerInfo, certificate: Certificate | None) -> bool:
+    """Whether there was anything to check: a known algorithm and a certificate with a known key."""
+    try:
+        identifier.digest_name(info.digest_identifier)
+        identifier.signature_algorithm(info.algorithm_identifier)
+    except Unsupported:
+        return False
+    except GatepostError:
+        return True
+    return certificate is not None and certificate.public_key is not None
+
+
+def _is_author(certificate: Certificate, authors: Sequence[Mailbox]) -> bool:
+    return bool(authors) and all(identity.matches(certificate, one) for one in authors)
+
+
+def doubts(signers: Sequence[SignerReport], question: Question) -> tuple[str, ...]:
+    """What a person should know of the layer as a whole."""
+    return (*_about_author(signers, question), *_about_date(signers, question.header))
+
+
+def _about_date(signers: Sequence[SignerReport], header: bytes) -> tuple[str, ...]:
+    """An old signature under a new Date may be a replay: no signature covers the header."""
+    found = headers.first(header, "Date")
+    times = [one.signing_time for one in signers if one.intact and one.signing_time is not None]
+    if found is None or not times:
+        return ()
+    try:
+        date = parsedate_to_datetime(found.text)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return ("the Date field cannot be read",)
+    date = date.replace(tzinfo=UTC) if date.tzinfo is None else date
+    if min(abs(date - time) for time in times) <= DATE_TOLERANCE:
+        return ()
+    return (f"it was signed on {times[0]:%Y-%m-%d %H:%M} UTC, far from the message's date",)
+
+
+def _about_author(signers: Sequence[SignerReport], question: Question) -> tuple[str, ...]:
+    if not signers:
+        return ("the signature names no signer",)
+    if question.author is None:
+        return ("the message has no author whose signature it could be",)
+    if len({one.key for one in question.authors}) > 1:
+        return ("the message names several authors",)
+    if any(one.matches for one in signers) or not any(one.intact for one in signers):
+        return ()
+    return (f"the signer's certificate is not for {question.author}",)
