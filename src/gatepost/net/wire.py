@@ -16,6 +16,7 @@ from gatepost.errors import Malformed
 from gatepost.events import Name
 from gatepost.mail.content import Content
 from gatepost.mail.reply import Reply
+from gatepost.net.deadline import Deadline
 from gatepost.net.intake import reply_for
 from gatepost.net.tls import describe
 from gatepost.smtp.client import ClientEvent, ClientSession
@@ -45,7 +46,8 @@ class Wire(asyncio.Protocol):
         self.is_lost = False
         self._loop = asyncio.get_running_loop()
         self._waiter: asyncio.Future[None] | None = None
-        self._is_choked = self._has_news = False
+        self._deadline = Deadline(self._loop, self._expired)
+        self._is_choked = self._has_news = self._is_late = False
 
     # ── asyncio ──────────────────────────────────────────────────────────────────────
 
@@ -68,6 +70,7 @@ class Wire(asyncio.Protocol):
         """Wake whoever waits; they will find out."""
         del exc
         self.is_lost = True
+        self._deadline.cancel()
         self._wake()
 
     def pause_writing(self) -> None:
@@ -114,10 +117,10 @@ class Wire(asyncio.Protocol):
         self._has_news = False
         try:
             for piece in _pieces(content):
-                self.session.write(piece)
-                early = await self._pushed(patience)
+                early = await self._pushed(patience)  # the last piece leaves with the end
                 if early is not None:
                     return early
+                self.session.write(piece)
             self.session.finish()
         except Malformed as error:
             _log.error(Name.SERVICE_ERROR, where="wire.send", detail=str(error))
@@ -138,14 +141,19 @@ class Wire(asyncio.Protocol):
 
     async def _wait(self, patience: float) -> None:
         """Until something happens to the connection."""
+        self._deadline.set(patience)
         self._waiter = self._loop.create_future()
         try:
-            async with asyncio.timeout(patience):
-                await self._waiter
-        except TimeoutError:
-            raise Broken(Reply(451, "4.4.2", "Next hop does not answer")) from None
+            await self._waiter
         finally:
             self._waiter = None
+        if self._is_late:
+            raise Broken(Reply(451, "4.4.2", "Next hop does not answer"))
+
+    def _expired(self) -> None:
+        if self._waiter is not None:
+            self._is_late = True
+            self._wake()
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

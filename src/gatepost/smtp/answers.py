@@ -66,6 +66,8 @@ class ReplyReader:
 def _printable(text: bytes) -> str:
     """Text that cannot forge a line of a log or a DSN."""
     decoded = text.decode("utf-8", "replace")
+    if decoded.isprintable():
+        return decoded.strip()
     return "".join(c if c.isprintable() else "?" for c in decoded).strip()
 
 

@@ -193,6 +193,9 @@ class ClientSession:
         step, index = self._awaited.popleft()
         if reply.code == 421 or self.is_closed:
             return self._shut(reply)
+        if reply.code // 100 == 3 and step is not Step.DATA:
+            # A 3yz is positive, yet it accepts nothing (RFC 5321 section 4.2.1).
+            raise Malformed("the server sent an intermediate reply where none belongs")
         match step:
             case Step.GREETING:
                 return self._greeted(reply)

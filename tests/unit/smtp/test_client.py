@@ -261,6 +261,17 @@ def test_data_answered_strangely() -> None:
         session.next_event()
 
 
+def test_intermediate_reply_at_the_end() -> None:
+    """A mail nobody accepted counts as delivered."""
+    session = ready()
+    session.begin(Job(envelope("b@y.example"), 1))
+    assert step(session, b"250 ok\r\n250 ok\r\n354 go\r\n") == SendBody()
+    send(session, b"x\r\n")
+    session.receive(b"354 again\r\n")
+    with pytest.raises(Malformed):
+        session.next_event()
+
+
 def converse(client: ClientSession, server: Play, chunks: Sequence[bytes]) -> ClientEvent:
     """Let both sides talk until the client has an event that is not the body's."""
     while True:
