@@ -91,7 +91,8 @@ class Submission:
         words = [f"RCPT TO:<{self._path(recipient.mailbox)}>"]
         if "DSN" in self._offered:
             words += [f"NOTIFY={recipient.notify}"] if recipient.notify else []
-            words += [f"ORCPT={recipient.orcpt}"] if recipient.orcpt else []
+            if recipient.orcpt and (self._is_utf8 or recipient.orcpt.isascii()):  # RFC 6533
+                words.append(f"ORCPT={recipient.orcpt}")
         return " ".join(words).encode() + b"\r\n"
 
     def _path(self, mailbox: Mailbox | None) -> str:
