@@ -6,14 +6,14 @@ Workers open at once; one migrates inside an exclusive transaction, the others f
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import Connection, Engine, event
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy import Connection, Engine, ExceptionContext, event
 
 from gatepost.errors import ConfigError, Unavailable
 from gatepost.store.schema import HEAD
@@ -39,11 +39,12 @@ def connect(path: Path) -> Engine:
     engine = sqlalchemy.create_engine(f"{_PREFIX}{path}")
     event.listen(engine, "connect", _prepare)
     event.listen(engine, "begin", _begin)
+    event.listen(engine, "handle_error", _translate)
     try:
         migrate(engine)
-    except DatabaseError as error:
+    except Unavailable as error:
         engine.dispose()
-        raise Unavailable(f"database {path} cannot be opened: {error.orig}") from error
+        raise Unavailable(f"database {path} cannot be opened: {error.__cause__}") from error
     return engine
 
 
@@ -101,6 +102,16 @@ def _prepare(connection: Any, _record: object) -> None:
         "foreign_keys=ON",
     ):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _translate(context: ExceptionContext) -> None:
+    """Locked, full, read-only, damaged: the world's fault, and later may be better.
+
+    What is left (a broken constraint, a mistaken statement) is ours and keeps its name.
+    """
+    error = context.original_exception
+    if type(error) in {sqlite3.OperationalError, sqlite3.DatabaseError}:
+        raise Unavailable(f"the directory cannot be used now: {error}") from error
 
 
 def _begin(connection: Connection) -> None:

@@ -10,6 +10,8 @@ import sqlite3
 import threading
 from pathlib import Path
 
+from gatepost.errors import Unavailable
+
 KEY = "generation"
 
 
@@ -24,6 +26,12 @@ class Generation:
 
     def read(self) -> int:
         """The current number: the same as before means that nothing changed."""
+        try:
+            return self._read()
+        except sqlite3.Error as error:
+            raise Unavailable(f"the directory cannot be used now: {error}") from error
+
+    def _read(self) -> int:
         with self._lock:
             version = self._connection.execute("PRAGMA data_version").fetchall()[0][0]
             if version != self._version:

@@ -295,6 +295,23 @@ def test_remembered_answers_cost_microseconds(directory: Directory) -> None:
     assert (time.perf_counter() - start) / 1000 < 0.0005
 
 
+def test_a_locked_or_full_database_is_a_reason_to_try_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A backup that holds the lock would turn into bounced mail instead of 451."""
+    monkeypatch.setattr(database, "BUSY_MILLISECONDS", 20)
+    with Directory(tmp_path / "directory.sqlite") as directory:
+        other = sqlite3.connect(directory.path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(Unavailable, match="cannot be used now: database is locked"):
+            directory.add_certificate(CERTIFICATE, [ALICE], now=NOW)
+        assert directory.candidates_for(ALICE) == ()  # readers are never in the way of writers
+        other.execute("ROLLBACK")
+        other.close()
+        directory.add_certificate(CERTIFICATE, [ALICE], now=NOW)
+        assert len(directory.candidates_for(ALICE)) == 1
+
+
 def test_threads_may_share_it(directory: Directory) -> None:
     """The engine's threads would corrupt each other's answers."""
     authority = company()
