@@ -85,7 +85,8 @@ async def _keep(path: Path, number: int, stop: asyncio.Event, journal: Journal) 
             return
         journal.note(Name.SERVICE_ERROR, service=f"worker {number}", code=ended.result())
         with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), PAUSE)
+            async with asyncio.timeout(PAUSE):
+                await stop.wait()
 
 
 def _stopped() -> asyncio.Event:
