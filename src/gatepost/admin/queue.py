@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gatepost.config import load
-from gatepost.engine.service import queue_folder
 from gatepost.errors import ConfigError
 from gatepost.flow.decision import Decision
 from gatepost.mail.reply import Reply
@@ -161,4 +160,4 @@ def trace(config: Path | None, queue_id: str) -> Trace:
 
 
 def _control(config: Path | None) -> Control:
-    return Control(queue_folder(load(config)))
+    return Control(load(config).gateway.queue_folder)

@@ -42,7 +42,7 @@ def list_(
 def show_(which: Which, config: option.Config = None, *, json: option.Json = False) -> None:
     """Show one certificate and what it can be used for."""
     from gatepost.admin import certificate  # noqa: PLC0415
-    from gatepost.engine.service import utc_now  # noqa: PLC0415
+    from gatepost.admin.clock import utc_now  # noqa: PLC0415
 
     found = certificate.show(config, which, utc_now())
     if json:
@@ -70,7 +70,7 @@ def import_(
     with --for.  To trust a company's CA, use `partner add` instead.
     """
     from gatepost.admin import certificate, credential  # noqa: PLC0415
-    from gatepost.engine.service import utc_now  # noqa: PLC0415
+    from gatepost.admin.clock import utc_now  # noqa: PLC0415
 
     now = utc_now()
     if credential.is_key_file(path):
@@ -121,7 +121,7 @@ def issue(
 ) -> None:
     """Issue certificates from your own CA; they replace the address's current ones."""
     from gatepost.admin import certificate  # noqa: PLC0415
-    from gatepost.engine.service import utc_now  # noqa: PLC0415
+    from gatepost.admin.clock import utc_now  # noqa: PLC0415
 
     kinds = certificate.KINDS if kind == "both" else (kind,)
     _show_found(certificate.issue(config, address, kinds, utc_now()), json=json)

@@ -29,7 +29,7 @@ def explain(
     Exit code 1 when a recipient would not get it.
     """
     from gatepost.admin import explanation  # noqa: PLC0415
-    from gatepost.engine.service import utc_now  # noqa: PLC0415
+    from gatepost.admin.clock import utc_now  # noqa: PLC0415
 
     request = explanation.Request.parse(file.read(message), from_, to, direction or "")
     found = explanation.explain(config, request, utc_now())

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from gatepost.cli import option, show
+from gatepost.errors import ConfigError
 
 if TYPE_CHECKING:
-    from gatepost.admin.setup import Plan, Request, Result
+    from gatepost.admin.setup import Already, Plan, Request, Result
 
 _SYSTEM = Path("/etc/gatepost"), Path("/var/lib/gatepost")
 
@@ -44,7 +45,6 @@ def init(  # noqa: PLR0917  one option per decision
     Shows what it would write and asks first.  Never overwrites anything.
     """
     from gatepost.admin import setup  # noqa: PLC0415
-    from gatepost.errors import ConfigError  # noqa: PLC0415
 
     if not yes and (json or not sys.stdin.isatty()):
         raise ConfigError(
@@ -53,11 +53,15 @@ def init(  # noqa: PLR0917  one option per decision
         )
     places = _places(config, state)
     request = setup.Request(domain, *places, hostname, company, listen, mail_server, relay, key)
-    plan = setup.plan(request)  # complaints come before questions
-    if not json:
-        request = _sections(request, plan, ask=not yes)
-        plan = setup.plan(request)
-        _show_plan(plan)
+    try:
+        plan = setup.plan(request)  # complaints come before questions
+        if not json:
+            request = _sections(request, plan, ask=not yes)
+            plan = setup.plan(request)
+            _show_plan(plan)
+    except setup.Already as already:
+        _existing(already, json=json)
+        raise typer.Exit(1) from already
     if not yes and not typer.confirm("Write this?"):
         raise typer.Abort
     result = _carry_out(plan)
@@ -68,12 +72,11 @@ def init(  # noqa: PLR0917  one option per decision
 
 
 def _places(config: Path | None, state: Path | None) -> tuple[Path, Path]:
-    """The system's folders for root, this folder for everybody else."""
-    system = os.geteuid() == 0
-    settings, data = _SYSTEM if system else (Path.cwd(), Path.cwd() / "gatepost-state")
-    if config is not None and state is None and not system:
-        data = config.absolute().parent / "gatepost-state"
-    return config or settings / "gatepost.toml", state or data
+    """The system's folders for root; this folder, or the one of --config, for everybody else."""
+    if config is None and os.geteuid() == 0:
+        return _SYSTEM[0] / "gatepost.toml", state or _SYSTEM[1]
+    config = config or Path.cwd() / "gatepost.toml"
+    return config, state or config.absolute().parent / "gatepost-state"
 
 
 def _sections(request: Request, plan: Plan, *, ask: bool) -> Request:
@@ -132,9 +135,22 @@ def _show_plan(plan: Plan) -> None:
     show.say()
 
 
+def _existing(already: Already, *, json: bool) -> None:
+    """Say what is there; that is no error, but nothing was done either."""
+    if json:
+        show.as_json(already)
+        return
+    show.say(str(already), "warn")
+    for path in already.existing:
+        show.say(f"  exists   {path}")
+    for path in already.missing:
+        show.say(f"  missing  {path}", "warn")
+    show.say(f"  → {already.hint}")
+
+
 def _carry_out(plan: Plan) -> Result:
     from gatepost.admin import setup  # noqa: PLC0415
-    from gatepost.engine.service import utc_now  # noqa: PLC0415
+    from gatepost.admin.clock import utc_now  # noqa: PLC0415
 
     return setup.carry_out(plan, utc_now())
 

@@ -47,7 +47,7 @@ def sign(  # noqa: PLR0917  one option per decision
     """Sign a message (multipart/signed, or --opaque)."""
     from gatepost.admin import certificate as certificates  # noqa: PLC0415
     from gatepost.admin import message as operation  # noqa: PLC0415
-    from gatepost.engine.service import utc_now  # noqa: PLC0415
+    from gatepost.admin.clock import utc_now  # noqa: PLC0415
 
     now = utc_now()
     signer = (
@@ -88,7 +88,7 @@ def encrypt(  # noqa: PLR0917
     """Encrypt a message to certificates."""
     from gatepost.admin import certificate, credential  # noqa: PLC0415
     from gatepost.admin import message as operation  # noqa: PLC0415
-    from gatepost.engine.service import utc_now  # noqa: PLC0415
+    from gatepost.admin.clock import utc_now  # noqa: PLC0415
 
     now = utc_now()
     found = [one for path in to or () for one in credential.certificates_in(path)[:1]]
@@ -142,7 +142,7 @@ def verify(
     """Verify a message's signature.  Exit code 1 unless it is valid, trusted and the author's."""
     from gatepost.admin import certificate  # noqa: PLC0415
     from gatepost.admin import message as operation  # noqa: PLC0415
-    from gatepost.engine.service import utc_now  # noqa: PLC0415
+    from gatepost.admin.clock import utc_now  # noqa: PLC0415
 
     octets = file.read(message)
     anchors = certificate.anchors_for(octets, ca or (), config)
@@ -169,7 +169,7 @@ def inspect(  # noqa: PLR0917
     """Show the layers of a message, as deep as the keys open."""
     from gatepost.admin import certificate as certificates  # noqa: PLC0415
     from gatepost.admin import inspection  # noqa: PLC0415
-    from gatepost.engine.service import utc_now  # noqa: PLC0415
+    from gatepost.admin.clock import utc_now  # noqa: PLC0415
 
     octets, now = file.read(message), utc_now()
     if as_:

@@ -32,7 +32,7 @@ def add(
     Compare the fingerprint it prints with the partner, by telephone.
     """
     from gatepost.admin import partner  # noqa: PLC0415
-    from gatepost.engine.service import utc_now  # noqa: PLC0415
+    from gatepost.admin.clock import utc_now  # noqa: PLC0415
 
     _show(partner.add(config, domain, ca, note, utc_now()), json=json)
 

@@ -69,7 +69,7 @@ def apply(
 ) -> None:
     """Put a policy in force; the running gateway follows within a second."""
     from gatepost.admin import policy  # noqa: PLC0415
-    from gatepost.engine.service import utc_now  # noqa: PLC0415
+    from gatepost.admin.clock import utc_now  # noqa: PLC0415
     from gatepost.errors import ConfigError  # noqa: PLC0415
 
     try:
@@ -107,7 +107,7 @@ def rollback(
 ) -> None:
     """Put a former revision in force again, as a new one."""
     from gatepost.admin import policy  # noqa: PLC0415
-    from gatepost.engine.service import utc_now  # noqa: PLC0415
+    from gatepost.admin.clock import utc_now  # noqa: PLC0415
 
     _show_change(policy.rollback(config, rev, utc_now(), dry=dry_run), json=json)
 

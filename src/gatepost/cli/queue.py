@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 app = group(help="Queue: list, show, retry, hold, release, delete.")
 
-Id = Annotated[str, typer.Argument(help="Queue id, or one item's id.")]
-Ids = Annotated[str, typer.Argument(help="Queue id, one item's id, or 'all'.")]
+Id = Annotated[str, typer.Argument(metavar="ID", help="Queue id, or one item's id.")]
+Ids = Annotated[str, typer.Argument(metavar="ID", help="Queue id, one item's id, or 'all'.")]
 _STYLES: dict[str, show.Style] = {"hold": "warn", "corrupt": "bad"}
 
 
@@ -45,7 +45,7 @@ def mailq(config: option.Config = None, *, json: option.Json = False) -> None:
 def show_(id_: Id, config: option.Config = None, *, json: option.Json = False) -> None:
     """Show one message: recipients, last replies, decisions."""
     from gatepost.admin import queue  # noqa: PLC0415
-    from gatepost.engine.service import utc_now  # noqa: PLC0415
+    from gatepost.admin.clock import utc_now  # noqa: PLC0415
 
     found = queue.show(config, id_, utc_now())
     if json:
@@ -111,7 +111,7 @@ def trace(id_: Id, config: option.Config = None, *, json: option.Json = False) -
 
 def _list(state: str, config: Path | None, *, json: bool) -> None:
     from gatepost.admin import queue  # noqa: PLC0415
-    from gatepost.engine.service import utc_now  # noqa: PLC0415
+    from gatepost.admin.clock import utc_now  # noqa: PLC0415
 
     found = queue.every(config, utc_now(), state)
     if json:
@@ -186,7 +186,7 @@ def _change(
     json: bool,
 ) -> None:
     from gatepost.admin import queue  # noqa: PLC0415
-    from gatepost.engine.service import utc_now  # noqa: PLC0415
+    from gatepost.admin.clock import utc_now  # noqa: PLC0415
 
     found = queue.change(config, verb, id_, reason, utc_now())
     if json:

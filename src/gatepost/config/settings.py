@@ -107,6 +107,11 @@ class Gateway:
     """Address for notices; empty: postmaster@ the first domain."""
 
     @property
+    def queue_folder(self) -> Path:
+        """Where the workers' queues and their sealed bodies stand."""
+        return self.state / "queue"
+
+    @property
     def postmaster_address(self) -> str:
         """The postmaster's address, set or derived (RFC 5321 section 4.5.1)."""
         return self.postmaster or f"postmaster@{self.domains[0]}"

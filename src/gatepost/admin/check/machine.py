@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from gatepost.admin.check.registry import Answer, Installation, bad, check, good, skip, warn
-from gatepost.engine.service import directory_path, queue_folder
+from gatepost.engine.service import directory_path
 
 MIB = 1 << 20
 GIB = 1 << 30
@@ -82,7 +82,7 @@ def _witnesses(place: Installation) -> Iterator[Path]:
     if place.path is not None:
         yield place.path
     yield directory_path(place.right)
-    yield from queue_folder(place.right).glob("*.db")
+    yield from place.right.gateway.queue_folder.glob("*.db")
 
 
 def _existing(folder: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
@@ -20,7 +21,23 @@ _LOOPBACK = ("127.0.0.0/8", "::1/128")
 
 
 class Already(ConfigError):
-    """There is a configuration already; nothing is overwritten."""
+    """Something is there already; nothing is overwritten."""
+
+    def __init__(self, detail: str, hint: str, items: Iterable[Item]) -> None:
+        super().__init__(detail, hint=hint)
+        self.hint = hint
+        every = tuple(items)
+        self.existing = tuple(one.path for one in every if one.state == "keep")
+        self.missing = tuple(one.path for one in every if one.state == "create")
+
+    def as_data(self) -> dict[str, Any]:
+        """Values JSON can carry."""
+        return {
+            "error": str(self),
+            "hint": self.hint,
+            "existing": [str(path) for path in self.existing],
+            "missing": [str(path) for path in self.missing],
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,21 +132,22 @@ def _consider(items: dict[str, Item]) -> None:
     if configuration.state == "keep":
         raise Already(
             f"{configuration.path} exists already; nothing was changed",
-            hint="gatepost check looks at the installation, --config FILE makes another one",
-            existing=[str(one.path) for one in items.values() if one.state == "keep"],
-            missing=[str(one.path) for one in items.values() if one.state == "create"],
+            "gatepost check looks at the installation; --config FILE makes another one",
+            items.values(),
         )
     if items["directory"].state == "keep" and key.state == "create":
         raise Already(
             f"{items['directory'].path} exists, but the key {key.path} it was sealed with does not",
-            hint=f"bring the key back to {key.path}, or choose another --state",
+            f"bring the key back to {key.path}, or choose another --state",
+            items.values(),
         )
     certificate, private = items["TLS certificate"], items["TLS key"]
     if certificate.state != private.state:
         there, gone = sorted((certificate, private), key=lambda one: one.state == "create")
         raise Already(
             f"{there.path} exists, but {gone.path} does not",
-            hint=f"move {there.path} away, or bring {gone.path} back",
+            f"move {there.path} away, or bring {gone.path} back",
+            items.values(),
         )
     for one in items.values():
         if one.state == "keep" and one.path.is_dir() is not (one.name == "state"):

@@ -36,25 +36,32 @@ _CONFIGURATION = """\
 
 [gateway]
 hostname = {hostname}
-domains = [{domain}]            # every domain that is your own
+# Every domain that is your own.
+domains = [{domain}]
+# Queue and database.
 state = {state}
-# workers = 1                   # processes; one per core is plenty
+# Processes; one per core is plenty.
+# workers = 1
 # postmaster = "postmaster@{own}"
 
 # Where mail is taken.  Your mail server sends outbound mail here, the world's arrives here.
 [[listener]]
 bind = {listen}
-direction = "both"              # "outbound" | "inbound" | "both"
-trusted = [{trusted}]           # who may send outbound mail
-tls = "offer"                   # "off" | "offer" | "require"
+# "outbound", "inbound" or "both".
+direction = "both"
+# Who may send outbound mail.
+trusted = [{trusted}]
+# STARTTLS: "off", "offer" or "require".
+tls = "offer"
 
-# Where mail goes afterwards.
+# Where mail goes afterwards: to your mail server, towards the world.
 [next_hop]
-inbound = {mail_server}         # your mail server
-outbound = {relay}              # towards the world
+inbound = {mail_server}
+outbound = {relay}
 # outbound = {{ host = "smtp.example.net", port = 587, tls = "verified" }}
 
-# [[route]]                     # outbound mail for one domain takes another way
+# Outbound mail for one domain takes another way.
+# [[route]]
 # domain = "partner.example"
 # host = "mx.partner.example"
 
@@ -67,7 +74,8 @@ key = {key}
 key_file = {vault_key}
 
 # [authority]
-# user_key = "rsa2048"          # or "rsa3072", "p256"
+# Keys of your people: "rsa2048", "rsa3072" or "p256".
+# user_key = "rsa2048"
 
 # [limits]
 # message_size = "100MiB"
@@ -79,7 +87,8 @@ key_file = {vault_key}
 # retry_maximum = "1h"
 
 [log]
-format = "text"                 # or "json"
+# "text" or "json".
+format = "text"
 level = "info"
 """
 
