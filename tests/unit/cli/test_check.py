@@ -1,0 +1,216 @@
+"""`gatepost check`: findings, exit codes, and that it changes nothing."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from tests.unit.cli.conftest import Gatepost, Ran
+
+from gatepost.admin import check
+
+
+def finding(ran: Ran, id_: str) -> list[dict[str, str]]:
+    return [one for one in ran.data["findings"] if one["id"] == id_]
+
+
+def statuses(ran: Ran, id_: str) -> set[str]:
+    return {one["status"] for one in finding(ran, id_)}
+
+
+class Server(threading.Thread):
+    """A mail server that answers every command with the next of its replies."""
+
+    def __init__(self, *replies: bytes) -> None:
+        super().__init__(daemon=True)
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._socket.getsockname()[1]
+        self.heard: list[bytes] = []
+        self._replies = replies
+        self.start()
+
+    def run(self) -> None:
+        try:
+            peer, _ = self._socket.accept()
+        except OSError:
+            return
+        with peer, peer.makefile("rwb") as stream:
+            for reply in self._replies:
+                stream.write(reply + b"\r\n")
+                stream.flush()
+                line = stream.readline()
+                self.heard.append(line.strip())
+                if not line:
+                    return
+
+    def close(self) -> None:
+        self._socket.close()
+        self.join(5)
+
+
+@pytest.fixture
+def closing() -> Iterator[list[Server]]:
+    servers: list[Server] = []
+    yield servers
+    for one in servers:
+        one.close()
+
+
+def configure(home: Path, old: str, new: str) -> None:
+    path = home / "gatepost.toml"
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+
+
+def test_a_fresh_installation(gatepost: Gatepost, home: Path) -> None:
+    """A right installation is called wrong."""
+    configure(home, '"127.0.0.1:10025"', '"127.0.0.1:0"')
+    ran = gatepost("check", "--json")
+    wrong = {one["id"] for one in ran.data["findings"] if one["status"] == "FAIL"}
+    assert wrong <= {"HOP-01"}  # nobody listens at the next hop
+    assert ran.code == 2
+    assert gatepost("check", "--only", "CFG-01").code == 0
+
+
+def test_nothing_is_changed(gatepost: Gatepost, home: Path) -> None:
+    """Looking damages."""
+    before = {one: one.read_bytes() for one in home.rglob("*") if one.is_file()}
+    gatepost("check")
+    after = {one: one.read_bytes() for one in home.rglob("*") if one.is_file()}
+    assert {one: text for one, text in after.items() if one in before} == before
+    assert {one.name for one in after.keys() - before.keys()} <= {
+        "directory.db-wal",
+        "directory.db-shm",
+    }
+
+
+def test_ids_are_stable() -> None:
+    """A monitoring rule speaks of a check that is not there any more."""
+    assert {one.id for one in check.checks()} >= {
+        *("CFG-01", "CFG-02", "CFG-03", "CFG-04", "KEY-01", "TLS-01", "DIR-01", "CA-01", "CRT-01"),
+        *("POL-01", "QUE-01", "QUE-02", "DSK-01", "DSK-02", "CLK-01", "PRT-01", "HOP-01", "RLY-01"),
+    }
+
+
+def test_every_check_can_be_explained(gatepost: Gatepost) -> None:
+    """An id means nothing to whoever reads it at night."""
+    assert all(len(one.explanation) > 40 for one in check.checks())
+    assert "stranger" in gatepost("check", "--explain", "rly-01").out
+    assert gatepost("check", "--explain", "all").out.count("\n") >= 2 * len(check.checks())
+    ran = gatepost("check", "--explain", "XYZ-99")
+    assert ran.code == 2
+    assert "RLY-01" in ran.err
+
+
+def test_a_wrong_configuration(gatepost: Gatepost, home: Path) -> None:
+    """Every check fails for the same reason, and nobody says which."""
+    configure(home, "hostname", "hostnam")
+    ran = gatepost("check", "--json")
+    assert ran.code == 2
+    assert "did you mean hostname?" in finding(ran, "CFG-01")[0]["detail"]
+    others = {one["status"] for one in ran.data["findings"] if one["id"] != "CFG-01"}
+    assert others == {"SKIP"}
+
+
+def test_no_configuration_at_all(gatepost: Gatepost, tmp_path: Path) -> None:
+    """A wrong path ends in a traceback."""
+    ran = gatepost("check", "--json", "--config", tmp_path / "absent.toml")
+    assert ran.code == 2
+    assert statuses(ran, "CFG-01") == {"FAIL"}
+
+
+def test_a_readable_key_is_found(gatepost: Gatepost, home: Path) -> None:
+    """The key of everything lies open and nobody notices."""
+    (home / "vault.key").chmod(0o644)
+    ran = gatepost("check", "--json")
+    assert "chmod 600" in finding(ran, "KEY-01")[0]["detail"]
+    assert statuses(ran, "KEY-01") == {"FAIL"}
+
+
+def test_a_missing_or_damaged_directory(gatepost: Gatepost, home: Path) -> None:
+    """A damaged database is found by the users."""
+    database = home / "gatepost-state" / "directory.db"
+    database.write_bytes(b"no database " * 1000)
+    ran = gatepost("check", "--json")
+    assert statuses(ran, "DIR-01") == {"FAIL"}
+    assert statuses(ran, "CA-01") | statuses(ran, "CRT-01") | statuses(ran, "POL-01") == {"SKIP"}
+    database.unlink()
+    ran = gatepost("check", "--json")
+    assert "does not exist" in finding(ran, "DIR-01")[0]["detail"]
+    assert not database.exists()
+
+
+def test_tls_files_that_do_not_fit(gatepost: Gatepost, home: Path, tmp_path: Path) -> None:
+    """STARTTLS fails at the first mail."""
+    other = tmp_path / "other"
+    gatepost("init", "other.example", "--yes", "--config", other / "gatepost.toml")
+    (home / "tls-key.pem").write_bytes((other / "tls-key.pem").read_bytes())
+    assert statuses(gatepost("check", "--json"), "TLS-01") == {"FAIL"}
+
+
+def test_a_wide_trusted_network(gatepost: Gatepost, home: Path) -> None:
+    """A gateway open to the world passes."""
+    configure(home, '"::1/128"', '"0.0.0.0/0"')
+    assert statuses(gatepost("check", "--json"), "CFG-03") == {"FAIL"}
+
+
+def test_a_world_writable_configuration(gatepost: Gatepost, home: Path) -> None:
+    """Anybody on the machine can redirect all mail."""
+    (home / "gatepost.toml").chmod(0o666)
+    assert "FAIL" in statuses(gatepost("check", "--json"), "CFG-02")
+
+
+def test_a_clock_that_is_behind(home: Path) -> None:
+    """Valid certificates are refused and nobody knows why."""
+    report = check.run(home / "gatepost.toml", ["CLK-01"], datetime(2020, 1, 1, tzinfo=UTC))
+    assert report.status is check.Status.FAIL
+
+
+def test_an_open_relay_is_found(gatepost: Gatepost, home: Path, closing: list[Server]) -> None:
+    """The gateway sends the world's spam."""
+    server = Server(b"220 hi", b"250 hello", b"250 ok", b"250 ok", b"221 bye")
+    closing.append(server)
+    configure(home, '"127.0.0.1:10025"', f'"127.0.0.1:{server.port}"')
+    ran = gatepost("check", "--json", "--only", "RLY-01")
+    assert ran.code == 2
+    assert "relays for strangers" in finding(ran, "RLY-01")[0]["detail"]
+    assert not any(line.upper().startswith(b"DATA") for line in server.heard)
+
+
+@pytest.mark.parametrize("sender", [True, False])
+def test_a_refusal_passes(
+    gatepost: Gatepost, home: Path, closing: list[Server], sender: bool
+) -> None:
+    """A right gateway is called an open relay."""
+    replies = [b"550 5.7.1 no"] if sender else [b"250 ok", b"550 5.7.1 no"]
+    server = Server(b"220 hi", b"250 hello", *replies, b"221 bye")
+    closing.append(server)
+    configure(home, '"127.0.0.1:10025"', f'"127.0.0.1:{server.port}"')
+    assert gatepost("check", "--only", "RLY-01").code == 0
+
+
+def test_a_port_taken_by_something_else(
+    gatepost: Gatepost, home: Path, closing: list[Server]
+) -> None:
+    """The gateway does not start and `check` saw nothing."""
+    server = Server(b"554 not a mail server for you")
+    closing.append(server)
+    configure(home, '"127.0.0.1:10025"', f'"127.0.0.1:{server.port}"')
+    assert statuses(gatepost("check", "--json", "--only", "PRT-01"), "PRT-01") == {"FAIL"}
+
+
+@pytest.mark.parametrize(
+    ("tls", "expected"), [("opportunistic", "PASS"), ("required", "FAIL"), ("none", "PASS")]
+)
+def test_next_hops(
+    gatepost: Gatepost, home: Path, closing: list[Server], tls: str, expected: str
+) -> None:
+    """A hop that cannot do what is asked of it is called good."""
+    server = Server(b"220 hi", b"250 hello", b"221 bye")
+    closing.append(server)
+    hop = f'{{ host = "127.0.0.1", port = {server.port}, tls = "{tls}" }}'
+    configure(home, 'inbound = "127.0.0.1:10026"', f"inbound = {hop}")
+    ran = gatepost("check", "--json", "--only", "HOP-01")
+    assert finding(ran, "HOP-01")[0]["status"] == expected
