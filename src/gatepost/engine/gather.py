@@ -14,6 +14,7 @@ from typing import Protocol, assert_never
 from gatepost.certificate import Certificate
 from gatepost.cms.capability import Decryptor, Signer
 from gatepost.engine.journal import Journal
+from gatepost.enrol.local import RENEWED
 from gatepost.events import Name
 from gatepost.flow.fact import (
     AnchorsFor,
@@ -86,7 +87,11 @@ class Gatherer:
         if known is not None:
             return known
         answer = self._look_up(fact)
-        if isinstance(fact, SignerFor) and isinstance(answer, SignerAnswer) and not answer.signer:
+        if (
+            isinstance(fact, SignerFor)
+            and isinstance(answer, SignerAnswer)
+            and self._is_due(answer)
+        ):
             answer = await self._enrol(fact.mailbox, answer)
         if len(self._remembered) < MAXIMUM_REMEMBERED:
             self._remembered[fact] = answer
@@ -119,6 +124,12 @@ class Gatherer:
         encryption = self._vault.encryption_certificate_for(mailbox, now)
         return SignerAnswer(signer, certificates=(encryption,) if encryption else ())
 
+    def _is_due(self, answer: SignerAnswer) -> bool:
+        """Whether the authority should look: nothing to sign with, or not for much longer."""
+        if answer.signer is None:
+            return True
+        return answer.signer.certificate.not_after - self._clock() < RENEWED
+
     def _decryptors(self, mailbox: Mailbox) -> tuple[Decryptor, ...]:
         if mailbox.domain_key not in self._domains:
             return ()
@@ -129,21 +140,24 @@ class Gatherer:
         if self._authority is None or mailbox.domain_key not in self._domains:
             return without
         if self._read_only:
-            return SignerAnswer(None, f"{mailbox} would be issued a certificate at its first mail")
+            reason = f"{mailbox} would be issued a certificate at its first mail"
+            return without if without.signer else SignerAnswer(None, reason)
         lock = self._enrolling.setdefault(mailbox.key, asyncio.Lock())
         async with lock:
             answer = self._signer(mailbox)  # somebody else may have been first
-            if answer.signer is None:
+            if self._is_due(answer):
+                known = {answer.signer.certificate if answer.signer else None, *answer.certificates}
                 now = self._clock()
                 signer, encryption = await asyncio.to_thread(self._authority.ensure, mailbox, now)
-                self._note(mailbox, signer.certificate, encryption)
+                issued = {signer.certificate, encryption} - known
+                self._note(mailbox, *issued)
                 answer = SignerAnswer(signer, certificates=(encryption,))
         self._enrolling.pop(mailbox.key, None)
         return answer
 
     def _note(self, mailbox: Mailbox, *issued: Certificate) -> None:
         if self._journal is not None:
-            for one in dict.fromkeys(issued):
+            for one in issued:
                 self._journal.note(
                     Name.CERTIFICATE_ISSUED,
                     address=str(mailbox),

@@ -69,7 +69,15 @@ def does(message: Message, context: Context) -> tuple[Message, Verdict]:
     if _exposed(work):
         fault = Reply(451, "4.7.0", "Encryption is mandatory and was not done")
         return _ended(work, Defer(fault, "stages disagree about encryption"), context)
-    return _ended(work, Continue(), context)
+    return _ended(_in_seven_bits(work), Continue(), context)
+
+
+def _in_seven_bits(work: _Work) -> _Work:
+    """Whatever was signed or encrypted is 7-bit now, so any next hop can take it (RFC 6152)."""
+    if work.signer is None and not work.plan.certificates:
+        return work
+    envelope = replace(work.message.envelope, body="7BIT")
+    return replace(work, message=replace(work.message, envelope=envelope))
 
 
 def _author(message: Message) -> Mailbox:
