@@ -1,0 +1,131 @@
+"""The flow's questions answered from a real directory, vault and authority."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from tests.pki_builder import company, company_root
+
+from gatepost.engine.gather import MEMORY, Gatherer
+from gatepost.enrol.local import RENEWED, LocalAuthority
+from gatepost.flow.fact import AnchorsFor, CertificateFor, DecryptorsFor, SignerAnswer, SignerFor
+from gatepost.mail.address import Mailbox
+from gatepost.pki.choose import Choice
+from gatepost.store.directory import Directory
+from gatepost.vault.kek import Kek
+from gatepost.vault.keys import Vault
+from gatepost.vault.seal import Sealer
+
+ALICE, BOB = Mailbox.parse("alice@example.com"), Mailbox.parse("bob@partner.example")
+
+
+class Home:
+    """A company's stores and a clock to turn."""
+
+    def __init__(self, folder: Path, now: datetime) -> None:
+        self.now = now
+        self.directory = Directory(folder / "directory.db")
+        self.vault = Vault(self.directory, Sealer(Kek(b"k" * 32), "private-key"))
+        self.authority = LocalAuthority.create(
+            self.directory, self.vault, "Example", ["example.com"], user_key="p256", now=now
+        )
+
+    def gatherer(self, *, read_only: bool = False) -> Gatherer:
+        """A gatherer over these stores."""
+        return Gatherer(
+            self.directory,
+            self.vault,
+            self.authority,
+            domains=frozenset({"example.com"}),
+            clock=lambda: self.now,
+            read_only=read_only,
+        )
+
+
+@pytest.fixture
+def home(tmp_path: Path, now: datetime) -> Iterator[Home]:
+    """A company."""
+    found = Home(tmp_path, now)
+    yield found
+    found.directory.close()
+
+
+async def signer(gather: Gatherer, mailbox: Mailbox) -> SignerAnswer:
+    """Ask for a signer."""
+    answer = (await gather(frozenset({SignerFor(mailbox)})))[SignerFor(mailbox)]
+    assert isinstance(answer, SignerAnswer)
+    return answer
+
+
+async def test_first_mail_enrols_its_author(home: Home) -> None:
+    """Employees would have to install certificates by hand."""
+    answer = await signer(home.gatherer(), ALICE)
+    assert answer.signer is not None
+    assert answer.signer.certificate.emails == ("alice@example.com",)
+    assert [one.key_usage for one in answer.certificates] == [frozenset({"key_agreement"})]
+    again = await signer(home.gatherer(), ALICE)
+    assert again.signer is not None
+    assert again.signer.certificate == answer.signer.certificate
+
+
+async def test_strangers_are_never_enrolled(home: Home) -> None:
+    """Anybody could have our CA vouch for him."""
+    answer = await signer(home.gatherer(), BOB)
+    assert answer.signer is None
+    assert home.directory.find(address=BOB) == ()
+
+
+async def test_explain_changes_nothing(home: Home) -> None:
+    """Asking why would issue certificates."""
+    answer = await signer(home.gatherer(read_only=True), ALICE)
+    assert answer.signer is None
+    assert "would be issued" in answer.reason
+    assert home.directory.keys_for(ALICE) == ()
+
+
+async def test_signer_is_renewed_before_it_ends(home: Home) -> None:
+    """Mail would be deferred on the day a certificate runs out."""
+    gather = home.gatherer()
+    first = await signer(gather, ALICE)
+    assert first.signer is not None
+    home.now = first.signer.certificate.not_after - RENEWED + timedelta(days=1)
+    second = await signer(gather, ALICE)
+    assert second.signer is not None
+    assert second.signer.certificate.not_after > first.signer.certificate.not_after
+
+
+async def test_a_new_certificate_counts_at_once(home: Home, now: datetime) -> None:
+    """What another process or the administrator adds would wait for a restart."""
+    gather, fact = home.gatherer(), CertificateFor(BOB)
+    before = (await gather(frozenset({fact})))[fact]
+    assert isinstance(before, Choice)
+    assert before.chosen is None
+    bob = company().user("bob@partner.example", kind="p256", purpose="encrypt")
+    home.directory.add_partner("partner.example", [company_root().certificate], now=now)
+    home.directory.learn(
+        bob.certificate, BOB, issuers=[company().certificate], capabilities=["aes256-gcm"], now=now
+    )
+    after = (await gather(frozenset({fact})))[fact]
+    assert isinstance(after, Choice)
+    assert after.chosen == bob.certificate
+    assert after.capabilities == frozenset({"aes256-gcm"})
+
+
+async def test_answers_are_remembered_for_a_minute(home: Home) -> None:
+    """Every mail would cost a look-up, or an expired certificate would be used for ever."""
+    gather, fact = home.gatherer(), AnchorsFor("example.com")
+    answer = (await gather(frozenset({fact})))[fact]
+    assert gather.known(fact) is answer
+    home.now += MEMORY
+    assert gather.known(fact) is None
+
+
+async def test_only_our_people_have_decryptors(home: Home) -> None:
+    """Mail for a stranger would be opened with a key filed for him."""
+    await signer(home.gatherer(), ALICE)
+    gather = home.gatherer()
+    facts = frozenset({DecryptorsFor(ALICE), DecryptorsFor(BOB)})
+    answers = await gather(facts)
+    assert len(answers[DecryptorsFor(ALICE)]) == 2  # type: ignore[arg-type]  # a tuple of keys
+    assert answers[DecryptorsFor(BOB)] == ()
