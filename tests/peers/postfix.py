@@ -5,11 +5,13 @@ gone when the `with` block ends.
 """
 
 import os
+import random
 import shutil
 import socket
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -39,11 +41,17 @@ postlog   unix-dgram n  -       n       -       1       postlogd
 """
 
 
+CHOICE = random.SystemRandom()  # not the one that pytest-randomly seeds alike everywhere
+LOWEST, HIGHEST = 10_240, 32_767  # below the kernel's own choices: no client takes them away
+
+
 def free_port() -> int:
-    """A loopback port nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A loopback port nobody listens on at this moment; other test processes get others."""
+    while True:
+        port = CHOICE.randrange(LOWEST, HIGHEST)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def wait_for_port(port: int, seconds: float = 15.0) -> None:
@@ -102,7 +110,7 @@ class Postfix:
         while len(found := self.delivered(address)) < count:
             if time.monotonic() > deadline:
                 raise AssertionError(
-                    f"{address} has {len(found)} of {count} messages; log:\n{self.log}"
+                    f"{address} has {len(found)} of {count} messages; log:\n{self.log[-5000:]}"
                 )
             time.sleep(0.05)
         return found

@@ -1,0 +1,201 @@
+"""A real `gatepost serve`: set up by `gatepost init`, run as a process of its own.
+
+Everything is in one folder; the log is kept there, whatever happens.
+"""
+
+import contextlib
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from tests.peers.postfix import free_port
+
+from gatepost.cli.run import run
+
+PATIENCE = 30.0
+Event = dict[str, Any]
+
+
+@dataclass
+class Gateway:
+    """One gateway of one domain.  `edits` changes the configuration that init wrote."""
+
+    folder: Path
+    domain: str
+    mail_server: int
+    relay: int
+    port: int = field(default_factory=free_port)
+    hop_tls: str = "none"  # of the hop towards the world
+    edits: Mapping[str, str] = field(default_factory=dict)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def config(self) -> Path:
+        """The configuration file."""
+        return self.folder / "gatepost.toml"
+
+    @property
+    def state(self) -> Path:
+        """The folder of queue and database."""
+        return self.folder / "state"
+
+    @property
+    def name(self) -> str:
+        """The gateway's host name."""
+        return f"gatepost.{self.domain}"
+
+    # ── commands ─────────────────────────────────────────────────────────────────────
+
+    def set_up(self) -> Self:
+        """Run `gatepost init` and change what the test wants otherwise."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        places = ("--config", str(self.config), "--state", str(self.state))
+        ports = ("--listen", _local(self.port), "--mail-server", _local(self.mail_server))
+        call("init", self.domain, "--yes", "--json", *places, *ports, "--relay", _local(self.relay))
+        world = f'outbound = {{ host = "127.0.0.1", port = {self.relay}, tls = "{self.hop_tls}" }}'
+        self.edit({f'outbound = "{_local(self.relay)}"': world, **self.edits})
+        return self
+
+    def edit(self, edits: Mapping[str, str]) -> None:
+        """Replace lines of the configuration."""
+        text = self.config.read_text()
+        for old, new in edits.items():
+            assert old in text, f"{old!r} is not in the configuration"
+            text = text.replace(old, new, 1)
+        self.config.write_text(text)
+
+    def command(self, *arguments: str, codes: tuple[int, ...] = (0,)) -> str:
+        """Run a command on this gateway; returns its standard output."""
+        return call(*arguments, "--config", str(self.config), codes=codes)
+
+    def asked(self, *arguments: str) -> Any:
+        """Run a command with --json; returns what it says."""
+        return json.loads(self.command(*arguments, "--json", codes=(0, 1)))
+
+    def trust(self, other: "Gateway") -> None:
+        """Make the other company a partner: its CA counts for its domain."""
+        authority = self.folder / f"{other.domain}-ca.pem"
+        if not authority.exists():
+            other.command("cert", "export", "ca", "--output", str(authority))
+        self.command("partner", "add", other.domain, "--ca", str(authority))
+
+    def policy(self, text: str) -> None:
+        """Put a policy in force."""
+        path = self.folder / "policy.toml"
+        path.write_text(text)
+        self.command("policy", "apply", str(path))
+
+    # ── the process ──────────────────────────────────────────────────────────────────
+
+    def __enter__(self) -> Self:
+        if not self.config.exists():
+            self.set_up()
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start the process and wait until it listens."""
+        assert self.process is None
+        started = len(self.events("service.started"))
+        with self._log_file.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "gatepost", "serve", "--config", str(self.config)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, "GATEPOST_LOG_FORMAT": "json"},
+            )
+        _until(lambda: len(self.events("service.started")) > started or not self.alive, self.log_of)
+        assert self.alive, f"{self.domain} did not start:\n{self.log}"
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs."""
+        return self.process is not None and self.process.poll() is None
+
+    def stop(self) -> int:
+        """Ask it to stop (SIGTERM); returns the exit code."""
+        process, self.process = self.process, None
+        if process is None:
+            return 0
+        process.send_signal(signal.SIGTERM)
+        try:
+            return process.wait(40)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise AssertionError(f"{self.domain} does not stop:\n{self.log}") from None
+
+    def kill(self) -> None:
+        """End it without a chance to say anything (SIGKILL)."""
+        process, self.process = self.process, None
+        assert process is not None
+        process.kill()
+        process.wait()
+
+    # ── what it says ─────────────────────────────────────────────────────────────────
+
+    @property
+    def _log_file(self) -> Path:
+        return self.folder / "serve.log"
+
+    @property
+    def log(self) -> str:
+        """Everything it has logged."""
+        return self._log_file.read_text(errors="replace") if self._log_file.exists() else ""
+
+    def log_of(self) -> str:
+        """The log under a heading, for failures."""
+        return f"── log of {self.domain} ──\n{self.log}"
+
+    def events(self, name: str = "", **fields: object) -> list[Event]:
+        """The events logged so far with these fields."""
+        found = [json.loads(line) for line in self.log.splitlines() if line.startswith("{")]
+        return [
+            one
+            for one in found
+            if (not name or one.get("event") == name)
+            and all(one.get(key) == value for key, value in fields.items())
+        ]
+
+    def wait_for(
+        self, name: str, count: int = 1, seconds: float = PATIENCE, **fields: object
+    ) -> list[Event]:
+        """The events, once there are so many."""
+        _until(lambda: len(self.events(name, **fields)) >= count, self.log_of, seconds)
+        return self.events(name, **fields)
+
+    def queue_is_empty(self) -> bool:
+        """Whether nothing waits."""
+        return not self.asked("queue", "list")
+
+
+def call(*arguments: str, codes: tuple[int, ...] = (0,)) -> str:
+    """Run a Gatepost command line in this process; returns its standard output."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = run(arguments)
+    assert code in codes, f"{' '.join(arguments)} → {code}\n{out.getvalue()}{err.getvalue()}"
+    return out.getvalue()
+
+
+def _until(done: Any, said: Any, seconds: float = PATIENCE) -> None:
+    deadline = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < deadline, f"waited {seconds} s in vain\n{said()}"
+        time.sleep(0.05)
+
+
+def _local(port: int) -> str:
+    return f"127.0.0.1:{port}"

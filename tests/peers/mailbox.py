@@ -1,0 +1,91 @@
+"""A mail server that keeps what it gets: aiosmtpd, an SMTP implementation not our own."""
+
+import asyncio
+import ssl
+import threading
+import time
+from dataclasses import dataclass
+from typing import Self
+
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, Envelope, Session
+from tests.peers.postfix import free_port
+
+LIMIT = 200 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """One transaction."""
+
+    sender: str
+    recipients: tuple[str, ...]
+    content: bytes
+    options: tuple[str, ...] = ()
+
+
+class Mailbox:
+    """Accepts everything, after `delay` seconds; or answers `reply` to recipients."""
+
+    def __init__(
+        self,
+        port: int | None = None,
+        *,
+        delay: float = 0.0,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self.port = port or free_port()
+        self.delay = delay
+        self.mails: list[Mail] = []
+        self._lock = threading.Lock()
+        self._controller = Controller(
+            self,
+            hostname="127.0.0.1",
+            port=self.port,
+            server_hostname="mailbox.test",
+            data_size_limit=LIMIT,
+            enable_SMTPUTF8=True,
+            tls_context=tls,
+        )
+
+    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802  aiosmtpd's name
+        """Keep the mail."""
+        if self.delay:
+            await asyncio.sleep(self.delay)
+        content = envelope.original_content or b""
+        options = tuple(map(str, envelope.mail_options))
+        mail = Mail(
+            (envelope.mail_from or "").strip("<>"), tuple(envelope.rcpt_tos), content, options
+        )
+        with self._lock:
+            self.mails.append(mail)
+        return "250 2.0.0 kept"
+
+    def __enter__(self) -> Self:
+        self._controller.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop answering."""
+        self._controller.stop(no_assert=True)
+
+    def with_id(self, message_id: str) -> list[Mail]:
+        """The mails whose header has this Message-ID."""
+        with self._lock:
+            mails = list(self.mails)
+        sought = message_id.encode()
+        return [one for one in mails if sought in one.content.partition(b"\r\n\r\n")[0]]
+
+    def wait_for(self, message_id: str, count: int = 1, seconds: float = 30.0) -> list[Mail]:
+        """Those mails, once there are so many."""
+        deadline = time.monotonic() + seconds
+        while len(found := self.with_id(message_id)) < count:
+            if time.monotonic() > deadline:
+                raise AssertionError(
+                    f"{len(found)} of {count} mails with {message_id} came; {len(self.mails)} in all"
+                )
+            time.sleep(0.05)
+        return found
