@@ -62,8 +62,7 @@ def init(  # noqa: PLR0917  one option per decision
     except setup.Already as already:
         _existing(already, json=json)
         raise typer.Exit(1) from already
-    if not yes and not typer.confirm("Write this?"):
-        raise typer.Abort
+    option.consent("Write this?", yes=yes)
     result = _carry_out(plan)
     if json:
         show.as_json(result)

@@ -90,8 +90,7 @@ def delete(
     json: option.Json = False,
 ) -> None:
     """Delete mail for ever; nobody is told."""
-    if not yes and not json:
-        typer.confirm(f"Delete {id_} for ever?", abort=True)
+    option.consent(f"Delete {id_} for ever?", yes=yes, asked=not json)
     _change("delete", id_, "", config, json=json)
 
 

@@ -4,10 +4,12 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests import pki_builder
 
 from gatepost.cli.run import run
 
@@ -50,7 +52,9 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One installation, set up once; tests get copies."""
     folder = tmp_path_factory.mktemp("template")
     config = folder / "gatepost.toml"
-    assert run(["init", "example.com", "--yes", "--json", "--config", str(config)]) == 0
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("gatepost.admin.clock.utc_now", lambda: pki_builder.BORN)
+        assert run(["init", "example.com", "--yes", "--json", "--config", str(config)]) == 0
     return folder
 
 
@@ -75,3 +79,10 @@ def letter(tmp_path: Path) -> Path:
         encoding="utf-8",
     )
     return path
+
+
+@pytest.fixture
+def frozen(monkeypatch: pytest.MonkeyPatch, now: datetime) -> datetime:
+    """Commands run at the moment for which the tests' certificates are made."""
+    monkeypatch.setattr("gatepost.admin.clock.utc_now", lambda: now)
+    return now

@@ -1,0 +1,144 @@
+"""`gatepost cert` and `gatepost partner`."""
+
+from pathlib import Path
+
+import pytest
+from tests import pki_builder
+from tests.unit.cli.conftest import Gatepost
+
+from gatepost.admin.credential import Credential, as_pkcs12
+from gatepost.certificate import Certificate
+
+pytestmark = pytest.mark.usefixtures("frozen", "home")
+BOB = "bob@partner.example"
+
+
+@pytest.fixture
+def bob(tmp_path: Path) -> Path:
+    path = tmp_path / "bob.pem"
+    path.write_text(pki_builder.user(BOB).certificate.pem)
+    return path
+
+
+@pytest.fixture
+def ca(tmp_path: Path) -> Path:
+    path = tmp_path / "ca.pem"
+    chain = (pki_builder.company_root(), pki_builder.company())
+    path.write_text("".join(one.certificate.pem for one in chain))
+    return path
+
+
+def test_issue_list_show_delete(gatepost: Gatepost) -> None:
+    """An administrator cannot look after certificates."""
+    ran = gatepost("cert", "issue", "alice@example.com", "--json")
+    assert [one["private_key"] for one in ran.data] == ["sign", "encrypt"]
+    fingerprint = ran.data[1]["fingerprint"]
+    assert fingerprint[:16] in gatepost("cert", "list", "alice").out
+    shown = gatepost("cert", "show", fingerprint[:12], "--json").data
+    assert shown["trusted"]
+    assert shown["cannot_encrypt"] == []
+    assert shown["cannot_sign"] != []
+    assert "trusted: " in gatepost("cert", "show", fingerprint).out
+    ran = gatepost("cert", "delete", fingerprint)
+    assert ran.code == 2
+    assert "--with-key" in ran.err
+    assert gatepost("cert", "delete", fingerprint, "--with-key").code == 0
+    assert gatepost("cert", "show", fingerprint).code == 2
+
+
+def test_only_our_own_people_are_certified(gatepost: Gatepost) -> None:
+    """The company CA certifies strangers."""
+    ran = gatepost("cert", "issue", BOB)
+    assert ran.code == 2
+    assert "not a domain of ours" in ran.err
+    assert gatepost("cert", "issue", "nonsense").code == 2
+
+
+def test_several_for_one_address(gatepost: Gatepost) -> None:
+    """The wrong one of two certificates is deleted."""
+    gatepost("cert", "issue", "alice@example.com")
+    ran = gatepost("cert", "delete", "alice@example.com")
+    assert ran.code == 2
+    assert "2 certificates are for" in ran.err
+
+
+def test_nothing_found(gatepost: Gatepost) -> None:
+    """A script takes 'none' for 'some'."""
+    assert gatepost("cert", "list", "nobody").code == 1
+    assert gatepost("cert", "list", "nobody", "--json").data == []
+    assert gatepost("cert", "show", "ffffffff").code == 2
+    assert gatepost("cert", "show", "nobody@nowhere.example").code == 2
+
+
+def test_import_a_correspondent(gatepost: Gatepost, bob: Path, ca: Path) -> None:
+    """A correspondent's certificate cannot be taken in."""
+    ran = gatepost("cert", "import", bob, "--json")
+    assert [one["address"] for one in ran.data[0]["addresses"]] == [BOB]
+    assert not gatepost("cert", "show", BOB, "--json").data["trusted"]
+    gatepost("partner", "add", "partner.example", "--ca", ca)
+    assert gatepost("cert", "show", BOB, "--json").data["trusted"]
+
+
+def test_import_for_another_address(gatepost: Gatepost, bob: Path, ca: Path) -> None:
+    """A shared mailbox cannot be given a certificate."""
+    ran = gatepost("cert", "import", bob, "--for", "sales@partner.example", "--json")
+    assert [one["address"] for one in ran.data[0]["addresses"]] == ["sales@partner.example"]
+    assert "one certificate at a time" in gatepost("cert", "import", ca, "--for", BOB).err
+
+
+def test_import_and_export_a_key(gatepost: Gatepost, tmp_path: Path, letter: Path) -> None:
+    """Keys are locked in, or leave unprotected."""
+    user = pki_builder.user("carol@example.com")
+    path, secret = tmp_path / "carol.p12", tmp_path / "secret"
+    path.write_bytes(as_pkcs12(Credential(user.certificate, user.chain, user.key), b"geheim"))
+    secret.write_text("geheim\n")
+    ran = gatepost("cert", "import", path, "--passphrase-file", secret, "--json")
+    assert ran.data[0]["private_key"] == "both"
+    assert gatepost("sign", letter, "--as", "carol@example.com").code == 0
+    for form in ("pkcs12", "pem"):
+        out = tmp_path / f"out.{form}"
+        arguments = ("cert", "export", "carol@example.com", "--with-key", "--form", form)
+        assert gatepost(*arguments, "-o", out, "--passphrase-file", secret).code == 0
+        assert out.stat().st_mode & 0o077 == 0
+        assert gatepost("sign", letter, "-k", out, "--passphrase-file", secret).code == 0
+        assert b"BEGIN PRIVATE KEY" not in out.read_bytes()
+    secret.write_text("\n")
+    ran = gatepost("cert", "export", "carol@example.com", "--with-key", "--passphrase-file", secret)
+    assert ran.code == 2
+    assert ran.raw == b""
+
+
+def test_a_key_without_its_certificate(gatepost: Gatepost, tmp_path: Path, bob: Path) -> None:
+    """A key is filed under somebody else's certificate."""
+    path = tmp_path / "key.pem"
+    path.write_bytes(pki_builder.user("carol@example.com").key_pem)
+    ran = gatepost("cert", "import", path, "--certificate", bob)
+    assert ran.code == 2
+    assert "--certificate" in ran.err
+
+
+def test_export_the_company_ca(gatepost: Gatepost, tmp_path: Path) -> None:
+    """Partners cannot be given what they need to trust us."""
+    path = tmp_path / "ca.pem"
+    assert gatepost("cert", "export", "ca", "-o", path).code == 0
+    (root,) = Certificate.from_pem(path.read_bytes())
+    assert root.is_authority
+    assert root.issuer == root.subject
+
+
+def test_partners(gatepost: Gatepost, ca: Path, bob: Path) -> None:
+    """Partners come but never go, or a wrong file is trusted."""
+    assert gatepost("partner", "list").code == 1
+    ran = gatepost("partner", "add", "Partner.example", "--ca", ca, "--note", "by telephone")
+    assert ran.code == 0
+    assert pki_builder.company_root().certificate.fingerprint in ran.out
+    (partner,) = gatepost("partner", "list", "--json").data
+    assert partner["domain"] == "partner.example"
+    assert [one["root"] for one in partner["authorities"]] == [True, False]
+    assert gatepost("partner", "remove", "partner.example").code == 0
+    assert gatepost("partner", "remove", "partner.example").code == 2
+    ran = gatepost("partner", "add", "partner.example", "--ca", bob)
+    assert ran.code == 2
+    assert "not a certification authority" in ran.err
+    assert "your own domain" in gatepost("partner", "add", "example.com", "--ca", ca).err
+    assert gatepost("partner", "add", "*", "--ca", ca).code == 2

@@ -1,0 +1,84 @@
+"""`gatepost queue`, `mailq` and `trace`, on a real queue beside a process that serves it."""
+
+import json
+from collections.abc import AsyncIterator
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from tests.unit.cli.conftest import Gatepost
+
+from gatepost.mail.address import Mailbox
+from gatepost.mail.content import Octets
+from gatepost.mail.envelope import Envelope, Recipient
+from gatepost.store.queue import Queue
+from gatepost.store.queue_item import Item, NewItem, Record
+from gatepost.vault.kek import Kek
+from gatepost.vault.seal import Sealer
+
+ID = "TESTQUEUEID"
+ENVELOPE = Envelope(
+    Mailbox("alice", "example.com"), (Recipient(Mailbox("bob", "partner.example")),)
+)
+
+
+@pytest.fixture
+async def item(home: Path, frozen: datetime) -> AsyncIterator[Item]:
+    """One item of a queue that a process has open."""
+    folder = home / "gatepost-state" / "queue"
+    queue = Queue(folder, Sealer(Kek(bytes(32)), "queue"), clock=lambda: frozen)
+    message = NewItem(ID, ENVELOPE, "outbound", Octets(b"Subject: secret\r\n\r\nsecret\r\n"))
+    record = Record(ID, frozen, "delivery.retry", json.dumps({"reply": "451 4.4.1 later"}))
+    (stored,) = await queue.accept([message], [record])
+    yield stored
+    queue.close()
+
+
+@pytest.mark.usefixtures("home")
+def test_an_empty_queue(gatepost: Gatepost) -> None:
+    """An empty queue looks like a fault."""
+    assert gatepost("mailq").out == "the queue is empty\n"
+    assert gatepost("queue", "list", "--json").data == []
+    assert gatepost("queue", "show", ID).code == 2
+    assert gatepost("queue", "retry", "all").code == 1
+    assert gatepost("trace", ID).code == 2
+
+
+async def test_list_and_show(gatepost: Gatepost, item: Item) -> None:
+    """Waiting mail cannot be seen, or can be read."""
+    assert item.id in gatepost("mailq").out
+    (one,) = gatepost("queue", "list", "--json").data
+    assert one["queue_id"] == ID
+    assert one["recipients"] == [{"address": "bob@partner.example", "last_reply": None}]
+    for command in (("mailq",), ("queue", "show", ID), ("trace", ID), ("queue", "show", item.id)):
+        ran = gatepost(*command)
+        assert ran.code == 0
+        assert "secret" not in ran.out
+
+
+async def test_hold_and_release(gatepost: Gatepost, item: Item) -> None:
+    """A mail that must not leave leaves."""
+    assert gatepost("queue", "hold", ID, "--reason", "legal asked").code == 0
+    assert gatepost("queue", "list", "--state", "hold", "--json").data[0]["reason"] == "legal asked"
+    assert "legal asked" in gatepost("mailq").out
+    assert gatepost("check", "--only", "QUE-02").code == 1
+    assert gatepost("queue", "release", item.id).code == 0
+    assert gatepost("queue", "list", "--state", "hold", "--json").data == []
+    assert gatepost("queue", "retry", ID).code == 0
+
+
+async def test_delete_asks(gatepost: Gatepost, item: Item) -> None:
+    """Mail is lost by a slip of the hand."""
+    for how in ((), ("--json",)):
+        assert gatepost("queue", "delete", ID, *how).code == 2
+    assert gatepost("queue", "show", item.id).code == 0
+    assert gatepost("queue", "delete", ID, "--yes").code == 0
+    assert gatepost("mailq").out == "the queue is empty\n"
+    assert "451 4.4.1 later" in gatepost("trace", ID).out
+
+
+async def test_trace_as_json(gatepost: Gatepost, item: Item) -> None:
+    """A program cannot follow a message."""
+    data = gatepost("trace", ID, "--json").data
+    assert data["records"][0]["data"] == {"reply": "451 4.4.1 later"}
+    assert data["waiting"] == [item.id]
