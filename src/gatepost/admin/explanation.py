@@ -58,6 +58,7 @@ class Explanation:
     """What would become of the message."""
 
     outcomes: tuple[tuple[Direction, Outcome], ...]
+    to_be_issued: tuple[str, ...] = ()  # addresses whose certificates the mail itself would bring
 
     @property
     def good(self) -> bool:
@@ -76,6 +77,10 @@ class Explanation:
         """The decisions in words, and what the session would hear."""
         blocks = [render(one) for one in self.decisions]
         blocks += [_said(one) for _, one in self.outcomes if _said(one)]
+        blocks += [
+            f"{one} has no certificate yet: it would be issued at this mail."
+            for one in self.to_be_issued
+        ]
         return "\n\n".join(dict.fromkeys(blocks))
 
     def as_data(self) -> dict[str, Any]:
@@ -91,7 +96,8 @@ class Explanation:
                     "decisions": [each.as_data() for each in decisions(one.message.findings)],
                 }
                 for direction, one in self.outcomes
-            ]
+            ],
+            "to_be_issued": list(self.to_be_issued),
         }
 
 
@@ -120,7 +126,7 @@ async def _explained(
     for message in _messages(settings, request, now):
         flow = run(message, snapshot, STAGES[message.direction])
         outcomes += [(message.direction, one) for one in await drive(flow, gather)]
-    return Explanation(tuple(outcomes))
+    return Explanation(tuple(outcomes), tuple(sorted(map(str, gather.rehearsed))))
 
 
 def _messages(settings: Settings, request: Request, now: datetime) -> list[Message]:

@@ -1,7 +1,7 @@
 """Answers the flow's questions from directory, vault and authority.
 
 Answers are remembered until the directory changes or a minute has passed, so that an
-ordinary message costs no look-up.  Read-only (`explain`, `check`) never enrols anybody.
+ordinary message costs no look-up.  Read-only (`explain`) only rehearses what would be issued.
 """
 
 from __future__ import annotations
@@ -42,6 +42,10 @@ class Authority(Protocol):
         """The mailbox's signer and encryption certificate, issued now if need be."""
         ...
 
+    def rehearse(self, mailbox: Mailbox, now: datetime) -> tuple[Signer, Certificate]:
+        """What `ensure` would issue; nothing is kept."""
+        ...
+
 
 class Gatherer:
     """One per process.  Calling it with facts gives their answers."""
@@ -64,6 +68,7 @@ class Gatherer:
         self._clock = clock
         self._journal = journal
         self._read_only = read_only
+        self.rehearsed: set[Mailbox] = set()  # whose certificates the live path would issue
         self._remembered: dict[Fact, Answer] = {}
         self._generation = -1
         self._until = clock()
@@ -140,8 +145,7 @@ class Gatherer:
         if self._authority is None or mailbox.domain_key not in self._domains:
             return without
         if self._read_only:
-            reason = f"{mailbox} would be issued a certificate at its first mail"
-            return without if without.signer else SignerAnswer(None, reason)
+            return without if without.signer else await self._rehearse(mailbox)
         lock = self._enrolling.setdefault(mailbox.key, asyncio.Lock())
         async with lock:
             answer = self._signer(mailbox)  # somebody else may have been first
@@ -154,6 +158,15 @@ class Gatherer:
                 answer = SignerAnswer(signer, certificates=(encryption,))
         self._enrolling.pop(mailbox.key, None)
         return answer
+
+    async def _rehearse(self, mailbox: Mailbox) -> SignerAnswer:
+        """Decide as if the certificate were there, for the live path would issue it."""
+        assert self._authority is not None
+        signer, encryption = await asyncio.to_thread(
+            self._authority.rehearse, mailbox, self._clock()
+        )
+        self.rehearsed.add(mailbox)
+        return SignerAnswer(signer, certificates=(encryption,))
 
     def _note(self, mailbox: Mailbox, *issued: Certificate) -> None:
         if self._journal is not None:

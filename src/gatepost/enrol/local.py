@@ -22,7 +22,9 @@ from gatepost.mail.address import Mailbox, domain_key
 from gatepost.store.directory import Directory
 from gatepost.store.record import Address, KeyPurpose, StoredKey
 from gatepost.vault.keys import Vault
+from gatepost.vault.software import SoftwareSigner
 
+REHEARSAL = "not issued yet"
 RENEWED = timedelta(days=30)  # before the end
 ROOT, ISSUING = "authority.root", "authority.issuing"
 
@@ -109,6 +111,15 @@ class LocalAuthority:
         if encryption is None or self._runs_out(encryption, mailbox, "encrypt", now):
             encryption = self._current(mailbox, "encrypt", now)
         return Identity(signer, encryption)
+
+    def rehearse(self, mailbox: Mailbox, now: datetime) -> Identity:
+        """What `ensure` would issue, by a CA and with keys that are thrown away; keeps nothing."""
+        above = profile.make_key("p256")
+        issuer = Issuer(profile.root(REHEARSAL, above, now), above)
+        key = profile.make_key(self.user_key)
+        signing = profile.user(mailbox.key, "sign", key, issuer, now)
+        encryption = profile.user(mailbox.key, "encrypt", key, issuer, now)
+        return Identity(SoftwareSigner(signing, (), key), encryption)
 
     def issue(self, mailbox: Mailbox, kind: Kind, now: datetime) -> Certificate:
         """Issue a new certificate to a mailbox and make it the current one of its kind."""

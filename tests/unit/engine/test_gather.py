@@ -78,10 +78,13 @@ async def test_strangers_are_never_enrolled(home: Home) -> None:
 
 async def test_explain_changes_nothing(home: Home) -> None:
     """Asking why would issue certificates."""
-    answer = await signer(home.gatherer(read_only=True), ALICE)
-    assert answer.signer is None
-    assert "would be issued" in answer.reason
+    before = home.directory.generation()
+    gather = home.gatherer(read_only=True)
+    answer = await signer(gather, ALICE)
+    assert answer.signer is not None  # decided as the live path would
+    assert gather.rehearsed == {ALICE}
     assert home.directory.keys_for(ALICE) == ()
+    assert home.directory.generation() == before
 
 
 async def test_signer_is_renewed_before_it_ends(home: Home) -> None:
