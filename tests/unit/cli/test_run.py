@@ -1,8 +1,8 @@
 """The command line as a whole: help, errors, exit codes."""
 
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +32,18 @@ EVERY = commands(typer.main.get_command(app))
 
 
 def test_help_is_fast() -> None:
-    """Somebody who types a command to see what there is waits."""
+    """Somebody who types a command to see what there is waits.
+
+    Processor time, not wall time: other tests run beside this one.
+    """
     times = []
     for _ in range(5):
-        start = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         done = subprocess.run([*COMMAND, "--help"], capture_output=True, check=True)
-        times.append(time.perf_counter() - start)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert b"Set up" in done.stdout
-    assert min(times) < 0.25 if "xdist" not in sys.modules else min(times) < 1.0
+    assert min(times) < 0.25
 
 
 def test_help_loads_nothing_heavy() -> None:
