@@ -15,16 +15,50 @@ from typing import Literal
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import (
+    ec,
+    ed448,
+    ed25519,
+    mldsa,
+    mlkem,
+    padding,
+    rsa,
+    x448,
+    x25519,
+)
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from gatepost.certificate import Certificate
 from gatepost.cms.capability import Digest, KeyTransport, SignatureScheme
 from gatepost.errors import DecryptionFailed
 
-KeyKind = Literal["rsa1024", "rsa2048", "rsa3072", "p256", "p384", "p521", "ed25519"]
+KeyKind = Literal[
+    "rsa1024",
+    "rsa2048",
+    "rsa3072",
+    "p256",
+    "p384",
+    "p521",
+    "bp256",
+    "bp384",
+    "bp512",
+    "ed25519",
+    "ed448",
+    "x25519",
+    "x448",
+    "ml-dsa-44",
+    "ml-dsa-65",
+    "ml-dsa-87",
+    "ml-kem-768",
+    "ml-kem-1024",
+]
 Purpose = Literal["both", "sign", "encrypt"]
-PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
+MlDsaKey = mldsa.MLDSA44PrivateKey | mldsa.MLDSA65PrivateKey | mldsa.MLDSA87PrivateKey
+MlKemKey = mlkem.MLKEM768PrivateKey | mlkem.MLKEM1024PrivateKey
+EdwardsKey = ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
+MontgomeryKey = x25519.X25519PrivateKey | x448.X448PrivateKey
+PureKey = EdwardsKey | MlDsaKey
+PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | PureKey | MontgomeryKey | MlKemKey
 
 BORN = datetime(2026, 1, 1, tzinfo=UTC)
 DIES = datetime(2029, 1, 1, tzinfo=UTC)
@@ -42,12 +76,30 @@ _HASHES: dict[Digest, hashes.HashAlgorithm] = {
 @cache
 def private_key(kind: KeyKind, name: str = "") -> PrivateKey:
     """The key of this kind and name: always the same within one process."""
-    if kind == "ed25519":
-        return ed25519.Ed25519PrivateKey.generate()
     if kind.startswith("rsa"):
         return rsa.generate_private_key(65537, int(kind[3:]))
-    curves = {"p256": ec.SECP256R1(), "p384": ec.SECP384R1(), "p521": ec.SECP521R1()}
-    return ec.generate_private_key(curves[kind])
+    return _OTHERS[kind].generate() if kind in _OTHERS else ec.generate_private_key(_CURVES[kind])
+
+
+_CURVES: dict[KeyKind, ec.EllipticCurve] = {
+    "p256": ec.SECP256R1(),
+    "p384": ec.SECP384R1(),
+    "p521": ec.SECP521R1(),
+    "bp256": ec.BrainpoolP256R1(),
+    "bp384": ec.BrainpoolP384R1(),
+    "bp512": ec.BrainpoolP512R1(),
+}
+_OTHERS: dict[KeyKind, type[PureKey | MontgomeryKey | MlKemKey]] = {
+    "ed25519": ed25519.Ed25519PrivateKey,
+    "ed448": ed448.Ed448PrivateKey,
+    "x25519": x25519.X25519PrivateKey,
+    "x448": x448.X448PrivateKey,
+    "ml-dsa-44": mldsa.MLDSA44PrivateKey,
+    "ml-dsa-65": mldsa.MLDSA65PrivateKey,
+    "ml-dsa-87": mldsa.MLDSA87PrivateKey,
+    "ml-kem-768": mlkem.MLKEM768PrivateKey,
+    "ml-kem-1024": mlkem.MLKEM1024PrivateKey,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +112,9 @@ class SoftSigner:
 
     def sign(self, data: bytes, scheme: SignatureScheme) -> bytes:
         """Sign the data itself."""
-        if isinstance(self.key, ed25519.Ed25519PrivateKey):
+        if isinstance(self.key, PureKey):
             return self.key.sign(data)
+        assert isinstance(self.key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey)
         digest = _HASHES[scheme.digest]
         if isinstance(self.key, ec.EllipticCurvePrivateKey):
             return self.key.sign(data, ec.ECDSA(digest))
@@ -92,14 +145,27 @@ class SoftDecryptor:
             raise DecryptionFailed from error
 
     def agree(self, public_key: bytes) -> bytes:
-        """ECDH with an uncompressed point."""
-        if not isinstance(self.key, ec.EllipticCurvePrivateKey):
-            raise DecryptionFailed
+        """ECDH with an uncompressed point, or X25519 and X448 with a public key."""
         try:
-            peer = ec.EllipticCurvePublicKey.from_encoded_point(self.key.curve, public_key)
+            if isinstance(self.key, x25519.X25519PrivateKey):
+                return self.key.exchange(x25519.X25519PublicKey.from_public_bytes(public_key))
+            if isinstance(self.key, x448.X448PrivateKey):
+                return self.key.exchange(x448.X448PublicKey.from_public_bytes(public_key))
+            if isinstance(self.key, ec.EllipticCurvePrivateKey):
+                peer = ec.EllipticCurvePublicKey.from_encoded_point(self.key.curve, public_key)
+                return self.key.exchange(ec.ECDH(), peer)
         except ValueError as error:
             raise DecryptionFailed from error
-        return self.key.exchange(ec.ECDH(), peer)
+        raise DecryptionFailed
+
+    def decapsulate(self, ciphertext: bytes) -> bytes:
+        """The secret in an ML-KEM ciphertext."""
+        if not isinstance(self.key, MlKemKey):
+            raise DecryptionFailed
+        try:
+            return self.key.decapsulate(ciphertext)
+        except ValueError as error:
+            raise DecryptionFailed from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +309,7 @@ def _issue(
     key_id: bool = True,
 ) -> Certificate:
     public, issuer_key = key.public_key(), issuer.key if issuer else key
+    assert not isinstance(issuer_key, MontgomeryKey | MlKemKey)  # such keys sign nothing
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     builder = (
         x509.CertificateBuilder()
@@ -268,20 +335,20 @@ def _issue(
         builder = builder.add_extension(names, critical=False)
     if extended:
         builder = builder.add_extension(x509.ExtendedKeyUsage(extended), critical=False)
-    digest = None if isinstance(issuer_key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
+    digest = None if isinstance(issuer_key, PureKey) else hashes.SHA256()
     made = builder.sign(issuer_key, digest)
     return Certificate.from_der(made.public_bytes(serialization.Encoding.DER))
 
 
 def _usage(key: PrivateKey, purpose: Purpose, *, authority: bool) -> x509.KeyUsage:
-    end_entity = not authority
+    end_entity, agreeing = not authority, ec.EllipticCurvePrivateKey | MontgomeryKey
     encrypts, signs = purpose in ("both", "encrypt"), purpose in ("both", "sign")
     return x509.KeyUsage(
-        digital_signature=end_entity and signs,
+        digital_signature=end_entity and signs and not isinstance(key, MontgomeryKey | MlKemKey),
         content_commitment=False,
-        key_encipherment=end_entity and encrypts and isinstance(key, rsa.RSAPrivateKey),
+        key_encipherment=end_entity and encrypts and isinstance(key, rsa.RSAPrivateKey | MlKemKey),
         data_encipherment=False,
-        key_agreement=end_entity and encrypts and isinstance(key, ec.EllipticCurvePrivateKey),
+        key_agreement=end_entity and encrypts and isinstance(key, agreeing),
         key_cert_sign=authority,
         crl_sign=authority,
         encipher_only=False,

@@ -76,10 +76,12 @@ class Certificate:
     @property
     def name(self) -> str:
         """A short name for people: the common name, else the first address, else the subject."""
-        common = self.x509.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        with quietly():
+            subject = self.x509.subject
+        common = subject.get_attributes_for_oid(NameOID.COMMON_NAME)
         if common:
             return str(common[0].value)
-        return self.emails[0] if self.emails else self.x509.subject.rfc4514_string()
+        return self.emails[0] if self.emails else subject.rfc4514_string()
 
     @property
     def is_authority(self) -> bool:

@@ -1,4 +1,4 @@
-"""Every algorithm Gatepost knows, in one dated table (RFC 3370, 5084, 5753, 5754, 8419, 8551).
+"""Every algorithm Gatepost knows, in one dated table (RFC 8551 and what updates it).
 
 `create_from` is since when we make it (None: never), `accept_until` until when a reader
 should take it without a complaint (None: no end in sight); `weak` is reported to people.
@@ -39,6 +39,7 @@ class Algorithm:
 _NEVER = None
 _2010 = date(2010, 1, 1)
 _2019 = date(2019, 4, 1)  # RFC 8551
+_2025 = date(2025, 10, 1)  # RFC 9882, RFC 9936
 _SHA1_ENDS = date(2030, 12, 31)  # NIST, December 2022
 _ENDED = date(2018, 12, 31)  # long broken; still read, always flagged
 _TDES_ENDS = date(2023, 12, 31)  # NIST SP 800-131A revision 2
@@ -68,6 +69,17 @@ TABLE: tuple[Algorithm, ...] = (
     Algorithm("sha256", "2.16.840.1.101.3.4.2.1", "digest", "sha2", _2010, size=32),
     Algorithm("sha384", "2.16.840.1.101.3.4.2.2", "digest", "sha2", _2010, size=48),
     Algorithm("sha512", "2.16.840.1.101.3.4.2.3", "digest", "sha2", _2010, size=64),
+    Algorithm("shake256", "2.16.840.1.101.3.4.2.12", "digest", "sha3", _NEVER, size=64),
+    # RFC 8419 2.3: the length stands in the parameters, and is 512 bits
+    Algorithm(
+        "shake256-512",
+        "2.16.840.1.101.3.4.2.18",
+        "digest",
+        "sha3",
+        _NEVER,
+        size=64,
+        digest="shake256",
+    ),
     Algorithm("mgf1", "1.2.840.113549.1.1.8", "mask", "mgf1", _2010),
     # Signatures.  Without a digest of its own the OID leaves it to digestAlgorithm.
     Algorithm("rsa-pkcs1", "1.2.840.113549.1.1.1", "signature", "rsa-pkcs1", _2010),
@@ -86,6 +98,10 @@ TABLE: tuple[Algorithm, ...] = (
     _ecdsa("sha384", "3.3", _2010),
     _ecdsa("sha512", "3.4", _2010),
     Algorithm("ed25519", "1.3.101.112", "signature", "ed25519", _2019),
+    Algorithm("ed448", "1.3.101.113", "signature", "ed448", _NEVER),
+    Algorithm("ml-dsa-44", "2.16.840.1.101.3.4.3.17", "signature", "ml-dsa-44", _2025),
+    Algorithm("ml-dsa-65", "2.16.840.1.101.3.4.3.18", "signature", "ml-dsa-65", _2025),
+    Algorithm("ml-dsa-87", "2.16.840.1.101.3.4.3.19", "signature", "ml-dsa-87", _2025),
     Algorithm("dsa", "1.2.840.10040.4.1", "signature", "dsa", _NEVER, _ENDED, weak=True),
     Algorithm(
         "dsa-sha1",
@@ -142,6 +158,7 @@ TABLE: tuple[Algorithm, ...] = (
 )
 
 BY_NAME = {one.name: one for one in TABLE}
+BY_DOTTED = {one.oid: one for one in TABLE}
 BY_OID = {one.contents: one for one in TABLE}
 
 # What we tell correspondents we read, best first (RFC 8551 section 2.5.2).

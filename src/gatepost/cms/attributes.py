@@ -96,8 +96,10 @@ def parse(signed: bytes) -> Attributes:
     found = table(ber.parse(signed))
     kind = _one(found, CONTENT_TYPE, "content-type")
     digest = _one(found, MESSAGE_DIGEST, "message-digest")
-    if kind is None or digest is None:
-        raise Malformed("signed attributes without content-type or message-digest")
+    if kind is None:  # RFC 5652 5.3: "a content-type attribute" is the first of those required
+        raise Malformed("the signed attributes lack the content-type attribute")
+    if digest is None:
+        raise Malformed("the signed attributes lack the message-digest attribute")
     when = _one(found, SIGNING_TIME, "signing-time")
     return Attributes(
         content_type=kind.oid(),

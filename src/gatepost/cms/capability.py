@@ -8,18 +8,24 @@ PKCS #1 v1.5 (implicit rejection: garbage in gives random octets out).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from gatepost.certificate import Certificate
 
-Digest = Literal["md5", "sha1", "sha224", "sha256", "sha384", "sha512"]
+Digest = Literal["md5", "sha1", "sha224", "sha256", "sha384", "sha512", "shake256"]
+SignatureFamily = Literal[
+    "rsa-pkcs1", "rsa-pss", "ecdsa", "ed25519", "ml-dsa-44", "ml-dsa-65", "ml-dsa-87"
+]
 
 
 @dataclass(frozen=True, slots=True)
 class SignatureScheme:
-    """How to sign: RFC 8017 PKCS #1 v1.5 or PSS, ECDSA, Ed25519."""
+    """How to sign: RFC 8017 PKCS #1 v1.5 or PSS, ECDSA, Ed25519, ML-DSA.
 
-    family: Literal["rsa-pkcs1", "rsa-pss", "ecdsa", "ed25519"]
+    The last two sign the data itself; `digest` is then that of the content alone.
+    """
+
+    family: SignatureFamily
     digest: Digest = "sha256"
     salt: int | None = None  # octets of PSS salt; None: as long as the digest
 
@@ -65,5 +71,17 @@ class Decryptor(Protocol):
         ...
 
     def agree(self, public_key: bytes) -> bytes:
-        """ECDH with a peer's public key (uncompressed point); gives Z; raises DecryptionFailed."""
+        """ECDH with a peer's public key; gives Z; raises DecryptionFailed.
+
+        The key is an uncompressed point, for X25519 and X448 the octets of RFC 7748.
+        """
+        ...
+
+
+@runtime_checkable
+class Decapsulator(Protocol):
+    """What a `Decryptor` whose key is one for ML-KEM can do besides (RFC 9629)."""
+
+    def decapsulate(self, ciphertext: bytes) -> bytes:
+        """The shared secret; a wrong ciphertext gives another one, or raises DecryptionFailed."""
         ...

@@ -59,7 +59,7 @@ def signature_identifier(scheme: SignatureScheme) -> bytes:
         hashes = _hash_and_mask(scheme.digest, scheme.digest)
         parameters = der.sequence(hashes, der.explicit(2, der.integer(salt)))
         return der.sequence(der.oid(algorithms.BY_NAME["rsa-pss"].oid), parameters)
-    name = "ed25519" if scheme.family == "ed25519" else f"ecdsa-{scheme.digest}"
+    name = f"ecdsa-{scheme.digest}" if scheme.family == "ecdsa" else scheme.family
     found = algorithms.named(name, "signature")
     if found is None or found.create_from is None:
         raise Unsupported(f"signing with {name} is not supported")
@@ -102,11 +102,13 @@ def raw(element: ber.Element) -> bytes:
 @lru_cache(maxsize=256)
 def digest_name(identifier: bytes) -> Digest:
     """Which digest this is; raises Unsupported."""
-    contents, _ = _fields(ber.parse(identifier))
+    contents, parameters = _fields(ber.parse(identifier))
     found = algorithms.find(contents, "digest")
     if found is None:
         raise Unsupported(f"the digest algorithm {ber.dotted(contents)} is not supported")
-    return found.name  # type: ignore[return-value]  # digests are named as `Digest` names them
+    if found.name == "shake256-512" and (parameters is None or parameters.integer() != 512):
+        raise Unsupported("SHAKE256 with an output other than 512 bits is not supported")
+    return found.digest or found.name  # type: ignore[return-value]  # named as `Digest` names them
 
 
 @lru_cache(maxsize=256)
@@ -124,6 +126,8 @@ def signature_algorithm(identifier: bytes) -> SignatureAlgorithm:
     # RFC 4055 3.1: trailerField "MUST be 1"
     if (3 in fields and fields[3].integer() != 1) or not 0 <= salt <= 2048:
         raise Malformed("RSASSA-PSS parameters with an impossible salt length or trailer")
+    if {digest, mask_digest} & {"shake256"}:
+        raise Unsupported("RSASSA-PSS with SHAKE256 is not supported")
     return SignatureAlgorithm("rsa-pss", digest, mask_digest, salt)
 
 

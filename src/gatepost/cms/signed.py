@@ -202,6 +202,7 @@ def verify(
         # RFC 5652 5.1: one "not included in this set" MAY fail, and with OpenSSL it does
         digests={name: value for name, value in digests.items() if name in signed.declared},
         start=join(Slice(about, 0, min(about.size, START))),
+        about=about,
         differs=about is not signed.inside and _differs(signed.inside, digests),
     )
     certificates = (*signed.certificates, *known)

@@ -6,19 +6,28 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, padding, rsa, utils
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from gatepost.certificate import Certificate
-from gatepost.cms import algorithms, attributes, ber, content, der, designation, identifier
+from gatepost.cms import (
+    algorithms,
+    attributes,
+    ber,
+    content,
+    der,
+    designation,
+    identifier,
+    signature,
+)
 from gatepost.cms.attributes import Attributes
 from gatepost.cms.capability import Digest, SignatureScheme, Signer
 from gatepost.cms.designation import CertificateId
-from gatepost.cms.digest import HASHES, WEAK, digest_of, strength
+from gatepost.cms.digest import WEAK, digest_of, strength
 from gatepost.cms.identifier import SignatureAlgorithm
 from gatepost.errors import GatepostError, Malformed, Unsupported
+from gatepost.mail.content import Content, join
 
-MINIMUM_RSA = 1024  # below this a signature proves nothing (2048 is asked for by `pki`)
+MAXIMUM_BARE = 64 * 1024 * 1024  # octets that are signed whole, which needs them in one piece
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +50,7 @@ class Subject:
     content_type: bytes
     digests: Mapping[Digest, bytes]
     start: bytes  # the first octets
+    about: Content
     differs: bool = False  # two contents, and they are not the same
 
 
@@ -51,7 +61,7 @@ class SignerVerdict:
     intact: bool  # content, attributes and signature belong together
     certificate: Certificate | None  # None: not in the message, nor known
     digest: str = ""
-    scheme: str = ""  # "rsa-pkcs1", "rsa-pss", "ecdsa", "ed25519", "dsa"
+    scheme: str = ""  # "rsa-pkcs1", "rsa-pss", "ecdsa", "ed25519", "ml-dsa-65", "dsa" …
     signing_time: datetime | None = None  # as claimed by the signer
     capabilities: frozenset[str] = frozenset()
     weak: bool = False
@@ -67,8 +77,7 @@ class SignerVerdict:
 
 def fitting(signer: Signer, scheme: SignatureScheme | None) -> SignatureScheme:
     """The scheme wished for if the key can do it, else what its type calls for."""
-    key = signer.certificate.public_key
-    chosen = _chosen(key, scheme)
+    chosen = _chosen(signer.certificate, scheme)
     if chosen is None:
         raise Unsupported(f"the key of {signer.certificate.name} cannot sign")
     if algorithms.BY_NAME[chosen.digest].create_from is None:
@@ -76,17 +85,35 @@ def fitting(signer: Signer, scheme: SignatureScheme | None) -> SignatureScheme:
     return chosen
 
 
-def _chosen(key: object, scheme: SignatureScheme | None) -> SignatureScheme | None:
-    family = "" if scheme is None else scheme.family
+def _chosen(certificate: Certificate, scheme: SignatureScheme | None) -> SignatureScheme | None:
+    key, family = certificate.public_key, "" if scheme is None else scheme.family
     if isinstance(key, rsa.RSAPublicKey):
-        fits = family in ("rsa-pkcs1", "rsa-pss")
-        return scheme if fits else SignatureScheme("rsa-pkcs1", "sha256")
+        return _chosen_rsa(certificate, scheme)
     if isinstance(key, ec.EllipticCurvePublicKey):
         fits = family == "ecdsa"
         return scheme if fits else SignatureScheme("ecdsa", strength(key.curve))
     if isinstance(key, ed25519.Ed25519PublicKey):
         return SignatureScheme("ed25519", "sha512")  # RFC 8419 section 3
+    for name, kind in signature.ML_DSA.items():
+        if isinstance(key, kind):  # RFC 9882 3.3: SHA-512 suits every parameter set
+            return SignatureScheme(name, "sha512")
     return None
+
+
+def _chosen_rsa(certificate: Certificate, scheme: SignatureScheme | None) -> SignatureScheme | None:
+    only = signature.certified_for(certificate)
+    if only == "rsa-oaep":
+        return None
+    if only != "rsa-pss":
+        fits = scheme is not None and scheme.family in ("rsa-pkcs1", "rsa-pss")
+        return scheme if fits else SignatureScheme("rsa-pkcs1", "sha256")
+    limits = signature.pss_limits(certificate)
+    if limits is None or limits.digest is None:
+        fits = scheme is not None and scheme.family == "rsa-pss"
+        return scheme if fits else SignatureScheme("rsa-pss", "sha256")
+    if limits.mgf_digest != limits.digest:
+        raise Unsupported("signing with an MGF1 digest other than the content's is not supported")
+    return SignatureScheme("rsa-pss", limits.digest, limits.salt)
 
 
 def compose(signer: Signer, scheme: SignatureScheme, signed_attributes: bytes) -> bytes:
@@ -140,11 +167,11 @@ def verify(
             said = attributes.parse(info.signed_attributes)
         if said is not None and said.certificate_digest is not None:
             certificate = _named_by(said.certificate_digest, candidates)
-        reason = _reason(info, subject, digest, said)
+        reason = _reason(info, subject, algorithm, digest, said)
         if certificate is None and not reason:
             reason = "the signer's certificate is not in the message"
         if certificate is not None and not reason:
-            reason = _signature(info, certificate, algorithm, digest, subject.digests[digest])
+            reason = _signature(info, certificate, algorithm, digest, subject)
     except GatepostError as error:
         return SignerVerdict(intact=False, certificate=certificate, reason=str(error))
     return SignerVerdict(
@@ -179,11 +206,18 @@ def _preferred(said: Attributes | None, certificates: Iterable[Certificate]) -> 
     return said.key_preference.among(certificates)
 
 
-def _reason(info: SignerInfo, subject: Subject, digest: Digest, said: Attributes | None) -> str:
+def _reason(
+    info: SignerInfo,
+    subject: Subject,
+    algorithm: SignatureAlgorithm,
+    digest: Digest,
+    said: Attributes | None,
+) -> str:
     """Why content and attributes do not belong together, if so (RFC 5652 sections 5.6 and 11)."""
     if subject.differs:
         return "the content inside the signature differs from the content it came with"
-    if digest not in subject.digests:
+    bare = said is None and algorithm.family in signature.PURE
+    if digest not in subject.digests and not bare:
         return "the signer's digest algorithm is not among those of the message"
     if info.unsigned_attributes is not None and attributes.misplaced(info.unsigned_attributes):
         return "an attribute that must be signed stands among the unsigned ones"
@@ -213,58 +247,37 @@ def _signature(
     certificate: Certificate,
     algorithm: SignatureAlgorithm,
     digest: Digest,
-    content_digest: bytes,
+    subject: Subject,
 ) -> str:
     """Why the signature does not verify with this certificate, if so."""
     if algorithm.family == "rsa-pss" and algorithm.digest != digest:
         return "the RSASSA-PSS digest differs from the digest algorithm"  # RFC 4056 section 3
     used = algorithm.digest or digest
     if info.signed_attributes is None:
-        if used != digest:
-            return "the signature's digest differs from the digest algorithm"
-        return _check(certificate, algorithm, info.signature, content_digest, used, hashed=True)
+        return _bare_signature(info, certificate, algorithm, used, subject)
     # RFC 5652 5.4: what is signed is the DER encoding with the SET OF tag.  Some signers
     # send unsorted or BER attributes and sign them as they stand: both are tried.
     as_sent = b"\x31" + info.signed_attributes[1:]
-    reason = _check(certificate, algorithm, info.signature, as_sent, used, hashed=False)
+    reason = signature.check(certificate, algorithm, info.signature, as_sent, used)
     if reason and (canonical := ber.canonical(ber.parse(as_sent))) != as_sent:
-        reason = _check(certificate, algorithm, info.signature, canonical, used, hashed=False)
+        reason = signature.check(certificate, algorithm, info.signature, canonical, used)
     return reason
 
 
-def _check(
+def _bare_signature(
+    info: SignerInfo,
     certificate: Certificate,
     algorithm: SignatureAlgorithm,
-    signature: bytes,
-    data: bytes,
-    digest: Digest,
-    *,
-    hashed: bool,
+    used: Digest,
+    subject: Subject,
 ) -> str:
-    key, family = certificate.public_key, algorithm.family
-    hash_algorithm = HASHES[digest]
-    over = utils.Prehashed(hash_algorithm) if hashed else hash_algorithm
-    try:
-        if isinstance(key, rsa.RSAPublicKey) and family in ("rsa-pkcs1", "rsa-pss"):
-            if key.key_size < MINIMUM_RSA:
-                return f"an RSA key of {key.key_size} bits proves nothing"
-            key.verify(signature, data, _padding(algorithm), over)
-        elif isinstance(key, ec.EllipticCurvePublicKey) and family == "ecdsa":
-            key.verify(signature, data, ec.ECDSA(over))
-        elif isinstance(key, ed25519.Ed25519PublicKey) and family == "ed25519" and not hashed:
-            key.verify(signature, data)
-        elif isinstance(key, dsa.DSAPublicKey) and family == "dsa":
-            key.verify(signature, data, over)
-        else:
-            return f"a {family} signature cannot be checked with this certificate's key"
-    except InvalidSignature:
-        return "the signature does not verify: attributes or key differ"
-    except (ValueError, UnsupportedAlgorithm) as error:
-        return f"the signature cannot be checked: {error}"
-    return ""
-
-
-def _padding(algorithm: SignatureAlgorithm) -> padding.AsymmetricPadding:
-    if algorithm.family == "rsa-pkcs1":
-        return padding.PKCS1v15()
-    return padding.PSS(padding.MGF1(HASHES[algorithm.mgf_digest]), algorithm.salt)
+    """A signature over the content itself (RFC 5652 section 5.4)."""
+    if algorithm.family not in signature.PURE:
+        if used not in subject.digests:
+            return "the signature's digest differs from the digest algorithm"
+        digest = subject.digests[used]
+        return signature.check(certificate, algorithm, info.signature, digest, used, hashed=True)
+    # RFC 8419 3.1, RFC 9882 3.2: over the octets, in one go, and no digest algorithm matters
+    if subject.about.size > MAXIMUM_BARE:
+        return f"content over {MAXIMUM_BARE} octets signed without signed attributes"
+    return signature.check(certificate, algorithm, info.signature, join(subject.about), used)

@@ -10,7 +10,16 @@ from dataclasses import dataclass, field
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import (
+    ec,
+    ed25519,
+    mldsa,
+    mlkem,
+    padding,
+    rsa,
+    x448,
+    x25519,
+)
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 from gatepost.certificate import Certificate
@@ -26,6 +35,7 @@ _DIGESTS: dict[Digest, hashes.HashAlgorithm] = {
     "sha512": hashes.SHA512(),
 }
 _BROKEN = frozenset({"md5", "sha1"})
+_PURE = frozenset({"ed25519", "ml-dsa-44", "ml-dsa-65", "ml-dsa-87"})  # no digest of their own
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +48,13 @@ class SoftwareSigner:
 
     def sign(self, data: bytes, scheme: SignatureScheme) -> bytes:
         """Sign the data itself; raises Unsupported when the key cannot sign so."""
-        if scheme.digest in _BROKEN and scheme.family != "ed25519":
+        if scheme.digest in _BROKEN and scheme.family not in _PURE:
             raise Unsupported(f"nothing is signed with {scheme.digest.upper()} any more")
-        digest = _DIGESTS[scheme.digest]
+        if scheme.family in _PURE:
+            return self._sign_itself(data, scheme)
+        digest = _DIGESTS.get(scheme.digest)
+        if digest is None:
+            raise Unsupported(f"nothing but data itself is signed with {scheme.digest.upper()}")
         match scheme.family, self.key:
             case "rsa-pkcs1", rsa.RSAPrivateKey() as key:
                 return key.sign(data, padding.PKCS1v15(), digest)
@@ -49,9 +63,22 @@ class SoftwareSigner:
                 return key.sign(data, padding.PSS(padding.MGF1(digest), salt), digest)
             case "ecdsa", ec.EllipticCurvePrivateKey() as key:
                 return key.sign(data, ec.ECDSA(digest))
+        raise self._unfit(scheme)
+
+    def _sign_itself(self, data: bytes, scheme: SignatureScheme) -> bytes:
+        match scheme.family, self.key:
             case "ed25519", ed25519.Ed25519PrivateKey() as key:
                 return key.sign(data)
-        raise Unsupported(f"the key of {self.certificate.name!r} cannot sign {scheme.family}")
+            case "ml-dsa-44", mldsa.MLDSA44PrivateKey() as key:
+                return key.sign(data)
+            case "ml-dsa-65", mldsa.MLDSA65PrivateKey() as key:
+                return key.sign(data)
+            case "ml-dsa-87", mldsa.MLDSA87PrivateKey() as key:
+                return key.sign(data)
+        raise self._unfit(scheme)
+
+    def _unfit(self, scheme: SignatureScheme) -> Unsupported:
+        return Unsupported(f"the key of {self.certificate.name!r} cannot sign {scheme.family}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +98,27 @@ class SoftwareDecryptor:
             raise DecryptionFailed from None
 
     def agree(self, public_key: bytes) -> bytes:
-        """ECDH with a peer's point, which is checked to lie on the curve."""
-        if not isinstance(self.key, ec.EllipticCurvePrivateKey):
+        """Agree with a peer's point, which is checked to be one of our curve."""
+        try:
+            match self.key:
+                case ec.EllipticCurvePrivateKey() as key:
+                    point = ec.EllipticCurvePublicKey.from_encoded_point(key.curve, public_key)
+                    return key.exchange(ec.ECDH(), point)
+                case x25519.X25519PrivateKey() as key:
+                    return key.exchange(x25519.X25519PublicKey.from_public_bytes(public_key))
+                case x448.X448PrivateKey() as key:
+                    return key.exchange(x448.X448PublicKey.from_public_bytes(public_key))
+        except (ValueError, UnsupportedAlgorithm):
+            raise DecryptionFailed from None
+        raise DecryptionFailed
+
+    def decapsulate(self, ciphertext: bytes) -> bytes:
+        """The secret in an ML-KEM ciphertext; one that is wrong gives another secret."""
+        if not isinstance(self.key, mlkem.MLKEM768PrivateKey | mlkem.MLKEM1024PrivateKey):
             raise DecryptionFailed
         try:
-            peer = ec.EllipticCurvePublicKey.from_encoded_point(self.key.curve, public_key)
-            return self.key.exchange(ec.ECDH(), peer)
-        except (ValueError, UnsupportedAlgorithm):
+            return self.key.decapsulate(ciphertext)
+        except ValueError:  # only for a wrong length, which is public
             raise DecryptionFailed from None
 
 
