@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test check fix interop bench docs clean
+.PHONY: help dev demo test check fix interop bench conformance docs clean
 
 help: ## Print this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -43,6 +43,9 @@ interop: $(READY) ## Only the tests against independent programs (OpenSSL, gpgsm
 
 bench: $(READY) ## Measure against Postfix and the openssl pipe recipe, in one interleaved run
 	$(BIN)/python -m benchmarks
+
+conformance: $(READY) ## Run the message corpus and print a table per source
+	$(BIN)/python -m tests.conformance
 
 docs: $(READY) ## Regenerate the reference pages and the picture of the demo page
 	$(BIN)/python scripts/make-docs

@@ -13,7 +13,7 @@ from gatepost.certificate import Certificate
 from gatepost.demo.company import Company, Person
 from gatepost.demo.exchange import Exchange
 from gatepost.demo.tap import Recording, Tap
-from gatepost.engine.service import queue_folder, utc_now
+from gatepost.engine.service import utc_now
 from gatepost.events import Event, Name
 from gatepost.flow.decision import Decision, Done
 from gatepost.flow.explain import render
@@ -160,7 +160,7 @@ class World:
         queue_id = self._decided.get(company.domain)
         if queue_id is None:
             return []
-        records = Control(queue_folder(company.service.settings)).records(queue_id)
+        records = Control(company.service.settings.gateway.queue_folder).records(queue_id)
         return [
             Decision.from_data(json.loads(one.data))
             for one in records

@@ -66,7 +66,7 @@ class Stores:
             directory,
             vault,
             _authority(settings, directory, vault),
-            queue_folder(settings),
+            settings.gateway.queue_folder,
             Sealer(kek, BODIES),
         )
 
@@ -99,11 +99,6 @@ def kek_source(settings: Settings) -> KekSource:
 def directory_path(settings: Settings) -> Path:
     """The database of certificates, sealed keys, partners and policy."""
     return settings.gateway.state / "directory.db"
-
-
-def queue_folder(settings: Settings) -> Path:
-    """The folder of the workers' queues."""
-    return settings.gateway.state / "queue"
 
 
 def context(settings: Settings, rulebook: Rulebook, clock: Clock) -> Callable[[], Context]:

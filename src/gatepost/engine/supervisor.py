@@ -18,7 +18,7 @@ from pathlib import Path
 
 from gatepost.config import Settings, load
 from gatepost.engine.journal import Journal, configure_log
-from gatepost.engine.service import Service, queue_folder, utc_now
+from gatepost.engine.service import Service, utc_now
 from gatepost.events import Name
 
 GRACE = timedelta(seconds=30)
@@ -47,7 +47,8 @@ def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
 
 async def _work(settings: Settings, worker: int | None) -> int:
     number = worker or 0
-    adopted = orphans(queue_folder(settings), settings.gateway.workers) if number == 0 else ()
+    gateway = settings.gateway
+    adopted = orphans(gateway.queue_folder, gateway.workers) if number == 0 else ()
     service = Service(settings, worker=str(number), adopted=adopted)
     stop = _stopped()
     if worker is not None:
