@@ -158,7 +158,8 @@ def give_out(
         if passphrase is None:
             if form == "pkcs12":
                 raise ConfigError("PKCS #12 is for private keys", hint="--with-key, or --form pem")
-            octets = one.der if form == "der" else one.pem.encode()
+            shown = (one, *_issuing(stores, which))
+            octets = one.der if form == "der" else "".join(each.pem for each in shown).encode()
             return Exported(one, octets, with_key=False)
         if form == "der":
             raise ConfigError("DER holds one certificate only", hint="--form pkcs12, or pem")
@@ -275,6 +276,11 @@ def _authority(stores: Stores) -> Certificate:
     if stores.authority is None:
         raise ConfigError("there is no certification authority here", hint="gatepost init")
     return stores.authority.root
+
+
+def _issuing(stores: Stores, which: str) -> tuple[Certificate, ...]:
+    """The issuing CA beside the company's root: without it a partner cannot follow the path."""
+    return (stores.authority.issuing,) if which == "ca" and stores.authority is not None else ()
 
 
 def _addresses(one: Certificate) -> tuple[str, ...]:

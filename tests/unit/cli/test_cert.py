@@ -118,12 +118,14 @@ def test_a_key_without_its_certificate(gatepost: Gatepost, tmp_path: Path, bob: 
 
 
 def test_export_the_company_ca(gatepost: Gatepost, tmp_path: Path) -> None:
-    """Partners cannot be given what they need to trust us."""
+    """Partners cannot be given what they need to trust us, or to follow a path to our people."""
     path = tmp_path / "ca.pem"
     assert gatepost("cert", "export", "ca", "-o", path).code == 0
-    (root,) = Certificate.from_pem(path.read_bytes())
+    root, issuing = Certificate.from_pem(path.read_bytes())
     assert root.is_authority
     assert root.issuer == root.subject
+    assert issuing.is_authority
+    assert issuing.issuer == root.subject
 
 
 def test_partners(gatepost: Gatepost, ca: Path, bob: Path) -> None:
