@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -107,7 +108,8 @@ class Gateway:
     def start(self) -> None:
         """Start the process and wait until it listens."""
         assert self.process is None
-        started = len(self.events("service.started"))
+        gateway = tomllib.loads(self.config.read_text())["gateway"]
+        wanted = len(self.events("service.started")) + gateway.get("workers", 1)
         with self._log_file.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "gatepost", "serve", "--config", str(self.config)],
@@ -116,7 +118,7 @@ class Gateway:
                 stderr=log,
                 env={**os.environ, "GATEPOST_LOG_FORMAT": "json"},
             )
-        _until(lambda: len(self.events("service.started")) > started or not self.alive, self.log_of)
+        _until(lambda: len(self.events("service.started")) >= wanted or not self.alive, self.log_of)
         assert self.alive, f"{self.domain} did not start:\n{self.log}"
 
     @property
