@@ -3,6 +3,7 @@ SHELL := /bin/sh
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+RUNS := $(VENV)/.runs
 READY := $(VENV)/.ready
 UV_VERSION := 0.13.9
 
@@ -12,17 +13,26 @@ UV_VERSION := 0.13.9
 help: ## Print this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
-$(READY): pyproject.toml uv.lock
-	@echo "Setting up $(VENV) (once)"
+$(VENV)/bin/uv:
 	@$(PYTHON) -c 'import sys; sys.exit("Gatepost needs Python 3.11 or newer, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	@echo "Setting up $(VENV) (once)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-	@UV_PROJECT_ENVIRONMENT=$(VENV) $(BIN)/uv sync --quiet --locked --inexact --python $(BIN)/python
-	@touch $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+# Some networks answer with a certificate of their own, known to the system but not to uv.
+SYNC = export UV_PROJECT_ENVIRONMENT=$(VENV); set -- sync --quiet --locked --inexact --python $(BIN)/python
+
+$(RUNS): pyproject.toml uv.lock | $(VENV)/bin/uv
+	@$(SYNC) --no-dev; $(BIN)/uv "$$@" 2>/dev/null || $(BIN)/uv "$$@" --system-certs
+	@touch $@
+
+$(READY): pyproject.toml uv.lock | $(VENV)/bin/uv
+	@$(SYNC); $(BIN)/uv "$$@" 2>/dev/null || $(BIN)/uv "$$@" --system-certs
+	@touch $@ $(RUNS)
 
 dev: $(READY) ## Build the virtual environment with the locked dependencies
 
-demo: $(READY) ## Two companies on this machine: watch a mail leave encrypted and arrive verified
+demo: $(RUNS) ## Two companies on this machine: watch a mail leave encrypted and arrive verified
 	$(BIN)/gatepost demo
 
 test: $(READY) ## Run the tests (those whose peer program is absent are skipped, with the reason)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import socket
 import sys
 import tempfile
@@ -63,11 +64,13 @@ async def _serve(folder: Path, listening: socket.socket) -> None:
     shown = Page(world)
     world.changed = shown.changed
     await world.start()
-    server = uvicorn.Server(
+    server = _Server(
         uvicorn.Config(
             shown.application(), log_level="error", lifespan="off", timeout_graceful_shutdown=1
         )
     )
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, server.end)
     port = listening.getsockname()[1]
     sys.stdout.write(
         f"\n  Gatepost demo: two companies, two gateways, one eavesdropper\n"
@@ -81,6 +84,19 @@ async def _serve(folder: Path, listening: socket.socket) -> None:
     finally:
         shown.close()
         await world.stop()
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to us: uvicorn would raise them again before the folder is removed."""
+
+    def end(self) -> None:
+        """Stop serving."""
+        self.should_exit = True
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture nothing."""
+        yield
 
 
 def _bound(port: int) -> socket.socket:
