@@ -66,7 +66,7 @@ async def _serve(folder: Path, listening: socket.socket) -> None:
     await world.start()
     server = _Server(
         uvicorn.Config(
-            shown.application(), log_level="error", lifespan="off", timeout_graceful_shutdown=1
+            shown.application(), log_level="critical", lifespan="off", timeout_graceful_shutdown=1
         )
     )
     for number in (signal.SIGINT, signal.SIGTERM):
