@@ -1,7 +1,6 @@
 """A mail server that keeps what it gets: aiosmtpd, an SMTP implementation not our own."""
 
 import asyncio
-import ssl
 import threading
 import time
 from dataclasses import dataclass
@@ -24,28 +23,41 @@ class Mail:
     options: tuple[str, ...] = ()
 
 
+class Lenient(SMTP):
+    """Takes lines of any length (RFC 5321 section 4.5.3.1.6 allows 1000 octets)."""
+
+    line_length_limit = 1 << 24
+
+
+class LenientController(Controller):
+    """Serves with `Lenient`."""
+
+    def factory(self) -> SMTP:
+        """The protocol of one connection."""
+        return Lenient(self.handler, **self.SMTP_kwargs)
+
+
 class Mailbox:
-    """Accepts everything, after `delay` seconds; or answers `reply` to recipients."""
+    """Accepts every mail, after `delay` seconds; `lenient` ones with lines too long as well."""
 
     def __init__(
         self,
         port: int | None = None,
         *,
         delay: float = 0.0,
-        tls: ssl.SSLContext | None = None,
+        lenient: bool = False,
     ) -> None:
         self.port = port or free_port()
         self.delay = delay
         self.mails: list[Mail] = []
         self._lock = threading.Lock()
-        self._controller = Controller(
+        self._controller = (LenientController if lenient else Controller)(
             self,
             hostname="127.0.0.1",
             port=self.port,
             server_hostname="mailbox.test",
             data_size_limit=LIMIT,
             enable_SMTPUTF8=True,
-            tls_context=tls,
         )
 
     async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802  aiosmtpd's name
