@@ -13,7 +13,19 @@ from typing import Literal
 from gatepost.cms import der
 from gatepost.cms.capability import Digest
 
-Kind = Literal["digest", "signature", "transport", "agreement", "wrap", "cipher", "mask"]
+Kind = Literal[
+    "digest",
+    "signature",
+    "transport",
+    "agreement",
+    "encapsulation",
+    "derivation",
+    "wrap",
+    "cipher",
+    "mask",
+    "mac",
+    "compression",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +72,27 @@ def _ecdh(
 ) -> Algorithm:
     name = f"ecdh-{family}-{digest}"
     return Algorithm(name, oid, "agreement", family, since, weak=weak, digest=digest)
+
+
+def _ecka(digest: Digest, arc: int, *, weak: bool = False) -> Algorithm:
+    """BSI TR-03111 ECKA-EG with the X9.63 KDF: what "std" does, under other names."""
+    name, oid = f"ecka-eg-{digest}", f"0.4.0.127.0.7.1.1.5.1.1.{arc}"
+    return Algorithm(name, oid, "agreement", "std", _NEVER, weak=weak, digest=digest)
+
+
+def _hkdf(digest: Digest, arc: int, since: date | None) -> Algorithm:
+    name, oid = f"hkdf-{digest}", f"1.2.840.113549.1.9.16.3.{arc}"
+    return Algorithm(name, oid, "derivation", "hkdf", since, digest=digest)
+
+
+def _hmac(digest: Digest, arc: int) -> Algorithm:
+    name, oid = f"hmac-{digest}", f"1.2.840.113549.2.{arc}"
+    return Algorithm(name, oid, "mac", "hmac", _NEVER, digest=digest)
+
+
+def _wrap(family: str, size: int, arc: int, since: date | None, *, pad: str = "") -> Algorithm:
+    name, oid = f"aes{size * 8}-wrap{pad}", f"2.16.840.1.101.3.4.1.{arc}"
+    return Algorithm(name, oid, "wrap", family, since, size=size)
 
 
 TABLE: tuple[Algorithm, ...] = (
@@ -125,9 +158,45 @@ TABLE: tuple[Algorithm, ...] = (
     _ecdh("cofactor", "sha256", "1.3.132.1.14.1", _NEVER),
     _ecdh("cofactor", "sha384", "1.3.132.1.14.2", _NEVER),
     _ecdh("cofactor", "sha512", "1.3.132.1.14.3", _NEVER),
-    Algorithm("aes128-wrap", "2.16.840.1.101.3.4.1.5", "wrap", "aes", _2010, size=16),
-    Algorithm("aes192-wrap", "2.16.840.1.101.3.4.1.25", "wrap", "aes", _2010, size=24),
-    Algorithm("aes256-wrap", "2.16.840.1.101.3.4.1.45", "wrap", "aes", _2010, size=32),
+    # RFC 8418; HKDF instead of the KDF of X9.63
+    _ecdh("hkdf", "sha256", "1.2.840.113549.1.9.16.3.19", _2019),
+    _ecdh("hkdf", "sha384", "1.2.840.113549.1.9.16.3.20", _NEVER),
+    _ecdh("hkdf", "sha512", "1.2.840.113549.1.9.16.3.21", _2019),
+    _ecka("sha1", 1, weak=True),
+    _ecka("sha224", 2),
+    _ecka("sha256", 3),
+    _ecka("sha384", 4),
+    _ecka("sha512", 5),
+    # RFC 9629 and RFC 9936; no ML-KEM-512 in the library, which is only named here
+    Algorithm("ml-kem-512", "2.16.840.1.101.3.4.4.1", "encapsulation", "ml-kem", _NEVER),
+    Algorithm("ml-kem-768", "2.16.840.1.101.3.4.4.2", "encapsulation", "ml-kem", _2025),
+    Algorithm("ml-kem-1024", "2.16.840.1.101.3.4.4.3", "encapsulation", "ml-kem", _2025),
+    _hkdf("sha256", 28, _2025),
+    _hkdf("sha384", 29, _NEVER),
+    _hkdf("sha512", 30, _NEVER),
+    # RFC 9709: the content's key derived once more, against a change of its cipher
+    Algorithm(
+        "cek-hkdf-sha256",
+        "1.2.840.113549.1.9.16.3.31",
+        "derivation",
+        "cek-hkdf",
+        _NEVER,
+        digest="sha256",
+    ),
+    # Passwords (RFC 3211, RFC 8018)
+    Algorithm("pbkdf2", "1.2.840.113549.1.5.12", "derivation", "pbkdf2", _NEVER),
+    Algorithm("pwri-kek", "1.2.840.113549.1.9.16.3.9", "wrap", "pwri-kek", _NEVER),
+    _hmac("sha1", 7),
+    _hmac("sha224", 8),
+    _hmac("sha256", 9),
+    _hmac("sha384", 10),
+    _hmac("sha512", 11),
+    _wrap("aes", 16, 5, _2010),
+    _wrap("aes", 24, 25, _2010),
+    _wrap("aes", 32, 45, _2010),
+    _wrap("aes-pad", 16, 8, _NEVER, pad="-pad"),
+    _wrap("aes-pad", 24, 28, _NEVER, pad="-pad"),
+    _wrap("aes-pad", 32, 48, _NEVER, pad="-pad"),
     Algorithm(
         "3des-wrap",
         "1.2.840.113549.1.9.16.3.6",
@@ -145,6 +214,10 @@ TABLE: tuple[Algorithm, ...] = (
     Algorithm("aes128-gcm", "2.16.840.1.101.3.4.1.6", "cipher", "gcm", _2019, size=16),
     Algorithm("aes192-gcm", "2.16.840.1.101.3.4.1.26", "cipher", "gcm", _2019, size=24),
     Algorithm("aes256-gcm", "2.16.840.1.101.3.4.1.46", "cipher", "gcm", _2019, size=32),
+    Algorithm("aes128-ccm", "2.16.840.1.101.3.4.1.7", "cipher", "ccm", _NEVER, size=16),
+    Algorithm("aes192-ccm", "2.16.840.1.101.3.4.1.27", "cipher", "ccm", _NEVER, size=24),
+    Algorithm("aes256-ccm", "2.16.840.1.101.3.4.1.47", "cipher", "ccm", _NEVER, size=32),
+    Algorithm("rc2-cbc", "1.2.840.113549.3.2", "cipher", "cbc", _NEVER, _ENDED, weak=True, size=16),
     Algorithm(
         "3des-cbc",
         "1.2.840.113549.3.7",
@@ -155,6 +228,7 @@ TABLE: tuple[Algorithm, ...] = (
         weak=True,
         size=24,
     ),
+    Algorithm("zlib", "1.2.840.113549.1.9.16.3.8", "compression", "zlib", _NEVER),
 )
 
 BY_NAME = {one.name: one for one in TABLE}

@@ -7,7 +7,7 @@ PKCS #1 v1.5 (implicit rejection: garbage in gives random octets out).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
 from gatepost.certificate import Certificate
@@ -85,3 +85,21 @@ class Decapsulator(Protocol):
     def decapsulate(self, ciphertext: bytes) -> bytes:
         """The shared secret; a wrong ciphertext gives another one, or raises DecryptionFailed."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Password:
+    """What opens a message encrypted with a password (PasswordRecipientInfo)."""
+
+    octets: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SharedKey:
+    """What opens a message encrypted under a key both sides have (KEKRecipientInfo)."""
+
+    key: bytes = field(repr=False)
+    key_id: bytes | None = None  # None: try it whatever the message names
+
+
+Secret = Password | SharedKey

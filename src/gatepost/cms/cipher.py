@@ -1,6 +1,6 @@
-"""Content encryption: AES-CBC and AES-GCM made, and with 3DES-CBC read (RFC 3565, 5084, 8551).
+"""Content encryption: AES-CBC and AES-GCM made; CCM, 3DES and RC2 read too (RFC 3565, 5084, 3370).
 
-Nothing decrypted leaves before the GCM tag is checked; with CBC a wrong key and wrong
+Nothing decrypted leaves before the tag is checked; with CBC a wrong key and wrong
 padding look the same.  Memory is bounded when writing: content streams through.
 """
 
@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
+from cryptography.hazmat.decrepit.ciphers.algorithms import RC2, TripleDES
 from cryptography.hazmat.primitives import constant_time
 from cryptography.hazmat.primitives.ciphers import Cipher, modes
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers.aead import AESCCM, AESGCM
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 
 from gatepost.cms import der
@@ -38,8 +38,8 @@ class ContentCipher:
 
     @property
     def is_authenticated(self) -> bool:
-        """Whether it is GCM."""
-        return self.algorithm.family == "gcm"
+        """Whether it is GCM or CCM."""
+        return self.algorithm.family != "cbc"
 
     @property
     def identifier(self) -> bytes:
@@ -121,8 +121,11 @@ def decrypt(
     `authenticated` is the DER SET OF the authenticated attributes (RFC 5083 section 2.2).
     """
     try:
-        if cipher.is_authenticated:
+        if cipher.algorithm.family == "gcm":
             return _decrypt_gcm(cipher, pieces, tag, authenticated)
+        if cipher.algorithm.family == "ccm":
+            sealed = b"".join((*pieces, tag))
+            return AESCCM(cipher.key, len(tag)).decrypt(cipher.iv, sealed, authenticated)
         return _decrypt_cbc(cipher, pieces)
     except (InvalidTag, ValueError) as error:
         raise DecryptionFailed from error
@@ -140,14 +143,20 @@ def _decrypt_gcm(
 
 
 def _decrypt_cbc(cipher: ContentCipher, pieces: Iterable[bytes | memoryview]) -> bytes:
-    tdes = cipher.algorithm.name == "3des-cbc"
-    block = TripleDES(cipher.key) if tdes else AES(cipher.key)
-    context = Cipher(block, modes.CBC(cipher.iv)).decryptor()
+    size = len(cipher.iv)  # of a block
+    context = Cipher(block_cipher(cipher), modes.CBC(cipher.iv)).decryptor()
     padded = b"".join([context.update(piece) for piece in pieces])
     context.finalize()  # raises ValueError for half a block
     count = padded[-1] if padded else 0
-    if not 1 <= count <= (8 if tdes else BLOCK):
+    if not 1 <= count <= size:
         raise DecryptionFailed
     if not constant_time.bytes_eq(padded[-count:], bytes((count,)) * count):
         raise DecryptionFailed
     return padded[:-count]
+
+
+def block_cipher(cipher: ContentCipher) -> AES | TripleDES | RC2:
+    """The cipher under CBC."""
+    if cipher.algorithm.name == "3des-cbc":
+        return TripleDES(cipher.key)
+    return RC2(cipher.key) if cipher.algorithm.name == "rc2-cbc" else AES(cipher.key)

@@ -6,19 +6,24 @@ EnvelopedData, with the tag after the ciphertext, is read as some senders write 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
+
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from gatepost.certificate import Certificate
 from gatepost.cms import algorithms, ber, der, identifier
 from gatepost.cms import cipher as ciphers
 from gatepost.cms import content as contents
 from gatepost.cms import recipient as recipient_info
+from gatepost.cms import secret as secret_info
 from gatepost.cms.algorithms import Algorithm
-from gatepost.cms.capability import Decryptor, KeyTransport
+from gatepost.cms.capability import Decryptor, KeyTransport, Secret
 from gatepost.cms.cipher import ContentCipher
 from gatepost.cms.designation import CertificateId
+from gatepost.cms.digest import HASHES
 from gatepost.cms.recipient import Entropy, RecipientInfo
 from gatepost.errors import DecryptionFailed, GatepostError, Malformed, Unavailable, Unsupported
 from gatepost.mail.content import Content
@@ -26,6 +31,7 @@ from gatepost.mail.content import Content
 RecipientId = CertificateId
 
 MAXIMUM_ATTEMPTS = 8  # RecipientInfos naming our keys that are tried: each may cost a full pass
+MAXIMUM_GUESSES = 2  # of secrets: each may cost all iterations allowed
 
 
 class NoRecipient(GatepostError):
@@ -39,6 +45,7 @@ class Enveloped:
     """Either structure as it was sent; nothing is decrypted yet."""
 
     recipients: tuple[RecipientInfo, ...]
+    sharers: tuple[ber.Element, ...]  # RecipientInfos for passwords and shared keys, not read yet
     content_type: str
     algorithm: bytes  # AlgorithmIdentifier, read when decrypting
     pieces: tuple[memoryview, ...] = field(repr=False)
@@ -54,9 +61,14 @@ class Decrypted:
     cipher: str
     authenticated: bool
     recipients: int
-    used: Certificate
+    used: Certificate | None  # None: opened with a password or a shared key
     content_type: str = "data"
     weak: bool = False
+    unproven: bool = False  # see below
+
+    # `unproven`: the key came by PKCS #1 v1.5 and no tag proved it right, so `content` may be
+    # what a random key makes of the ciphertext.  Content that makes no sense must then be
+    # answered exactly as DecryptionFailed is, or the answer is Bleichenbacher's oracle.
 
 
 def encrypt(
@@ -84,17 +96,16 @@ def encrypt(
             for one in dict.fromkeys(recipients)
         )
     )
-    version_0 = all(map(recipient_info.is_version_0, recipients))
-    return ciphers.encrypt(drawn, content, _shell(drawn, content.size, infos, version_0=version_0))
+    # RFC 5083 2.1: AuthEnvelopedData is always 0
+    version = 0 if drawn.is_authenticated else recipient_info.envelope_version(recipients)
+    return ciphers.encrypt(drawn, content, _shell(drawn, content.size, infos, version))
 
 
-def _shell(cipher: ContentCipher, size: int, infos: bytes, *, version_0: bool) -> der.Shell:
+def _shell(cipher: ContentCipher, size: int, infos: bytes, version: int) -> der.Shell:
     """All around the encrypted content; the mac, last in AuthEnvelopedData, has its room there."""
     gcm = cipher.is_authenticated
     kind = contents.AUTHENVELOPED_DATA if gcm else contents.ENVELOPED_DATA
     room = der.octet_string(bytes(ciphers.TAG)) if gcm else b""
-    # RFC 5083 2.1: always 0; RFC 5652 6.1: 0 if all RecipientInfos are version 0, here else 2
-    version = 0 if gcm or version_0 else 2
     before = der.tlv(0x06, contents.DATA) + cipher.identifier
     return (
         der.Shell(cipher.size(size))
@@ -124,11 +135,13 @@ def parse(octets: bytes) -> Enveloped:
     tag, authenticated = None, b""
     if kind == contents.AUTHENVELOPED_DATA:
         tag, authenticated = _authentication(body, fields[3:])
+    named, sharers = recipient_info.parse(fields[1])
     inside = fields[2].sequence()
     if len(inside) != 3 or inside[2].tag & ~der.CONSTRUCTED != 0x80:
         body.fail("no encrypted content")
     return Enveloped(
-        recipients=recipient_info.parse(fields[1]),
+        recipients=named,
+        sharers=sharers,
         content_type=contents.name(inside[0].oid()),
         algorithm=identifier.raw(inside[1]),
         pieces=inside[2].pieces(),
@@ -146,26 +159,32 @@ def _authentication(body: ber.Element, fields: list[ber.Element]) -> tuple[bytes
     if not fields:
         body.fail("no message authentication code")
     tag = fields[0].expect(der.OCTET_STRING).octets()
-    if not 12 <= len(tag) <= 16:
+    if not 10 <= len(tag) <= 16:
         fields[0].fail("a message authentication code of unreasonable length")
     return tag, authenticated
 
 
-def decrypt(octets: bytes, decryptors: Sequence[Decryptor], *, entropy: Entropy) -> Decrypted:
-    """Open a message addressed to one of our certificates.
+def decrypt(
+    octets: bytes,
+    decryptors: Sequence[Decryptor],
+    *,
+    entropy: Entropy,
+    secrets: Sequence[Secret] = (),
+) -> Decrypted:
+    """Open a message addressed to one of our certificates, or under one of our secrets.
 
     Raises NoRecipient if none of them is named, Unsupported or Malformed for what the
     structure itself shows, and DecryptionFailed for every failure that a key decides.
     """
     enveloped = parse(octets)
-    algorithm, iv, tag_size = identifier.cipher(enveloped.algorithm)
+    inner = identifier.derived_cipher(enveloped.algorithm)
+    algorithm, iv, tag_size = identifier.cipher(inner or enveloped.algorithm)
     pieces, tag = _ciphertext(enveloped, algorithm, tag_size)
     failures: list[GatepostError] = []
-    matching = recipient_info.pairs(enveloped.recipients, decryptors)
-    for info, decryptor in islice(matching, MAXIMUM_ATTEMPTS):
+    attempts = _attempts(enveloped, decryptors, secrets, algorithm.size, entropy)
+    for attempt in islice(attempts, MAXIMUM_ATTEMPTS):
         try:
-            key = recipient_info.open_key(info, decryptor, algorithm.size, entropy)
-            opened = ContentCipher(algorithm, key, iv)
+            opened = ContentCipher(algorithm, _derived(attempt.key(), inner), iv)
             plain = ciphers.decrypt(opened, pieces, tag, enveloped.authenticated)
         except GatepostError as error:
             failures.append(error)
@@ -175,11 +194,51 @@ def decrypt(octets: bytes, decryptors: Sequence[Decryptor], *, entropy: Entropy)
             cipher=algorithm.name,
             authenticated=opened.is_authenticated,
             recipients=len(enveloped.recipients),
-            used=decryptor.certificate,
+            used=attempt.used,
             content_type=enveloped.content_type,
             weak=algorithm.weak,
+            unproven=not opened.is_authenticated and attempt.is_silent,
         )
     raise min(failures, key=_patience, default=NoRecipient())
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """One RecipientInfo with one key of ours."""
+
+    key: Callable[[], bytes]
+    used: Certificate | None = None
+    info: RecipientInfo | None = None
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether `key` gives a random one instead of failing."""
+        return self.info is not None and recipient_info.is_silent(self.info)
+
+
+def _attempts(
+    enveloped: Enveloped,
+    decryptors: Sequence[Decryptor],
+    secrets: Sequence[Secret],
+    size: int,
+    entropy: Entropy,
+) -> Iterator[_Attempt]:
+    for info, decryptor in recipient_info.pairs(enveloped.recipients, decryptors):
+        key = partial(recipient_info.open_key, info, decryptor, size, entropy)
+        yield _Attempt(key, decryptor.certificate, info)
+    shared = secret_info.pairs(enveloped.sharers, secrets)
+    for one, secret in islice(shared, MAXIMUM_GUESSES):
+        yield _Attempt(partial(secret_info.open_key, one, secret, size))
+
+
+def _derived(key: bytes, inner: bytes | None) -> bytes:
+    """RFC 9709 section 2: another key for each cipher, so none can be put in another's place."""
+    if inner is None:
+        return key
+    return HKDF(HASHES["sha256"], len(key), _DERIVED_SALT, inner).derive(key)
+
+
+_DERIVED_SALT = b"The Cryptographic Message Syntax"
 
 
 def _patience(failure: GatepostError) -> int:
@@ -191,13 +250,16 @@ def _ciphertext(
     enveloped: Enveloped, algorithm: Algorithm, tag_size: int
 ) -> tuple[tuple[memoryview, ...], bytes]:
     """The ciphertext and its tag, wherever the sender put it."""
-    if algorithm.family != "gcm":
+    if algorithm.family == "cbc":
         if enveloped.tag is not None:
             raise Unsupported(f"authenticated enveloped data with {algorithm.name}")
         return enveloped.pieces, b""
     if enveloped.tag is not None:
+        # Some senders omit the length and mean 16; a tag cut short is somebody's attempt
+        if len(enveloped.tag) < tag_size:
+            raise Malformed(f"a tag of {len(enveloped.tag)} octets instead of {tag_size}")
         return enveloped.pieces, enveloped.tag
     whole = b"".join(enveloped.pieces)
     if len(whole) < tag_size:
-        raise Malformed("GCM without a tag")
+        raise Malformed(f"{algorithm.name} without a tag")
     return (memoryview(whole)[:-tag_size],), whole[-tag_size:]

@@ -38,6 +38,7 @@ class Agreement:
     digest: Digest
     wrap: Algorithm
     wrap_identifier: bytes
+    family: str = "std"  # "hkdf", else X9.63
 
 
 # Writing
@@ -102,7 +103,7 @@ def raw(element: ber.Element) -> bytes:
 @lru_cache(maxsize=256)
 def digest_name(identifier: bytes) -> Digest:
     """Which digest this is; raises Unsupported."""
-    contents, parameters = _fields(ber.parse(identifier))
+    contents, parameters = opened(ber.parse(identifier))
     found = algorithms.find(contents, "digest")
     if found is None:
         raise Unsupported(f"the digest algorithm {ber.dotted(contents)} is not supported")
@@ -114,7 +115,7 @@ def digest_name(identifier: bytes) -> Digest:
 @lru_cache(maxsize=256)
 def signature_algorithm(identifier: bytes) -> SignatureAlgorithm:
     """How a signature was made; raises Unsupported or Malformed."""
-    contents, parameters = _fields(ber.parse(identifier))
+    contents, parameters = opened(ber.parse(identifier))
     found = algorithms.find(contents, "signature")
     if found is None:
         raise Unsupported(f"the signature algorithm {ber.dotted(contents)} is not supported")
@@ -134,7 +135,7 @@ def signature_algorithm(identifier: bytes) -> SignatureAlgorithm:
 @lru_cache(maxsize=256)
 def transport_scheme(identifier: bytes) -> KeyTransport:
     """How a content-encryption key was encrypted to an RSA key; raises Unsupported or Malformed."""
-    contents, parameters = _fields(ber.parse(identifier))
+    contents, parameters = opened(ber.parse(identifier))
     if contents == _RSA.contents:
         return KeyTransport("rsa-pkcs1")
     if algorithms.find(contents, "transport") is None:
@@ -147,43 +148,97 @@ def transport_scheme(identifier: bytes) -> KeyTransport:
 @lru_cache(maxsize=256)
 def agreement(identifier: bytes) -> Agreement:
     """How a key-encryption key was agreed; raises Unsupported or Malformed."""
-    contents, parameters = _fields(ber.parse(identifier))
+    contents, parameters = opened(ber.parse(identifier))
     found = algorithms.find(contents, "agreement")
     if found is None or found.digest is None:
         raise Unsupported(f"the key agreement {ber.dotted(contents)} is not supported")
     if parameters is None:
         raise Malformed("key agreement without a key wrap algorithm")
-    wrap_contents, _ = _fields(parameters)
-    wrap = algorithms.find(wrap_contents, "wrap")
-    if wrap is None:
-        raise Unsupported(f"the key wrap {ber.dotted(wrap_contents)} is not supported")
-    return Agreement(found.digest, wrap, raw(parameters))
+    wrapped = raw(parameters)
+    return Agreement(found.digest, wrap(wrapped), wrapped, found.family)
+
+
+@lru_cache(maxsize=256)
+def wrap(identifier: bytes) -> Algorithm:
+    """Which key wrap this is; raises Unsupported."""
+    contents, _ = opened(ber.parse(identifier))
+    found = algorithms.find(contents, "wrap")
+    if found is None:
+        raise Unsupported(f"the key wrap {ber.dotted(contents)} is not supported")
+    return found
+
+
+@lru_cache(maxsize=256)
+def derivation(identifier: bytes) -> Algorithm:
+    """Which key derivation this is, its parameters aside; raises Unsupported."""
+    contents, _ = opened(ber.parse(identifier))
+    found = algorithms.find(contents, "derivation")
+    if found is None:
+        raise Unsupported(f"the key derivation {ber.dotted(contents)} is not supported")
+    return found
+
+
+def derived_cipher(encoded: bytes) -> bytes | None:
+    """The cipher inside id-alg-cek-hkdf-sha256 (RFC 9709 section 2); None: it is a cipher."""
+    contents, parameters = opened(ber.parse(encoded))
+    if contents != algorithms.BY_NAME["cek-hkdf-sha256"].contents:
+        return None
+    if parameters is None:
+        raise Malformed("a derived content-encryption key without a cipher")
+    return raw(parameters)
 
 
 def cipher(encoded: bytes) -> tuple[Algorithm, bytes, int]:
     """Content encryption: the algorithm, its IV or nonce, and the octets of the GCM tag."""
-    contents, parameters = _fields(ber.parse(encoded))
+    contents, parameters = opened(ber.parse(encoded))
     found = algorithms.find(contents, "cipher")
     if found is None:
         raise Unsupported(f"the content encryption {ber.dotted(contents)} is not supported")
     if parameters is None:
         raise Malformed(f"{found.name} without parameters")
+    if found.name == "rc2-cbc":
+        return found, _rc2(parameters), 0
     if found.family == "cbc":
         iv = parameters.octets()
         if len(iv) != (8 if found.name == "3des-cbc" else 16):
             raise Malformed(f"{found.name} with an initialisation vector of {len(iv)} octets")
         return found, iv, 0
-    fields = parameters.sequence()
-    # RFC 5084 3.2: GCMParameters ::= SEQUENCE { aes-nonce, aes-ICVlen DEFAULT 12 }
+    return found, *_nonce_and_tag(found, parameters)
+
+
+def _nonce_and_tag(found: Algorithm, parameters: ber.Element) -> tuple[bytes, int]:
+    """RFC 5084 section 3: SEQUENCE { aes-nonce, aes-ICVlen DEFAULT 12 }.
+
+    CCM allows tags of 4, 6 and 8 octets too, which are guessed too easily.
+    """
+    fields, name = parameters.sequence(), found.family.upper()
     if not 1 <= len(fields) <= 2:
-        raise Malformed("GCM parameters are a nonce and a tag length")
+        raise Malformed(f"{name} parameters are a nonce and a tag length")
     nonce, tag = fields[0].octets(), fields[1].integer() if len(fields) == 2 else 12
-    if not 8 <= len(nonce) <= 128 or not 12 <= tag <= 16:
-        raise Malformed(f"GCM with a nonce of {len(nonce)} and a tag of {tag} octets")
-    return found, nonce, tag
+    nonces, tags = (range(7, 14), (10, 12, 14, 16)) if name == "CCM" else _GCM_LENGTHS
+    if len(nonce) not in nonces or tag not in tags:
+        raise Malformed(f"{name} with a nonce of {len(nonce)} and a tag of {tag} octets")
+    return nonce, tag
 
 
-def _fields(element: ber.Element) -> tuple[bytes, ber.Element | None]:
+_GCM_LENGTHS = (range(8, 129), (12, 13, 14, 15, 16))
+
+
+def _rc2(parameters: ber.Element) -> bytes:
+    """RFC 3370 section 5.2: SEQUENCE { rc2ParameterVersion, iv }; 58 stands for 128 bits."""
+    fields = parameters.sequence()
+    if len(fields) != 2:
+        raise Malformed("RC2 without the version of its parameters")
+    iv = fields[1].octets()
+    if len(iv) != 8:
+        raise Malformed(f"rc2-cbc with an initialisation vector of {len(iv)} octets")
+    if fields[0].integer() != 58:
+        raise Unsupported("RC2 with a key of less than 128 bits is not supported")
+    return iv
+
+
+def opened(element: ber.Element) -> tuple[bytes, ber.Element | None]:
+    """The OID and the parameters of an AlgorithmIdentifier."""
     fields = element.sequence()
     if not 1 <= len(fields) <= 2:
         element.fail("an AlgorithmIdentifier has one or two fields")
@@ -208,7 +263,7 @@ def _hashes(fields: dict[int, ber.Element]) -> tuple[Digest, Digest]:
     digest: Digest = digest_name(raw(fields[0])) if 0 in fields else "sha1"
     if 1 not in fields:
         return digest, "sha1"
-    contents, inner = _fields(fields[1])
+    contents, inner = opened(fields[1])
     if algorithms.find(contents, "mask") is None:
         raise Unsupported(f"the mask generation {ber.dotted(contents)} is not supported")
     if inner is None:
@@ -219,7 +274,7 @@ def _hashes(fields: dict[int, ber.Element]) -> tuple[Digest, Digest]:
 def _label(fields: dict[int, ber.Element]) -> bytes:
     if 2 not in fields:
         return b""
-    contents, parameters = _fields(fields[2])
+    contents, parameters = opened(fields[2])
     if contents != der.oid_contents(_PSPECIFIED) or parameters is None:
         raise Malformed("RSAES-OAEP with an unknown label source")
     return parameters.value(der.OCTET_STRING)

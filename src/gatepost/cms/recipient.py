@@ -1,7 +1,7 @@
 """RecipientInfos: how a content-encryption key reaches each recipient (RFC 5652 section 6.2).
 
-Written: RSA key transport and ephemeral-static ECDH, recipients named by issuer and
-serial number.  Read: both, also named by subject key identifier; other kinds are skipped.
+RSA key transport here, key agreement and encapsulation beside; recipients are written by
+issuer and serial number, read by subject key identifier too.
 """
 
 from __future__ import annotations
@@ -10,13 +10,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, mlkem, padding, rsa, x448, x25519
 
 from gatepost.certificate import Certificate
-from gatepost.cms import agreement, algorithms, ber, der, designation, identifier
+from gatepost.cms import agreement, ber, der, designation, encapsulation, identifier, secret
 from gatepost.cms.capability import Decryptor, KeyTransport
 from gatepost.cms.designation import CertificateId
-from gatepost.cms.digest import HASHES, strength
+from gatepost.cms.digest import HASHES
+from gatepost.cms.encapsulation import Encapsulated
+from gatepost.cms.signature import certified_for
 from gatepost.errors import DecryptionFailed, LimitExceeded, Unsupported
 
 Entropy = Callable[[int], bytes]
@@ -45,7 +47,7 @@ class Agreed:
     encrypted_key: bytes = field(repr=False)
 
 
-RecipientInfo = Transported | Agreed
+RecipientInfo = Transported | Agreed | Encapsulated
 
 
 # Writing
@@ -57,19 +59,32 @@ def compose(
     """A RecipientInfo for this certificate; raises Unsupported if its key cannot take one."""
     public = certificate.public_key
     if isinstance(public, rsa.RSAPublicKey):
-        try:
-            encrypted = public.encrypt(key, _padding(transport))
-        except ValueError as error:
-            raise Unsupported(f"the key of {certificate.name} is too small: {error}") from error
-        return der.sequence(_transport_fields(certificate, transport), der.octet_string(encrypted))
-    if isinstance(public, ec.EllipticCurvePublicKey):
-        return _agreed(certificate, public, key, entropy)
+        return _transport(certificate, public, key, transport)
+    if isinstance(public, ec.EllipticCurvePublicKey | x25519.X25519PublicKey | x448.X448PublicKey):
+        return agreement.compose(certificate, public, key, entropy)
+    if isinstance(public, mlkem.MLKEM768PublicKey | mlkem.MLKEM1024PublicKey):
+        return encapsulation.compose(certificate, public, key)
     raise Unsupported(f"the key of {certificate.name} cannot be encrypted to")
 
 
-def is_version_0(certificate: Certificate) -> bool:
-    """Whether its RecipientInfo is a version 0 one, which decides the envelope's version."""
-    return isinstance(certificate.public_key, rsa.RSAPublicKey)
+def envelope_version(recipients: Sequence[Certificate]) -> int:
+    """The version of EnvelopedData that its RecipientInfos call for (RFC 5652 section 6.1)."""
+    keys = [one.public_key for one in recipients]
+    if any(isinstance(key, mlkem.MLKEM768PublicKey | mlkem.MLKEM1024PublicKey) for key in keys):
+        return 3
+    return 0 if all(isinstance(key, rsa.RSAPublicKey) for key in keys) else 2
+
+
+def _transport(
+    certificate: Certificate, public: rsa.RSAPublicKey, key: bytes, transport: KeyTransport
+) -> bytes:
+    if certified_for(certificate) == "rsa-pss":
+        raise Unsupported(f"the key of {certificate.name} is for RSASSA-PSS only")
+    try:
+        encrypted = public.encrypt(key, _padding(transport))
+    except ValueError as error:
+        raise Unsupported(f"the key of {certificate.name} is too small: {error}") from error
+    return der.sequence(_transport_fields(certificate, transport), der.octet_string(encrypted))
 
 
 @lru_cache(maxsize=4096)
@@ -86,46 +101,28 @@ def _padding(transport: KeyTransport) -> padding.AsymmetricPadding:
     return padding.OAEP(mask, HASHES[transport.digest], transport.label or None)
 
 
-_EC_PUBLIC_KEY = der.sequence(der.oid("1.2.840.10045.2.1"))
-
-
-def _agreed(
-    certificate: Certificate, public: ec.EllipticCurvePublicKey, key: bytes, entropy: Entropy
-) -> bytes:
-    own = agreement.ephemeral(public.curve, entropy)
-    digest = strength(public.curve)  # RFC 5753 section 7.1.4
-    wrap = algorithms.BY_NAME[f"aes{len(key) * 8}-wrap"]  # RFC 5753 section 8: as strong as the key
-    how = identifier.Agreement(digest, wrap, der.sequence(der.oid(wrap.oid)))
-    secret = own.exchange(ec.ECDH(), public)
-    wrapped = agreement.wrap(agreement.key_encryption_key(secret, how, None), key)
-    originator = der.explicit(1, _EC_PUBLIC_KEY, der.bit_string(agreement.point(own.public_key())))
-    scheme = der.oid(algorithms.BY_NAME[f"ecdh-std-{digest}"].oid)
-    name = designation.issuer_and_serial(certificate)
-    return der.explicit(
-        1,
-        der.integer(3),
-        der.explicit(0, originator),
-        der.sequence(scheme, how.wrap_identifier),
-        der.sequence(der.sequence(name, der.octet_string(wrapped))),
-    )
-
-
 # Reading
 
 
-def parse(infos: ber.Element) -> tuple[RecipientInfo, ...]:
-    """Every recipient that can be named by a certificate; raises Malformed."""
+def parse(infos: ber.Element) -> tuple[tuple[RecipientInfo, ...], tuple[ber.Element, ...]]:
+    """The recipients named by a certificate, and those who share a secret; raises Malformed."""
     found: list[RecipientInfo] = []
+    others: list[ber.Element] = []
     for info in infos.set_of():
         if info.tag == der.SEQUENCE:
             found.append(_transported(info))
         elif info.tag == 0xA1:
             found.extend(_agreed_among(info))
-        elif info.tag not in (0xA2, 0xA3, 0xA4):  # kekri, pwri, ori
+        elif info.tag == 0xA4:
+            encapsulated = encapsulation.parse(info)
+            found += (encapsulated,) if encapsulated else ()
+        elif info.tag in (secret.KEK, secret.PASSWORD):
+            others.append(info)
+        else:
             info.fail("an unknown kind of RecipientInfo")
         if len(found) > MAXIMUM_COUNT:
             raise LimitExceeded(f"more than {MAXIMUM_COUNT} recipients")
-    return tuple(found)
+    return tuple(found), tuple(others)
 
 
 def _transported(info: ber.Element) -> Transported:
@@ -144,7 +141,7 @@ def _agreed_among(info: ber.Element) -> Iterator[Agreed]:
         material = inside[0].octets() if inside else b""
     if len(fields) != 4:
         info.fail("not a KeyAgreeRecipientInfo")
-    algorithm, point = identifier.raw(fields[2]), _originator(fields[1])
+    algorithm, point = identifier.raw(fields[2]), agreement.originator(fields[1])
     for one in fields[3].sequence():
         pair = one.sequence()
         if len(pair) != 2:
@@ -179,6 +176,8 @@ def open_key(info: RecipientInfo, decryptor: Decryptor, size: int, entropy: Entr
     """
     if isinstance(info, Agreed):
         key = _agree(info, decryptor)
+    elif isinstance(info, Encapsulated):
+        key = encapsulation.open_key(info, decryptor)
     else:
         scheme = identifier.transport_scheme(info.algorithm)
         if scheme.family == "rsa-pkcs1":
@@ -198,29 +197,20 @@ def _unwrap_silently(info: Transported, decryptor: Decryptor, size: int, entropy
     return key if len(key) == size else instead
 
 
+def is_silent(info: RecipientInfo) -> bool:
+    """Whether a wrong key passes for a right one here: with PKCS #1 v1.5 it does, and must."""
+    if not isinstance(info, Transported):
+        return False
+    return identifier.transport_scheme(info.algorithm).family == "rsa-pkcs1"
+
+
 def _agree(info: Agreed, decryptor: Decryptor) -> bytes:
-    how = identifier.agreement(info.algorithm)
+    identifier.agreement(info.algorithm)
     if info.point is None:
         raise Unsupported("key agreement with a static key of the sender is not supported")
-    public = decryptor.certificate.public_key
-    if not isinstance(public, ec.EllipticCurvePublicKey):
-        raise DecryptionFailed
-    point = agreement.uncompressed(info.point, public.curve)
-    secret = decryptor.agree(point)
-    kek = agreement.key_encryption_key(secret, how, info.user_keying_material)
-    return agreement.unwrap(kek, info.encrypted_key, how)
-
-
-def _originator(element: ber.Element) -> bytes | None:
-    """The originator's public key: originator [0] EXPLICIT, originatorKey [1] IMPLICIT."""
-    inside = element.expect(0xA0).children()
-    if len(inside) != 1 or inside[0].tag != 0xA1:
-        return None
-    fields = inside[0].children()
-    bits = fields[1].value(der.BIT_STRING) if len(fields) == 2 else b""
-    if len(bits) < 2 or bits[0] != 0:
-        element.fail("an originator without a public key")
-    return bits[1:]
+    point = agreement.peer(info.point, decryptor.certificate.public_key)
+    material = info.user_keying_material
+    return agreement.opened(decryptor.agree(point), info.algorithm, material, info.encrypted_key)
 
 
 def pairs(
