@@ -26,6 +26,7 @@ from gatepost.pki.usable import date_objection, purpose_objection
 MAXIMUM_DEPTH = 8
 MAXIMUM_INTERMEDIATES = 32  # what may come into a path; the rest of a hostile bag is not looked at
 HOUR = timedelta(hours=1)
+Purpose = Literal["email", "any"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +55,18 @@ def validate(
     anchors: Anchors,
     *,
     moment: datetime,
-    purpose: Literal["email"] = "email",  # noqa: ARG001  the one purpose there is so far
+    purpose: Purpose = "email",
 ) -> PathReport:
-    """Look for a path from the certificate to an anchor that holds at the moment."""
+    """Look for a path from the certificate to an anchor that holds at the moment.
+
+    With purpose "any" no certificate's extended key usage is asked (RFC 5280 section 6.1).
+    """
+    moment = moment.replace(microsecond=0)  # dates are whole seconds (RFC 5280 section 4.1.2.5)
     pool = _relevant(certificate, (*extra, *anchors.intermediates))
     hour = moment.replace(minute=0, second=0, microsecond=0)
     if any(_turns(one, hour) for one in (certificate, *pool)):
-        return _judge(certificate, pool, anchors.roots, moment)
-    return _remembered(certificate, pool, anchors.roots, hour)
+        return _judge(certificate, pool, anchors.roots, moment, purpose)
+    return _remembered(certificate, pool, anchors.roots, hour, purpose)
 
 
 @lru_cache(maxsize=8192)
@@ -70,9 +75,10 @@ def _remembered(
     pool: frozenset[Certificate],
     roots: frozenset[Certificate],
     hour: datetime,
+    purpose: Purpose,
 ) -> PathReport:
     """Nothing begins or ends within this hour, so one verdict holds for all of it."""
-    return _judge(certificate, pool, roots, hour)
+    return _judge(certificate, pool, roots, hour, purpose)
 
 
 def _turns(certificate: Certificate, hour: datetime) -> bool:
@@ -85,14 +91,15 @@ def _judge(
     pool: frozenset[Certificate],
     roots: frozenset[Certificate],
     moment: datetime,
+    purpose: Purpose,
 ) -> PathReport:
-    reasons = tuple(filter(None, _own_objections(certificate, roots, moment)))
+    reasons = tuple(filter(None, _own_objections(certificate, roots, moment, purpose)))
     if reasons:
         return PathReport(trusted=False, reasons=reasons)
     if certificate in roots:  # pinned: the anchor and the end entity are one
         return PathReport(trusted=True, chain=(certificate,))
     try:
-        chain = _build(certificate, pool, roots, moment)
+        chain = _build(certificate, pool, roots, moment, purpose)
     except (verification.VerificationError, ValueError) as error:
         return PathReport(
             trusted=False, reasons=(explain(certificate, pool, roots, moment, str(error)),)
@@ -102,13 +109,16 @@ def _judge(
 
 
 def _own_objections(
-    certificate: Certificate, roots: frozenset[Certificate], moment: datetime
+    certificate: Certificate,
+    roots: frozenset[Certificate],
+    moment: datetime,
+    purpose: Purpose,
 ) -> tuple[str, ...]:
     pinned = certificate in roots
     return (
         date_objection(certificate, moment),
         key_weakness(certificate),
-        purpose_objection(certificate),
+        purpose_objection(certificate) if purpose == "email" else "",
         "" if pinned else signature_weakness(certificate),
         "it is itself a certification authority" if certificate.is_authority and not pinned else "",
     )
@@ -153,16 +163,18 @@ def _build(
     pool: frozenset[Certificate],
     roots: frozenset[Certificate],
     moment: datetime,
+    purpose: Purpose,
 ) -> tuple[Certificate, ...]:
     store = _store(roots)
     if store is None:
         raise ValueError("no anchors")
+    authority, end_entity = _POLICIES[purpose]
     builder = (
         verification.PolicyBuilder()
         .store(store)
         .time(moment)
         .max_chain_depth(MAXIMUM_DEPTH)
-        .extension_policies(ca_policy=_CA, ee_policy=_END_ENTITY)
+        .extension_policies(ca_policy=authority, ee_policy=end_entity)
     )
     ordered = sorted(pool, key=lambda one: one.fingerprint)
     found = builder.build_client_verifier().verify(certificate.x509, [one.x509 for one in ordered])
@@ -202,12 +214,16 @@ def _require_mail(
 
 _MAIL = {ExtendedKeyUsageOID.EMAIL_PROTECTION, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
 _ANY = verification.Criticality.AGNOSTIC
-_CA = (
+_AUTHORITY = (
     verification.ExtensionPolicy.permit_all()
     .require_present(x509.BasicConstraints, _ANY, _require_authority)
     .may_be_present(x509.KeyUsage, _ANY, _require_signing)
-    .may_be_present(x509.ExtendedKeyUsage, _ANY, _require_mail)
 )
-_END_ENTITY = verification.ExtensionPolicy.permit_all().may_be_present(
-    x509.ExtendedKeyUsage, _ANY, _require_mail
-)
+_END_ENTITY = verification.ExtensionPolicy.permit_all()
+_POLICIES: dict[Purpose, tuple[verification.ExtensionPolicy, verification.ExtensionPolicy]] = {
+    "any": (_AUTHORITY, _END_ENTITY),
+    "email": (
+        _AUTHORITY.may_be_present(x509.ExtendedKeyUsage, _ANY, _require_mail),
+        _END_ENTITY.may_be_present(x509.ExtendedKeyUsage, _ANY, _require_mail),
+    ),
+}

@@ -223,6 +223,23 @@ def test_a_hostile_bag_of_certificates_costs_little() -> None:
         assert time.perf_counter() - start < 2
 
 
+def test_purpose_any_asks_no_extended_key_usage() -> None:
+    """A certificate for another purpose could not be judged by its path alone."""
+    leaf = forge("leaf", "Issuing", purposes=SERVER)
+    anchors = Anchors(frozenset({ROOT}))
+    assert validate(leaf, (ISSUING,), anchors, moment=NOW, purpose="any").trusted
+    assert not validate(leaf, (ISSUING,), anchors, moment=NOW).trusted
+
+
+def test_the_last_second_counts_as_a_whole() -> None:
+    """Mail signed in a certificate's last second is refused or not by chance."""
+    leaf = forge("leaf", "Issuing", days=(-9, 1))
+    last = leaf.not_after.replace(microsecond=999_999)
+    anchors = Anchors(frozenset({ROOT}), frozenset({ISSUING}))
+    assert validate(leaf, (), anchors, moment=last).trusted
+    assert not validate(leaf, (), anchors, moment=last + timedelta(seconds=1)).trusted
+
+
 @pytest.mark.corpus
 def test_no_certificate_of_the_corpus_raises(corpus: Path) -> None:
     """A strange certificate in a mail would stop the mail instead of being judged."""
