@@ -37,6 +37,7 @@ MAXIMUM_SEARCHED = 1024 * 1024  # of a message looked through for layers around 
 
 SIGNED = frozenset({"multipart-signed", "signed-data"})
 ENCRYPTED = frozenset({"enveloped-data", "authenveloped-data"})
+CERTIFICATES = "certs-only"  # smime-type of RFC 8551 section 3.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,8 @@ def does(message: Message, context: Context) -> tuple[Message, Verdict]:
         return message.noting(SealedReport("unknown", str(error))), Continue()
     if layer is None:
         return message, Continue()
+    if layer.kind == "unknown" and layer.declared == CERTIFICATES:
+        return message, Continue()  # no CMS object, and nobody meant to encrypt anything
     if not layer.whole:
         return message.noting(ErrantReport(layer.kind, layer.path)), Continue()
     if _depth(message) >= MAXIMUM_LAYERS:

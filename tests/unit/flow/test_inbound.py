@@ -281,6 +281,16 @@ def test_a_part_is_never_decrypted() -> None:
     assert told([outcome])[ALICE].layers[0]["whole"] is False
 
 
+def test_certificates_nobody_can_read_are_no_encryption() -> None:
+    """A broken attachment of certificates is announced as a secret the reader has no key for."""
+    head = "Content-Type: application/pkcs7-mime; smime-type={0}; name=smime.crt\n"
+    text = f"From: {BOB}\n" + head + "Content-Transfer-Encoding: base64\n\nasdfasdf\n"
+    came = only(drive(incoming(text.format("certs-only"), ALICE), inbound.STAGES, {}))
+    assert b"cannot be opened" not in came.message.header
+    sealed = only(drive(incoming(text.format("enveloped-data"), ALICE), inbound.STAGES, {}))
+    assert b"cannot be opened" in sealed.message.header
+
+
 def test_a_kept_signature_is_still_verified() -> None:
     """Readers' own software can no longer verify what the gateway has verified."""
     policy = "[inbound]\nkeep_signature = true\n"
