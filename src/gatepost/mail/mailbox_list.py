@@ -7,6 +7,7 @@ and an entry that is no address is skipped.  One pass, without backtracking.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from itertools import islice
 
@@ -20,6 +21,7 @@ _PLAIN = re.compile(r'[^ \t\r\n"\[\]()<>,;:@\\]+')
 _SPACE = re.compile(r"[ \t\r\n]+")
 _QUOTED = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _LITERAL = re.compile(r"\[[^\[\]\\\r\n]*\]")
+_APART = re.compile(r"[\s\"\[\]()<>,;:]+")
 _COMMENT = re.compile(r"[()\\]")
 
 
@@ -35,6 +37,17 @@ def author(header: bytes) -> Mailbox | None:
     field = first(header, "From")
     found = mailboxes(field.value) if field else ()
     return found[0] if found else None
+
+
+def seen(text: str) -> tuple[Mailbox, ...]:
+    """Every address a reader sees in a decoded field, be it in a name or a comment.
+
+    "boss@example.com <eve@example.net>" shows two, and a mail program perhaps the wrong one
+    ("Johnny, you are fired", 2019).  Characters that only look like @ and letters count.
+    """
+    words = _APART.split(unicodedata.normalize("NFKC", text))
+    found = (_parsed(word.strip("'`.")) for word in words if "@" in word)
+    return tuple(islice((one for one in found if one is not None), MAXIMUM_MAILBOXES))
 
 
 def tokens(text: str) -> Iterator[str]:
@@ -102,8 +115,11 @@ def _mailbox(entry: list[str]) -> Mailbox | None:
         entry = inner[: inner.index(">")] if ">" in inner else inner
         if ":" in entry:  # an obsolete route: <@a,@b:local@domain>
             entry = entry[len(entry) - entry[::-1].index(":") :]
+    return _parsed("".join(entry).strip(" "))
+
+
+def _parsed(text: str) -> Mailbox | None:
     try:
-        text = "".join(entry).strip(" ")
         return Mailbox.parse(text) if "\ufffd" not in text else None
     except Malformed:
         return None

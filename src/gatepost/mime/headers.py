@@ -16,7 +16,7 @@ from gatepost.mail.field import (
     replaced,
     without,
 )
-from gatepost.mail.mailbox_list import author, mailboxes
+from gatepost.mail.mailbox_list import author, mailboxes, seen
 from gatepost.mime.content_type import (
     ContentType,
     content_type,
@@ -40,5 +40,6 @@ __all__ = [
     "mailboxes",
     "prepended",
     "replaced",
+    "seen",
     "without",
 ]

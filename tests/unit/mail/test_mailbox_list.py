@@ -2,7 +2,7 @@
 
 import pytest
 
-from gatepost.mail.mailbox_list import MAXIMUM_MAILBOXES, author, mailboxes
+from gatepost.mail.mailbox_list import MAXIMUM_MAILBOXES, author, mailboxes, seen
 
 
 @pytest.mark.parametrize(
@@ -54,3 +54,21 @@ def test_author_is_the_first_from() -> None:
 def test_the_number_of_mailboxes_is_limited() -> None:
     """A To field of a megabyte costs a megabyte of mailboxes in every later step."""
     assert len(mailboxes(b"a@b.example," * (MAXIMUM_MAILBOXES + 5))) == MAXIMUM_MAILBOXES
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Eve <eve@example.net>", ["eve@example.net"]),
+        ("boss@example.com <eve@example.net>", ["boss@example.com", "eve@example.net"]),
+        ('"boss@example.com" <eve@example.net>', ["boss@example.com", "eve@example.net"]),
+        ("eve@example.net ('boss@example.com')", ["eve@example.net", "boss@example.com"]),
+        ("ｂoss＠example.com <eve@example.net>", ["boss@example.com", "eve@example.net"]),
+        ("<@a.example,@b.example:eve@example.net>", ["eve@example.net"]),
+        ("at @home, me@ <eve@example.net>", ["eve@example.net"]),
+        ("", []),
+    ],
+)
+def test_every_address_a_reader_sees(text: str, expected: list[str]) -> None:
+    """A mail from Eve, signed by Eve, is shown as the boss's signed mail."""
+    assert [str(one) for one in seen(text)] == expected
