@@ -104,7 +104,7 @@ def _key(mailbox: Mailbox, wish: Wish, choices: Choices, impossible: Choices) ->
         return "impossible"
     signing = (how.form, how.signature, how.unsigned) if how.sign and not wish.unsignable else ()
     encrypting = (how.cipher, how.key_transport) if _encrypts(mailbox, choices) else ()
-    return signing, encrypting
+    return signing, encrypting, how.header_protection if signing or encrypting else None
 
 
 def _encrypts(mailbox: Mailbox, choices: Choices) -> bool:
@@ -133,6 +133,7 @@ def _plan(
         certificates=_certificates(chosen),
         cipher=_cipher(how, chosen) if chosen else "",
         key_transport=_key_transport(how, chosen) if chosen else "",
+        header_protection=how.header_protection,
         apart=apart,
     )
 

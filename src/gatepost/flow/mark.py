@@ -112,7 +112,8 @@ def _results(seen: _Seen) -> list[Result]:
 
 
 def _encryption(one: EncryptionReport) -> str:
-    return ", ".join((f"decrypted {one.cipher}", *one.suspicions))
+    fields = one.headers.reasons if one.headers is not None else ()
+    return ", ".join((f"decrypted {one.cipher}", *one.suspicions, *fields))
 
 
 def _result(one: SignatureReport, remark: str) -> Result:

@@ -121,6 +121,7 @@ def _verified(message: Message, layer: Layer, context: Context) -> tuple[Message
             author,
             keep_signature=False,
             layer=layer,
+            decrypted=any(isinstance(one, EncryptionReport) for one in message.findings),
         )
     except GatepostError as error:
         broken = SignatureReport(layer.kind, report.Verdict.INVALID, reasons=(str(error),))
@@ -130,7 +131,7 @@ def _verified(message: Message, layer: Layer, context: Context) -> tuple[Message
     if inner == noted:  # a signature over nothing, such as certs-only (RFC 8551 section 3.8)
         return noted, Continue()
     if layer.kind == "multipart-signed" and _keeps(found.report, context) and not _more(inner):
-        return noted, Continue()
+        return replace(noted, header=found.outside), Continue()
     return inner, Again()
 
 

@@ -15,7 +15,7 @@ from gatepost.flow.nature import Nature
 from gatepost.mail.address import Mailbox
 from gatepost.mail.message import Message
 from gatepost.mail.reply import Reply
-from gatepost.policy.treatment import Form, Signature, Treatment, Unsigned
+from gatepost.policy.treatment import Form, HeaderProtection, Signature, Treatment, Unsigned
 
 T = TypeVar("T")
 
@@ -42,6 +42,7 @@ class Plan:
     certificates: tuple[Certificate, ...] = ()  # encrypt to these; empty: do not encrypt
     cipher: str = ""
     key_transport: str = ""
+    header_protection: HeaderProtection = HeaderProtection.CLEAR
     apart: bool = False
     refusal: Reply | None = None  # these recipients cannot be served
 

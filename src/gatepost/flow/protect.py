@@ -24,8 +24,16 @@ from gatepost.mail.address import Mailbox
 from gatepost.mail.message import Message
 from gatepost.mail.reply import Reply
 from gatepost.pki.choose import Choice
-from gatepost.policy.treatment import Encrypt, Form, Signature, Transport, Unsigned
+from gatepost.policy.treatment import (
+    Encrypt,
+    Form,
+    HeaderProtection,
+    Signature,
+    Transport,
+    Unsigned,
+)
 from gatepost.smime.encrypt import encrypt
+from gatepost.smime.protection import Protection
 from gatepost.smime.sign import sign
 
 _KEY_TRANSPORTS = {
@@ -102,6 +110,7 @@ def _signed(work: _Work, context: Context) -> _Work:
         names=context.names,
         extra=answer.certificates,
         encryption_certificate=next(iter(answer.certificates), None),
+        protect=_protection(work),
     )
     # What cannot be made 7-bit without harm is signed opaquely although clear was wished.
     form = Form.CLEAR if outer(header, body) == "clear-signed" else Form.OPAQUE
@@ -125,8 +134,21 @@ def _encrypted(work: _Work, context: Context) -> _Work:
         cipher=plan.cipher,
         key_transport=_KEY_TRANSPORTS[plan.key_transport],
         entropy=context.entropy,
+        protect=_protection(work) if work.signer is None else None,
     )
     return replace(work, message=replace(work.message, header=header, body=body))
+
+
+def _protection(work: _Work) -> Protection | None:
+    """What the innermost layer made here does for the header (RFC 9788).
+
+    The inside of a layer that the author made is not ours to write in.
+    """
+    wished = work.plan.header_protection
+    if wished is HeaderProtection.OFF or work.wish.nature is not Nature.PLAIN:
+        return None
+    encrypted = bool(work.plan.certificates)
+    return Protection(encrypted, hides=encrypted and wished is HeaderProtection.BASELINE)
 
 
 def _scheme(wished: Signature, signer: Signer) -> SignatureScheme:

@@ -18,6 +18,7 @@ from gatepost.policy.treatment import (
     Cipher,
     Encrypt,
     Form,
+    HeaderProtection,
     Mixed,
     RefuseAt,
     Sign,
@@ -40,6 +41,7 @@ class Settings:
     signature: Signature | None = None
     key_transport: Transport | None = None
     cipher: Cipher | None = None
+    header_protection: HeaderProtection | None = None
     unsigned: Unsigned | None = None
     mixed: Mixed | None = None
     refuse_at: RefuseAt | None = None
@@ -52,6 +54,7 @@ BUILT_IN = Settings(
     signature=Signature.AUTO,
     key_transport=Transport.AUTO,
     cipher=Cipher.AUTO,
+    header_protection=HeaderProtection.CLEAR,
     unsigned=Unsigned.DEFER,
     mixed=Mixed.NOTHING,
     refuse_at=RefuseAt.RCPT,

@@ -14,6 +14,8 @@ MEANINGS = {
     "signature": "How an RSA key signs; auto is rsa-pkcs1, which everybody reads.",
     "key_transport": "How keys are wrapped to an RSA key; auto is rsa-pkcs1.",
     "cipher": "auto is aes256-gcm where every recipient is known to read it, else aes256-cbc.",
+    "header_protection": "clear: header fields are signed and encrypted with the text, and stay "
+    "readable outside; baseline: the Subject of encrypted mail is hidden outside; off: neither.",
     "unsigned": "When an author of ours has no usable key: defer the mail, or deliver it unsigned.",
     "mixed": "When one recipient cannot be served after the content was seen: refuse the mail "
     "to all, or deliver the rest and report the others.",

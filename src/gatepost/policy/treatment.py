@@ -62,6 +62,14 @@ class Cipher(StrEnum):
     AES128_CBC = "aes128-cbc"
 
 
+class HeaderProtection(StrEnum):
+    """Whether header fields travel inside the signature and encryption too (RFC 9788)."""
+
+    OFF = "off"
+    CLEAR = "clear"
+    BASELINE = "baseline"
+
+
 class Unsigned(StrEnum):
     """What to do when an author of ours ought to sign and no key can be had."""
 
@@ -114,6 +122,7 @@ class Treatment:
     signature: Signature
     key_transport: Transport
     cipher: Cipher
+    header_protection: HeaderProtection
     unsigned: Unsigned
     mixed: Mixed
     refuse_at: RefuseAt
@@ -161,6 +170,8 @@ class Treatment:
             signature=Signature(values["signature"]),
             key_transport=Transport(values["key_transport"]),
             cipher=Cipher(values["cipher"]),
+            # decisions recorded before there was this setting have none
+            header_protection=HeaderProtection(values.get("header_protection", "off")),
             unsigned=Unsigned(values["unsigned"]),
             mixed=Mixed(values["mixed"]),
             refuse_at=RefuseAt(values["refuse_at"]),

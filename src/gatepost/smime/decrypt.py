@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 
 from gatepost.cms import enveloped
 from gatepost.cms.capability import Decryptor
-from gatepost.errors import Unsupported
+from gatepost.errors import DecryptionFailed, Unsupported
 from gatepost.mail.content import Content, join
 from gatepost.mime import entity, headers
-from gatepost.smime import layers, payload
+from gatepost.smime import layers, payload, restoration
 from gatepost.smime.layers import Layer
-from gatepost.smime.report import EncryptionReport
+from gatepost.smime.report import EncryptionReport, HeaderReport
 
 ENCRYPTED = ("enveloped-data", "authenveloped-data")
 
@@ -54,6 +54,9 @@ def decrypt(
     if found.content_type != "data":  # RFC 8551 section 2.4.1
         raise Unsupported(f"what was encrypted is {found.content_type}, not a MIME entity")
     inner = entity.split_header(found.content)[0]
+    if not found.authenticated and not _is_entity(found.content):
+        raise DecryptionFailed
+    opened, fields = _opened(header, found.content)
     report = EncryptionReport(
         kind=layer.kind,
         cipher=found.cipher,
@@ -64,11 +67,35 @@ def decrypt(
         size=len(found.content),
         inner_fields=payload.foreign(inner),
         suspicions=() if found.authenticated else _suspicions(found.content),
+        headers=fields,
     )
-    opened = payload.unwrapped(header, found.content)
-    if layers.outermost(opened[0], join(opened[1])) is None:
-        opened = payload.transportable(*opened)
     return Opened(*opened, report, inner)
+
+
+def _opened(header: bytes, octets: bytes) -> tuple[tuple[bytes, Content], HeaderReport | None]:
+    """The message inside; if no layer is left, with its protected fields (RFC 9788)."""
+    opened = payload.unwrapped(header, octets)
+    layer = layers.outermost(opened[0], join(opened[1]))
+    if layer is not None and layer.whole:
+        return opened, None
+    fields = None
+    if (inside := restoration.found(header, octets)) is not None:
+        fields = restoration.compared(header, inside, encrypted=True, believed=True)
+        opened = restoration.shown(header, inside, fields)
+    return (opened if layer is not None else payload.transportable(*opened)), fields
+
+
+def _is_entity(octets: bytes) -> bool:
+    """Whether it begins as a MIME entity does (RFC 2045 section 3).
+
+    A wrong key or changed ciphertext yields octets that do not; saying so in other words
+    than a failed padding would tell an attacker which of the two it was.
+    """
+    inner, _ = entity.split_header(octets)
+    if not inner:
+        return octets[:1] in (b"\r", b"\n") and octets.isascii()
+    after = octets[len(inner) : len(inner) + 2]
+    return after in (b"", b"\r\n") or after[:1] == b"\n"
 
 
 def _suspicions(octets: bytes) -> tuple[str, ...]:

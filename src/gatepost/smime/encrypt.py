@@ -13,7 +13,8 @@ from gatepost.cms.capability import KeyTransport
 from gatepost.errors import Refused
 from gatepost.mail.content import Content
 from gatepost.mime.transfer import Base64
-from gatepost.smime import payload
+from gatepost.smime import payload, protection
+from gatepost.smime.protection import Protection
 
 PKCS1 = KeyTransport("rsa-pkcs1")
 
@@ -26,14 +27,16 @@ def encrypt(
     cipher: str,
     entropy: Callable[[int], bytes],
     key_transport: KeyTransport = PKCS1,
+    protect: Protection | None = None,
 ) -> tuple[bytes, Content]:
     """The message with its MIME entity encrypted: (header, body).
 
     Every recipient can see who the others are: blind ones need a call of their own.
+    `protect` encloses header fields as well (RFC 9788), for what nobody has signed.
     """
     if not recipients:
         raise Refused("a message cannot be encrypted to nobody")
-    outside, whole = payload.enclosed(header, body)
+    outside, whole = protection.enclosed(header, body, protect)
     made = enveloped.encrypt(
         whole, recipients, cipher=cipher, key_transport=key_transport, entropy=entropy
     )

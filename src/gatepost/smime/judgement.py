@@ -16,9 +16,11 @@ from gatepost.cms.signer import SignerInfo, SignerVerdict
 from gatepost.errors import GatepostError, Unsupported
 from gatepost.mail.address import Mailbox
 from gatepost.mime import headers
+from gatepost.mime.headers import Field
 from gatepost.pki import identity, usable
 from gatepost.pki.validate import Anchors, validate
 from gatepost.smime.report import SignerReport
+from gatepost.smime.restoration import Found
 
 CLOCK_SKEW = timedelta(hours=24)  # a signing time further ahead than this is a lie or a fault
 DATE_TOLERANCE = timedelta(hours=1)
@@ -33,15 +35,31 @@ class Question:
     anchors: Anchors
     moment: datetime
     certificates: tuple[Certificate, ...]  # that came with the signature
+    inside: Found | None = None  # the header fields that were signed
 
     @property
-    def authors(self) -> tuple[Mailbox, ...]:
+    def shown(self) -> tuple[Mailbox, ...]:
         """Every mailbox a reader could take for the author (RFC 5322 section 3.6.2)."""
         if self.author is None:
             return ()
         fields = headers.every(self.header, "From")
         shown = [one for found in fields for one in headers.mailboxes(found.value)]
         return (self.author, *shown)
+
+    @property
+    def authors(self) -> tuple[Mailbox, ...]:
+        """Whom the signature has to be of: those shown and, where signed, those inside.
+
+        So neither a changed outer From nor a foreign inner one is vouched for.
+        """
+        inside = self.inside.authors if self.inside is not None and self.shown else ()
+        return (*self.shown, *inside)
+
+    @property
+    def date(self) -> Field | None:
+        """The Date that was signed, otherwise the one outside."""
+        inside = self.inside.fields.get("date", ()) if self.inside is not None else ()
+        return next(iter(inside), None) or headers.first(self.header, "Date")
 
 
 def judged(info: SignerInfo, verdict: SignerVerdict, question: Question) -> SignerReport:
@@ -110,12 +128,11 @@ def _is_author(certificate: Certificate, authors: Sequence[Mailbox]) -> bool:
 
 def doubts(signers: Sequence[SignerReport], question: Question) -> tuple[str, ...]:
     """What a person should know of the layer as a whole."""
-    return (*_about_author(signers, question), *_about_date(signers, question.header))
+    return (*_about_author(signers, question), *_about_date(signers, question.date))
 
 
-def _about_date(signers: Sequence[SignerReport], header: bytes) -> tuple[str, ...]:
-    """An old signature under a new Date may be a replay: no signature covers the header."""
-    found = headers.first(header, "Date")
+def _about_date(signers: Sequence[SignerReport], found: Field | None) -> tuple[str, ...]:
+    """An old signature under a new Date may be a replay: few signatures cover the header."""
     times = [one.signing_time for one in signers if one.intact and one.signing_time is not None]
     if found is None or not times:
         return ()
@@ -134,7 +151,7 @@ def _about_author(signers: Sequence[SignerReport], question: Question) -> tuple[
         return ("the signature names no signer",)
     if question.author is None:
         return ("the message has no author whose signature it could be",)
-    if len({one.key for one in question.authors}) > 1:
+    if len({one.key for one in question.shown}) > 1:
         return ("the message names several authors",)
     if any(one.matches for one in signers) or not any(one.intact for one in signers):
         return ()

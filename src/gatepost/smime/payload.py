@@ -17,11 +17,11 @@ MIME_VERSION = b"MIME-Version: 1.0\r\n"
 
 def enclosed(header: bytes, body: Content) -> tuple[bytes, Content]:
     """Split a message into (header fields that stay outside, the MIME entity that goes inside)."""
-    outside, inside = _divided(header)
-    return outside, Rope((Octets((inside or _default_fields(body)) + b"\r\n"), body))
+    outside, inside = divided(header)
+    return outside, Rope((Octets((inside or default_fields(body)) + b"\r\n"), body))
 
 
-def _default_fields(body: Content) -> bytes:
+def default_fields(body: Content) -> bytes:
     """What RFC 2045 section 5.2 reads into a message without Content-* fields, said aloud.
 
     A reader guesses the charset of 8-bit text, so none is claimed that would mislead it.
@@ -31,7 +31,8 @@ def _default_fields(body: Content) -> bytes:
     return b"Content-Type: text/plain\r\n"
 
 
-def _divided(header: bytes) -> tuple[bytes, bytes]:
+def divided(header: bytes) -> tuple[bytes, bytes]:
+    """The message's own fields and the entity's (Content-*); MIME-Version stays outside."""
     outside: list[bytes] = []
     inside: list[bytes] = []
     versioned = False
@@ -57,8 +58,8 @@ def disclosed(header: bytes, inner: bytes) -> bytes:
     section 5.2 makes the body plain text.  Inner fields of another name do not come
     out: nobody has compared them with the outer ones (RFC 9788).
     """
-    outside, _ = _divided(header)
-    return wrapped(outside, *(_ended(one.raw) for one in headers.fields(inner) if _is_content(one)))
+    outside, _ = divided(header)
+    return wrapped(outside, *(ended(one.raw) for one in headers.fields(inner) if _is_content(one)))
 
 
 def unwrapped(header: bytes, octets: bytes) -> tuple[bytes, Content]:
@@ -76,7 +77,7 @@ def transportable(header: bytes, body: Content) -> tuple[bytes, Content]:
     octets = join(body)
     if octets.count(b"\r\n") == octets.count(b"\n") == octets.count(b"\r") and b"\0" not in octets:
         return header, body
-    outside, inside = _divided(header)
+    outside, inside = divided(header)
     made = canonical.to_seven_bit(inside + b"\r\n" + octets)
     fields, rest = entity.split_header(made)
     rest = rest.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
@@ -102,7 +103,7 @@ def _is_version(one: Field) -> bool:
     return one.name.lower() == "mime-version"
 
 
-def _ended(raw: bytes) -> bytes:
-    """A field from inside may lack its line end, or have bare CR or LF (RFC 5322 section 2.1)."""
+def ended(raw: bytes) -> bytes:
+    """The field with CRLF line ends only (RFC 5322 section 2.1); one from inside may lack them."""
     lines = raw.replace(b"\r\n", b"\n").rstrip(b"\n").replace(b"\r", b" ")
     return lines.replace(b"\n", b"\r\n") + b"\r\n"

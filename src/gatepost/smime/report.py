@@ -84,6 +84,32 @@ class SignerReport(_Report):
 
 
 @dataclass(frozen=True, slots=True)
+class HeaderReport(_Report):
+    """Header fields found inside the layers, compared with those outside (RFC 9788).
+
+    Names only: a report is kept where no Subject may stand.
+    """
+
+    scheme: str  # "hp=clear", "hp=cipher", "protected-headers=v1" or "message/rfc822"
+    protected: tuple[str, ...] = ()  # fields that stand inside
+    hidden: tuple[str, ...] = ()  # those their author removed from the outside or obscured there
+    differing: tuple[str, ...] = ()  # those changed, added or lost on the way
+    restored: tuple[str, ...] = ()  # those the delivered header has from inside
+    reasons: tuple[str, ...] = ()
+
+    def as_data(self) -> dict[str, object]:
+        """Values JSON can carry."""
+        return {
+            "scheme": self.scheme,
+            "protected": list(self.protected),
+            "hidden": list(self.hidden),
+            "differing": list(self.differing),
+            "restored": list(self.restored),
+            "reasons": list(self.reasons),
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class SignatureReport(_Report):
     """A signed layer: every signer, and the verdict on all of them together."""
 
@@ -93,6 +119,8 @@ class SignatureReport(_Report):
     size: int = 0  # octets that were signed
     certificates: tuple[Certificate, ...] = field(default=(), repr=False)  # all that came along
     reasons: tuple[str, ...] = ()
+    headers: HeaderReport | None = None  # None: the signed entity carries no header fields
+    forensics: str = ""  # "valid before: ..." where undoing a change makes a broken one whole
 
     @property
     def leading(self) -> SignerReport | None:
@@ -148,6 +176,8 @@ class SignatureReport(_Report):
             "emails": list(self.emails),
             "size": self.size,
             "reasons": list(self.all_reasons),
+            "headers": self.headers.as_data() if self.headers is not None else None,
+            "forensics": self.forensics,
             "signers": [signer.as_data() for signer in self.signers],
         }
 
@@ -165,6 +195,7 @@ class EncryptionReport(_Report):
     size: int = 0  # octets of the decrypted entity
     inner_fields: tuple[str, ...] = ()  # names of header fields found inside besides Content-*
     suspicions: tuple[str, ...] = ()  # traces of a tampered, unauthenticated ciphertext
+    headers: HeaderReport | None = None  # None: the decrypted entity carries no header fields
 
     def as_data(self) -> dict[str, object]:
         """Values JSON can carry."""
@@ -179,6 +210,7 @@ class EncryptionReport(_Report):
             "size": self.size,
             "inner_fields": list(self.inner_fields),
             "suspicions": list(self.suspicions),
+            "headers": self.headers.as_data() if self.headers is not None else None,
         }
 
 

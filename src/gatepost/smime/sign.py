@@ -19,7 +19,8 @@ from gatepost.mail.content import Content, Octets, Rope, join
 from gatepost.mime import canonical, headers
 from gatepost.mime.boundary import boundary
 from gatepost.mime.transfer import Base64
-from gatepost.smime import payload
+from gatepost.smime import payload, protection
+from gatepost.smime.protection import Protection
 
 Form = Literal["clear", "opaque"]
 
@@ -59,14 +60,16 @@ def sign(
     extra: Sequence[Certificate] = (),
     capabilities: Sequence[str] = CAPABILITIES,
     encryption_certificate: Certificate | None = None,
+    protect: Protection | None = None,
 ) -> tuple[bytes, Content]:
     """The message with its MIME entity signed: (header, body).
 
     A clear signature needs a 7-bit entity (RFC 8551 section 3.1.3).  An entity that cannot be
-    made so without breaking a signature inside it is signed opaquely instead.
+    made so without breaking a signature inside it is signed opaquely instead.  `protect`
+    signs the header fields as well (RFC 9788).
     """
     chosen = fitting(signer, scheme)
-    outside, found = payload.enclosed(header, body)
+    outside, found = protection.enclosed(header, body, protect)
     whole, clear = _prepared(found)
     detached = form == "clear" and clear
     made = signed.sign(

@@ -7,7 +7,7 @@ to the entity inside.  What is reported is never more than what was proven.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from gatepost.certificate import Certificate
@@ -19,12 +19,14 @@ from gatepost.mail.address import Mailbox
 from gatepost.mail.content import Content, Octets, join
 from gatepost.mime import canonical
 from gatepost.pki.validate import Anchors
-from gatepost.smime import layers, payload
+from gatepost.smime import layers, payload, restoration
 from gatepost.smime.judgement import Question, doubts, judged
 from gatepost.smime.layers import Layer
-from gatepost.smime.report import SignatureReport, Verdict, judge
+from gatepost.smime.report import HeaderReport, SignatureReport, Verdict, judge
+from gatepost.smime.restoration import Found
 
 SIGNED = ("multipart-signed", "signed-data")
+GOOD = frozenset({Verdict.VALID, Verdict.VALID_UNTRUSTED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,7 @@ class Verified:
     header: bytes
     body: Content
     report: SignatureReport
+    outside: bytes = field(default=b"", repr=False)  # the header while the signature stays on
 
 
 def verify(
@@ -46,40 +49,84 @@ def verify(
     known: Sequence[Certificate] = (),
     keep_signature: bool = True,
     layer: Layer | None = None,
+    decrypted: bool = False,
 ) -> Verified:
     """Verify the outermost layer, which must be a whole signed one; raises Malformed.
 
     A clear-signed message stays as it is, or loses its signature if `keep_signature` is
-    false; an opaque one always becomes the entity inside.
+    false; an opaque one always becomes the entity inside.  Protected header fields come
+    out if the signature is good, or `decrypted`: encryption lay around it.
     """
     layer = layer or layers.outermost(header, join(body))
     if layer is None or layer.kind not in SIGNED or not layer.whole:
         raise Unsupported("no signature covers the whole message")
     found = signed.parse(layer.octets)
     octets, verdicts, reasons = _checked(found, layer, known)
-    question = Question(header, author, anchors, moment, found.certificates)
+    inside = _payload(header, octets)
+    question = Question(header, author, anchors, moment, found.certificates, inside)
     signers = tuple(
         judged(info, verdict, question)
         for info, verdict in zip(found.signers, verdicts, strict=True)
     )
     if reasons:
         signers = tuple(replace(one, intact=False, valid=False) for one in signers)
+    verdict = Verdict.INVALID if reasons and signers else judge(signers)
+    believed = decrypted or verdict in GOOD
+    fields = _compared(header, inside, encrypted=decrypted, believed=believed)
     report = SignatureReport(
         kind=layer.kind,
-        verdict=Verdict.INVALID if reasons and signers else judge(signers),
+        verdict=verdict,
         signers=signers,
         size=len(octets or b""),
         certificates=found.certificates,
-        reasons=(*reasons, *doubts(signers, question)),
+        reasons=(
+            *reasons,
+            *(fields.reasons if fields is not None else ()),
+            *doubts(signers, question),
+        ),
+        headers=fields,
     )
+    outside = _outside(header, inside, fields)
     stays = keep_signature if layer.kind == "multipart-signed" else bool(reasons)
     if octets is None or stays:
-        return Verified(header, body, report)
-    return Verified(*_opened(header, octets), report)
+        return Verified(outside, body, report, outside)
+    return Verified(*_opened(header, octets, inside, fields), report, outside)
 
 
-def _opened(header: bytes, octets: bytes) -> tuple[bytes, Content]:
-    inner = payload.unwrapped(header, octets)
+def _payload(header: bytes, octets: bytes | None) -> Found | None:
+    """The protected fields, where what was signed is no further layer (RFC 9788 section 4.1)."""
+    if octets is None:
+        return None
+    found = restoration.found(header, octets)
+    return None if found is None or _is_layer(*payload.unwrapped(header, octets)) else found
+
+
+def _is_layer(header: bytes, body: Content) -> bool:
+    layer = layers.outermost(header, join(body))
+    return layer is not None and layer.whole
+
+
+def _compared(
+    header: bytes, inside: Found | None, *, encrypted: bool, believed: bool
+) -> HeaderReport | None:
+    if inside is None:
+        return None
+    return restoration.compared(header, inside, encrypted=encrypted, believed=believed)
+
+
+def _outside(header: bytes, inside: Found | None, fields: HeaderReport | None) -> bytes:
+    if inside is None or fields is None:
+        return header
+    return restoration.rewritten(header, inside, fields)
+
+
+def _opened(
+    header: bytes, octets: bytes, inside: Found | None, fields: HeaderReport | None
+) -> tuple[bytes, Content]:
+    if inside is None or fields is None:
+        inner = payload.unwrapped(header, octets)
+    else:
+        inner = restoration.shown(header, inside, fields)
     if layers.outermost(inner[0], join(inner[1])) is None:
         return payload.transportable(*inner)
     return inner

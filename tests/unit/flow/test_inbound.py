@@ -344,3 +344,44 @@ def test_layers_do_not_go_on_for_ever() -> None:
     outcome = only(drive(arriving(Outcome(deep, Continue())), inbound.STAGES, facts(anchors=TRUST)))
     assert len(told([outcome])[ALICE].layers) == 11
     assert outcome.verdict == Continue()
+
+
+HIDDEN = '[defaults]\nheader_protection = "baseline"\n'
+
+
+@pytest.mark.parametrize("policy", ["", HIDDEN, '[defaults]\nheader_protection = "off"\n'])
+def test_the_copy_equals_what_was_written(policy: str) -> None:
+    """The header arrives with traces of its protection, or without its Subject."""
+    letter = sent(policy)
+    outcome = only(drive(arriving(letter), inbound.STAGES, facts(openers=[ALICE], anchors=TRUST)))
+    assert shown(letter, "Subject") == ("[...]" if policy == HIDDEN else "Figures")
+    assert shown(outcome, "Subject") == "[encrypted] [signed] Figures"
+    assert shown(outcome, "Content-Type") == "text/plain; charset=us-ascii"
+    assert join(outcome.message.body) == b"The secret figures.\r\n"
+    fields = told([outcome])[ALICE].layers[1]["headers"]
+    assert (fields is None) is ("off" in policy)
+
+
+def test_a_forged_header_is_put_right() -> None:
+    """Between two gateways somebody changes what Alice reads above a signed mail."""
+    letter = octets(sent('[defaults]\nencrypt = "never"\n'))
+    forged = letter.replace(
+        b"Subject: Figures", b"Subject: Pay 4711\r\nReply-To: eve@evil.example", 1
+    )
+    for policy in ("", "[inbound]\nkeep_signature = true\n"):
+        outcome = only(drive(incoming(forged, ALICE), inbound.STAGES, facts(anchors=TRUST), policy))
+        assert shown(outcome, "Subject") == "[signed] Figures"
+        assert shown(outcome, "Reply-To") == ""
+        results = shown(outcome, "Authentication-Results")
+        assert "smime=pass" in results
+        assert "changed on the way: Subject, Reply-To" in results
+
+
+def test_another_author_outside_is_no_pass() -> None:
+    """Eve forwards what Bob signed as her own, and it is shown as signed."""
+    letter = octets(sent('[defaults]\nencrypt = "never"\n'))
+    forged = letter.replace(f"Bob <{BOB}>".encode(), b"Eve <eve@evil.example>", 1)
+    outcome = only(drive(incoming(forged, ALICE), inbound.STAGES, facts(anchors=TRUST)))
+    assert "smime=policy" in shown(outcome, "Authentication-Results")
+    assert shown(outcome, "From") == "Eve <eve@evil.example>"
+    assert not learned(outcome.message.findings)
