@@ -20,8 +20,9 @@ class Rulebook:
         """The policy that counts now."""
         generation = self._directory.generation()
         if generation != self._generation:
-            self._generation = generation
             self._read()
+            # Only now: after a failed reading nobody may decide by an older policy, or by none.
+            self._generation = generation
         return self._policy
 
     def _read(self) -> None:
