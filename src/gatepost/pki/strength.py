@@ -7,7 +7,16 @@ over 16384 bits is refused because every use of it costs the victim, not the att
 from __future__ import annotations
 
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa, x448, x25519
+from cryptography.hazmat.primitives.asymmetric import (
+    dsa,
+    ec,
+    ed448,
+    ed25519,
+    mldsa,
+    rsa,
+    x448,
+    x25519,
+)
 
 from gatepost.certificate import Certificate
 
@@ -36,6 +45,9 @@ def key_weakness(certificate: Certificate) -> str:
             | ed448.Ed448PublicKey()
             | x25519.X25519PublicKey()
             | x448.X448PublicKey()
+            | mldsa.MLDSA44PublicKey()
+            | mldsa.MLDSA65PublicKey()
+            | mldsa.MLDSA87PublicKey()
         ):
             return ""
         case _:

@@ -9,7 +9,7 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, padding, rsa, x25519
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, mldsa, padding, rsa, x25519
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from gatepost.certificate import Certificate
@@ -25,6 +25,8 @@ def key(kind: str = "p256", name: str = "") -> Any:
     match kind:
         case "ed25519":
             return ed25519.Ed25519PrivateKey.generate()
+        case "mldsa65":
+            return mldsa.MLDSA65PrivateKey.generate()
         case "x25519":
             return x25519.X25519PrivateKey.generate()
         case "dsa2048":
@@ -103,7 +105,8 @@ def forge(
         builder = builder.add_extension(constraints, critical=True)
     for extension, critical in extra:
         builder = builder.add_extension(extension, critical)
-    digest = None if isinstance(signing, ed25519.Ed25519PrivateKey) else hashes.SHA256()
+    hashless = ed25519.Ed25519PrivateKey, mldsa.MLDSA65PrivateKey
+    digest = None if isinstance(signing, hashless) else hashes.SHA256()
     scheme = padding.PSS(padding.MGF1(digest), 32) if pss and digest else None
     made = Certificate.from_x509(builder.sign(signing, digest, rsa_padding=scheme))
     # sha256WithRSAEncryption becomes sha1WithRSAEncryption: nobody signs with SHA-1 any more

@@ -223,6 +223,15 @@ def test_a_hostile_bag_of_certificates_costs_little() -> None:
         assert time.perf_counter() - start < 2
 
 
+def test_ml_dsa() -> None:
+    """The first post-quantum correspondents could not be trusted."""
+    root = authority("PQ Root", kind="mldsa65")
+    own = forge("pq", kind="mldsa65")
+    assert judge(own, roots=[own]).trusted
+    assert judge(forge("leaf", "Issuing", kind="mldsa65"), ISSUING).trusted
+    assert judge(forge("leaf", "PQ Root", by="mldsa65"), roots=[root]).trusted
+
+
 def test_purpose_any_asks_no_extended_key_usage() -> None:
     """A certificate for another purpose could not be judged by its path alone."""
     leaf = forge("leaf", "Issuing", purposes=SERVER)
