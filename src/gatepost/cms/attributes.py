@@ -11,7 +11,7 @@ from gatepost.certificate import Certificate
 from gatepost.cms import algorithms, ber, content, der, designation, identifier, moment
 from gatepost.cms.capability import Digest, KeyTransport
 from gatepost.cms.digest import digest_of
-from gatepost.errors import Malformed, Unsupported
+from gatepost.errors import LimitExceeded, Malformed, Unsupported
 
 CONTENT_TYPE = "1.2.840.113549.1.9.3"
 MESSAGE_DIGEST = "1.2.840.113549.1.9.4"
@@ -128,10 +128,23 @@ def table(attributes: ber.Element) -> dict[bytes, list[ber.Element]]:
 
 
 def misplaced(unsigned: bytes) -> bool:
-    """Whether unsigned attributes hold one that must be signed (RFC 5652 sections 11.1-11.3)."""
-    signed_only = (CONTENT_TYPE, MESSAGE_DIGEST, SIGNING_TIME)
-    found = table(ber.parse(unsigned))
-    return not found.keys().isdisjoint(map(der.oid_contents, signed_only))
+    """Whether unsigned attributes hold one that must be signed (RFC 5652 sections 11.1-11.3).
+
+    Their values are nobody's word: countersignatures, time stamps and long proofs stay unread.
+    """
+    elements = ber.parse(unsigned).children()
+    if len(elements) > MAXIMUM_COUNT:
+        raise LimitExceeded("more unsigned attributes than anybody writes")
+    for element in elements:
+        fields = element.sequence()
+        if len(fields) != 2:
+            element.fail("not an attribute")
+        if fields[0].oid() in _SIGNED_ONLY:
+            return True
+    return False
+
+
+_SIGNED_ONLY = frozenset(map(der.oid_contents, (CONTENT_TYPE, MESSAGE_DIGEST, SIGNING_TIME)))
 
 
 def _one(found: dict[bytes, list[ber.Element]], oid: str, name: str) -> ber.Element | None:

@@ -1,13 +1,18 @@
-"""What kind of content a ContentInfo holds (RFC 5652 section 3, RFC 5083, RFC 3274)."""
+"""What kind of content a ContentInfo holds, and content inside (RFC 5652 sections 3 and 5.2)."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
 from gatepost.cms import ber, der
 from gatepost.errors import Malformed
+from gatepost.mail.content import CHUNK
 
 DATA = der.oid_contents("1.2.840.113549.1.7.1")
 SIGNED_DATA = der.oid_contents("1.2.840.113549.1.7.2")
 ENVELOPED_DATA = der.oid_contents("1.2.840.113549.1.7.3")
+COMPRESSED_DATA = der.oid_contents("1.2.840.113549.1.9.16.1.9")
 AUTHENVELOPED_DATA = der.oid_contents("1.2.840.113549.1.9.16.1.23")
 
 KINDS = {
@@ -19,7 +24,7 @@ KINDS = {
     der.oid_contents("1.2.840.113549.1.7.6"): "encrypted-data",
     der.oid_contents("1.2.840.113549.1.9.16.1.2"): "authenticated-data",
     der.oid_contents("1.2.840.113549.1.9.16.1.4"): "tst-info",
-    der.oid_contents("1.2.840.113549.1.9.16.1.9"): "compressed-data",
+    COMPRESSED_DATA: "compressed-data",
     AUTHENVELOPED_DATA: "authenveloped-data",
 }
 
@@ -44,3 +49,37 @@ def opened(octets: bytes) -> tuple[bytes, ber.Element]:
     if len(inside) != 1:
         raise Malformed("not a CMS ContentInfo: exactly one content is expected")
     return fields[0].oid(), inside[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """Content as it lies in the message, in one piece or many."""
+
+    pieces: tuple[memoryview, ...] = field(repr=False)
+
+    @property
+    def size(self) -> int:
+        """Octets of all pieces."""
+        return sum(map(len, self.pieces))
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the octets, copying little at a time."""
+        for piece in self.pieces:
+            yield from (bytes(piece[at : at + CHUNK]) for at in range(0, len(piece), CHUNK))
+
+
+def encapsulated(element: ber.Element) -> tuple[bytes, Pieces | None]:
+    """The type of an EncapsulatedContentInfo and its content, None if it is detached."""
+    fields = element.sequence()
+    if not 1 <= len(fields) <= 2:
+        element.fail("not an EncapsulatedContentInfo")
+    if len(fields) == 1:
+        return fields[0].oid(), None
+    inside = fields[1].expect(0xA0).children()
+    if len(inside) != 1:
+        element.fail("encapsulated content that is not one value")
+    value = inside[0]
+    if value.tag & ~der.CONSTRUCTED == der.OCTET_STRING:
+        return fields[0].oid(), Pieces(value.pieces())
+    # RFC 5652 5.2.1: PKCS #7 allowed any type here, digested without its tag and length
+    return fields[0].oid(), Pieces((memoryview(value.source.octets)[value.inner : value.outer],))

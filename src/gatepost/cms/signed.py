@@ -14,32 +14,16 @@ from gatepost.certificate import Certificate
 from gatepost.cms import algorithms, attributes, ber, der, identifier, signer
 from gatepost.cms import content as contents
 from gatepost.cms.capability import Digest, SignatureScheme, Signer
+from gatepost.cms.content import Pieces
 from gatepost.cms.digest import digests_of
 from gatepost.cms.signer import SignerInfo, SignerVerdict, Subject
 from gatepost.errors import LimitExceeded, Malformed, Unsupported
-from gatepost.mail.content import CHUNK, Content, Octets, Rope, Slice, join
+from gatepost.mail.content import Content, Octets, Rope, Slice, join
 
 SMALL = 256 * 1024
 MAXIMUM_CERTIFICATES = 500
 MAXIMUM_SIGNERS = 50
 START = 4096  # as much of the content as signed attributes would need to show themselves
-
-
-@dataclass(frozen=True, slots=True)
-class Pieces:
-    """Content as it lies in the message, in one piece or many."""
-
-    pieces: tuple[memoryview, ...] = field(repr=False)
-
-    @property
-    def size(self) -> int:
-        """Octets of all pieces."""
-        return sum(map(len, self.pieces))
-
-    def chunks(self) -> Iterator[bytes]:
-        """Yield the octets, copying little at a time."""
-        for piece in self.pieces:
-            yield from (bytes(piece[at : at + CHUNK]) for at in range(0, len(piece), CHUNK))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +41,11 @@ class SignedData:
     def content(self) -> bytes | None:
         """The content inside, made one; None: it is detached, or there is none."""
         return None if self.inside is None else b"".join(self.inside.pieces)
+
+    @property
+    def certificates_only(self) -> bool:
+        """Whether it only carries certificates: nothing signed, nobody signing (RFC 8551 3.8)."""
+        return not self.signers and self.inside is None
 
     @property
     def digests(self) -> tuple[Digest, ...]:
@@ -135,7 +124,7 @@ def parse(octets: bytes) -> SignedData:
     fields = body.sequence()
     if len(fields) < 4:
         body.fail("not a SignedData")
-    content_oid, inside = _encapsulated(fields[2])
+    content_oid, inside = contents.encapsulated(fields[2])
     certificates: tuple[Certificate, ...] = ()
     for one in fields[3:-1]:
         if one.tag == 0xA0:
@@ -153,22 +142,6 @@ def parse(octets: bytes) -> SignedData:
         content_oid=content_oid,
         declared=frozenset(_known(identifier.raw(one) for one in fields[1].set_of())),
     )
-
-
-def _encapsulated(element: ber.Element) -> tuple[bytes, Pieces | None]:
-    fields = element.sequence()
-    if not 1 <= len(fields) <= 2:
-        element.fail("not an EncapsulatedContentInfo")
-    if len(fields) == 1:
-        return fields[0].oid(), None
-    inside = fields[1].expect(0xA0).children()
-    if len(inside) != 1:
-        element.fail("encapsulated content that is not one value")
-    value = inside[0]
-    if value.tag & ~der.CONSTRUCTED == der.OCTET_STRING:
-        return fields[0].oid(), Pieces(value.pieces())
-    # RFC 5652 5.2.1: PKCS #7 allowed any type here, digested without its tag and length
-    return fields[0].oid(), Pieces((memoryview(value.source.octets)[value.inner : value.outer],))
 
 
 def _certificates(element: ber.Element) -> tuple[Certificate, ...]:

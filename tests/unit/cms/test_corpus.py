@@ -7,6 +7,8 @@ import email
 import json
 import os
 import re
+import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -20,7 +22,8 @@ from tests.pki_builder import PrivateKey, SoftDecryptor
 
 from gatepost.certificate import Certificate
 from gatepost.cms import enveloped, signed
-from gatepost.errors import GatepostError, Malformed
+from gatepost.cms.capability import SharedKey
+from gatepost.errors import DecryptionFailed, GatepostError, Malformed
 from gatepost.mail.content import Octets
 
 pytestmark = [
@@ -98,9 +101,14 @@ def load(octets: bytes, password: bytes | None, into: Case) -> None:
                 into.certificates.append(Certificate.from_der(one.public_bytes(encoding)))
     except (ValueError, TypeError):
         pass
-    for read in (serialization.load_pem_private_key, serialization.load_der_private_key):
+    armour = re.search(rb"-----BEGIN PRIVATE KEY-----\s(.*?)-----END", octets, re.DOTALL)
+    bare = base64.b64decode(armour[1]) if armour else octets  # digitorus' is PKCS #1 inside
+    for read, of in (
+        (serialization.load_pem_private_key, octets),
+        (serialization.load_der_private_key, bare),
+    ):
         try:
-            key = read(octets, None, unsafe_skip_rsa_key_validation=True)
+            key = read(of, None, unsafe_skip_rsa_key_validation=True)
         except (ValueError, TypeError):
             continue
         if isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
@@ -198,6 +206,7 @@ DECRYPTS = [
     "pyca-pkcs7/msg/enveloped.pem",
     "pyca-pkcs7/msg/enveloped-rsa-oaep.pem",
     "openssl-cms/msg/ciphertext_from_1_1_1.cms",
+    "digitorus-pkcs7/msg/EncryptedTestFixture.pem",
 ]
 
 
@@ -227,3 +236,54 @@ def test_rejected(corpus: Path, file: str) -> None:
     one = case(corpus, file)
     with pytest.raises(GatepostError):
         enveloped.decrypt(one.octets, one.decryptors, entropy=os.urandom)
+
+
+def test_a_tampered_authenticated_attribute(corpus: Path) -> None:
+    """RFC 5083 section 2.2: the tag covers the attributes; nothing leaves when it fails."""
+    one = case(corpus, "openssl-authenv/msg/bad_authenveloped_attrs.pem")
+    secrets = [SharedKey(bytes.fromhex(one.row["kek_hex"]))]
+    with pytest.raises(DecryptionFailed):
+        enveloped.decrypt(one.octets, [], entropy=os.urandom, secrets=secrets)
+
+
+@pytest.mark.parametrize(("file", "count"), [("amazon-roots.der", 2), ("isrg.pem", 1)])
+def test_certificates_only(corpus: Path, file: str, count: int) -> None:
+    """A correspondent sends his certificates: nothing is signed, and nothing is wrong."""
+    found = signed.parse(case(corpus, f"pyca-pkcs7/msg/{file}").octets)
+    assert found.certificates_only
+    assert len(found.certificates) == count
+
+
+def test_old_gnupg_signatures(corpus: Path) -> None:
+    """Signed attributes without a content type: RFC 5652 5.3 requires it, whoever wrote them.
+
+    Without it, attributes signed over one type of content could be shown over another.
+    """
+    found = signed.parse(case(corpus, "gnupg-cms/msg/text-2.osig.pem").octets)
+    (verdict,) = signed.verify(found, None)
+    assert verdict.reason == "the signed attributes lack the content-type attribute"
+
+
+def test_every_certificate_is_read_in_silence(corpus: Path) -> None:
+    """Old DH, DSA and 512-bit RSA keys, and odd names: no warning, no exception but Malformed."""
+    seen: set[str] = set()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for path in corpus.rglob("*"):
+            if path.suffix not in (".pem", ".crt", ".cer", ".der") or not path.is_file():
+                continue
+            for one in certificates(path.read_bytes()):
+                seen.add(type(one.public_key).__name__)
+                assert isinstance(one.name, str)
+                assert isinstance(one.is_authority, bool)
+    assert {"DHPublicKey", "DSAPublicKey", "NoneType", "RSAPublicKey"} <= seen
+
+
+def certificates(octets: bytes) -> Iterator[Certificate]:
+    """Every certificate in a file that can be read."""
+    blocks = re.findall(rb"-----BEGIN CERTIFICATE-----\s(.*?)-----END", octets, re.DOTALL)
+    for der in [base64.b64decode(one) for one in blocks] or [octets]:
+        try:
+            yield Certificate.from_der(der)
+        except Malformed:
+            continue
