@@ -13,6 +13,7 @@ from datetime import datetime
 from gatepost.engine.intake import split
 from gatepost.errors import GatepostError
 from gatepost.mail import dsn
+from gatepost.mail.address import Mailbox
 from gatepost.mail.content import Octets
 from gatepost.mail.delivery import Attempt
 from gatepost.mail.envelope import Envelope, Recipient
@@ -28,7 +29,7 @@ class Bouncer:
     """Composes notifications.  `identify` gives queue ids, `names` tokens for boundaries."""
 
     hostname: str
-    domains: frozenset[str]  # our own, as `domain_key`s
+    back: Callable[[Mailbox], str]  # the hop towards a return path
     identify: Callable[[datetime], str]
     names: Callable[[], str]
 
@@ -95,5 +96,4 @@ class Bouncer:
             body="7BIT" if content.isascii() else "8BITMIME",
             smtputf8=not str(to).isascii(),
         )
-        hop = "inbound" if to.domain_key in self.domains else "outbound"
-        return NewItem(self.identify(now), envelope, hop, Octets(content))
+        return NewItem(self.identify(now), envelope, self.back(to), Octets(content))

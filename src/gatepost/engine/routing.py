@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gatepost.config import Relay, Settings
-from gatepost.mail.address import domain_key
+from gatepost.errors import Unavailable
+from gatepost.mail.address import Mailbox, domain_key
 from gatepost.mail.delivery import NextHop
 from gatepost.mail.envelope import Envelope, Recipient
 from gatepost.mail.message import Direction
@@ -16,27 +17,46 @@ class Routes:
 
     def __init__(self, settings: Settings) -> None:
         hops = {
-            Direction.INBOUND.value: settings.next_hop.inbound,
-            Direction.OUTBOUND.value: settings.next_hop.outbound,
-            **{domain_key(route.domain): route for route in settings.route},
+            Direction.INBOUND: settings.next_hop.inbound,
+            Direction.OUTBOUND: settings.next_hop.outbound,
         }
-        self._hops = {name: _next_hop(relay) for name, relay in hops.items() if relay is not None}
+        self._hops = {way.value: _next_hop(relay) for way, relay in hops.items() if relay}
+        self._exceptions = {domain_key(one.domain): _next_hop(one) for one in settings.route}
+        self._domains = frozenset(map(domain_key, settings.gateway.domains))
 
-    def name(self, direction: Direction, recipient: Recipient) -> str:
+    def name(self, direction: Direction, mailbox: Mailbox) -> str:
         """The name of the hop for a recipient."""
-        if direction is Direction.OUTBOUND and recipient.mailbox.domain_key in self._hops:
-            return recipient.mailbox.domain_key
+        if direction is Direction.OUTBOUND and mailbox.domain_key in self._exceptions:
+            return mailbox.domain_key
         return direction.value
 
+    def back(self, mailbox: Mailbox) -> str:
+        """The name of the hop for what we ourselves write: our people's own server, if known."""
+        inwards = Direction.INBOUND.value
+        if mailbox.domain_key in self._domains and inwards in self._hops:
+            return inwards
+        name = self.name(Direction.OUTBOUND, mailbox)
+        # A gateway for arriving mail only has its company's server and nobody else.
+        return name if name in self._hops or name in self._exceptions else inwards
+
     def hop(self, name: str) -> NextHop:
-        """The hop of that name; mail for a route that was removed goes the ordinary way out."""
-        return self._hops.get(name) or self._hops[Direction.OUTBOUND.value]
+        """The hop of that name; mail for a route that was removed goes the ordinary way out.
+
+        Raises Unavailable when there is none: arriving mail, which we may have decrypted,
+        must not leave the company because its server is missing in the configuration.
+        """
+        found = self._hops.get(name) or self._exceptions.get(name)
+        if found is None and name != Direction.INBOUND.value:
+            found = self._hops.get(Direction.OUTBOUND.value)
+        if found is None:
+            raise Unavailable(f"no next hop is configured for {name} mail: see [next_hop]")
+        return found
 
     def divide(self, direction: Direction, envelope: Envelope) -> Mapping[str, Envelope]:
         """One envelope per hop, each recipient in exactly one."""
         groups: dict[str, list[Recipient]] = {}
         for recipient in envelope.recipients:
-            groups.setdefault(self.name(direction, recipient), []).append(recipient)
+            groups.setdefault(self.name(direction, recipient.mailbox), []).append(recipient)
         return {name: envelope.to(*recipients) for name, recipients in groups.items()}
 
 

@@ -139,7 +139,7 @@ class Service:
         hostname = settings.gateway.hostname
         self._relay = Relay(hostname, RelaySettings(per_hop=settings.queue.concurrency))
         routes = Routes(settings)
-        bouncer = Bouncer(hostname, domains, identify, secrets.token_urlsafe)
+        bouncer = Bouncer(hostname, routes.back, identify, secrets.token_urlsafe)
 
         def deliver(name: str) -> tuple[Queue, Delivery]:
             queue = Queue(self.stores.queue_folder, self.stores.queue_seal, name, clock=clock)

@@ -71,6 +71,10 @@ class Sent:
         return [str(one) for _, envelope, _ in self.transactions for one in envelope.recipients]
 
 
+def _back(mailbox: Mailbox) -> str:
+    return "inbound" if mailbox.domain_key == "alpha.test" else "outbound"
+
+
 class World:
     """A queue, a delivery, a scripted next hop and a clock."""
 
@@ -91,9 +95,7 @@ class World:
             self.sent,
             lambda item: NextHop(item.hop),
             DeliverySettings(look_every=0.01, late_every=0.01, concurrency=3),
-            bouncer=Bouncer(
-                "gate.alpha.test", frozenset({"alpha.test"}), self._ids, lambda: "token"
-            ),
+            bouncer=Bouncer("gate.alpha.test", _back, self._ids, lambda: "token"),
             journal=self.journal,
             clock=self.clock,
         )
