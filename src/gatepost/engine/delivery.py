@@ -17,7 +17,7 @@ from typing import Protocol
 import structlog
 
 from gatepost.engine.bounce import Bouncer
-from gatepost.engine.journal import Journal
+from gatepost.engine.journal import Journal, reason_of
 from gatepost.engine.judgement import Judgement, judge, unreached
 from gatepost.engine.lane import Lane
 from gatepost.engine.schedule import Ticker
@@ -150,7 +150,7 @@ class Delivery:
             self._note(Name.SERVICE_ERROR, item, service="delivery", reason=str(error))
             self._queue.settle(Parked(item, "corrupt", str(error)))
         except Exception as error:  # noqa: BLE001 - one mail's trouble must not stop the others
-            self._note(Name.SERVICE_ERROR, item, service="delivery", reason=repr(error))
+            self._note(Name.SERVICE_ERROR, item, service="delivery", reason=reason_of(error))
             self._queue.settle(Retried(self._later(item)))
         finally:
             lane.done()
@@ -188,7 +188,7 @@ class Delivery:
         except Unavailable as error:
             return _all(item, Reply.for_error(error)), isinstance(error, KeyUnavailable)
         except Exception as error:  # noqa: BLE001 - a fault of ours; the mail waits for its repair
-            self._note(Name.SERVICE_ERROR, item, service="delivery", reason=repr(error))
+            self._note(Name.SERVICE_ERROR, item, service="delivery", reason=reason_of(error))
             return _all(item, _OUR_FAULT), True
 
     async def _conclude(self, item: Item, judgement: Judgement, now: datetime) -> None:
@@ -205,7 +205,7 @@ class Delivery:
             records = self._report(item, judgement, now)
             notices = self._notices(item, judgement, now, late=late)
         except Exception as error:  # noqa: BLE001 - or who has the mail would get it again and again
-            _log.error(Name.SERVICE_ERROR, queue_id=item.queue_id, reason=repr(error))
+            _log.error(Name.SERVICE_ERROR, queue_id=item.queue_id, reason=reason_of(error))
         if not notices:
             self._queue.settle(settlement, records=records)
             return

@@ -1,7 +1,8 @@
 """Notes what happens: one log line per event, and whoever else wants to hear it.
 
 Events come from the closed list in `gatepost.events`; a field never carries a subject,
-a body or a key, so neither does the log.
+a body or a key, so neither does the log.  Noting never fails: a log that cannot be
+written (full disk, closed pipe) must not turn accepted mail into a 451, or delivered into lost.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
-from typing import Any
+from typing import Any, TextIO, cast
 
 import structlog
 
@@ -45,10 +47,35 @@ class Journal:
         shown = {name: value for name, value in fields.items() if value not in (None, "")}
         if queue_id:
             shown["queue_id"] = queue_id
-        getattr(self._log, _LEVELS.get(name, "info"))(str(name), **shown)
+        with suppress(Exception):
+            getattr(self._log, _LEVELS.get(name, "info"))(str(name), **shown)
         for observer in self._observers:
-            observer(event)
+            with suppress(Exception):
+                observer(event)
         return event
+
+
+def reason_of(error: Exception) -> str:
+    """What to log of an unexpected error: not its repr, which may hold the octets it was about."""
+    return f"{type(error).__name__}: {error}"[:500]
+
+
+class _Stream:
+    """Standard error, as long as somebody takes what is written there."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write, or lose the line."""
+        with suppress(OSError, ValueError):  # full, closed by its reader, closed by us
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush what could be written."""
+        with suppress(OSError, ValueError):
+            self._stream.flush()
 
 
 def configure_log(form: str = "text", level: str = "info") -> None:
@@ -71,6 +98,6 @@ def configure_log(form: str = "text", level: str = "info") -> None:
         wrapper_class=structlog.make_filtering_bound_logger(
             logging.getLevelNamesMapping()[level.upper()]
         ),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", _Stream(sys.stderr))),
         cache_logger_on_first_use=True,
     )

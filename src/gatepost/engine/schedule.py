@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from gatepost.engine.journal import Journal
+from gatepost.engine.journal import Journal, reason_of
 from gatepost.events import Name
 
 
@@ -45,7 +45,7 @@ class Ticker:
             try:
                 await self._action()
             except Exception as error:  # noqa: BLE001 - whatever it was, the next tick may succeed
-                self._journal.note(Name.SERVICE_ERROR, service=self._name, reason=repr(error))
+                self._journal.note(Name.SERVICE_ERROR, service=self._name, reason=reason_of(error))
             # Not wait_for: before Python 3.12 it can swallow the cancellation `stop` sends.
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._period):
