@@ -86,14 +86,15 @@ def _opened(header: bytes, octets: bytes) -> tuple[tuple[bytes, Content], Header
 
 
 def _is_entity(octets: bytes) -> bool:
-    """Whether it begins as a MIME entity does (RFC 2045 section 3).
+    """Whether it begins as a MIME entity does (RFC 2045 section 3) or is text without a header.
 
     A wrong key or changed ciphertext yields octets that do not; saying so in other words
     than a failed padding would tell an attacker which of the two it was.
     """
     inner, _ = entity.split_header(octets)
     if not inner:
-        return octets[:1] in (b"\r", b"\n") and octets.isascii()
+        is_text = octets[:1] in (b"\r", b"\n") or octets.translate(None, _CONTROLS) == octets
+        return is_text and octets.isascii()
     after = octets[len(inner) : len(inner) + 2]
     return after in (b"", b"\r\n") or after[:1] == b"\n"
 

@@ -5,7 +5,7 @@ The mathematics is settled before; here certificates, times and addresses are we
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -42,9 +42,7 @@ class Question:
         """Every mailbox a reader could take for the author (RFC 5322 section 3.6.2)."""
         if self.author is None:
             return ()
-        fields = headers.every(self.header, "From")
-        shown = [one for found in fields for one in headers.mailboxes(found.value)]
-        return (self.author, *shown)
+        return (self.author, *_named(headers.every(self.header, "From")))
 
     @property
     def authors(self) -> tuple[Mailbox, ...]:
@@ -52,14 +50,24 @@ class Question:
 
         So neither a changed outer From nor a foreign inner one is vouched for.
         """
-        inside = self.inside.authors if self.inside is not None and self.shown else ()
-        return (*self.shown, *inside)
+        if self.inside is None or not self.shown:
+            return self.shown
+        return (*self.shown, *_named(self.inside.fields.get("from", ())))
 
     @property
     def date(self) -> Field | None:
         """The Date that was signed, otherwise the one outside."""
         inside = self.inside.fields.get("date", ()) if self.inside is not None else ()
         return next(iter(inside), None) or headers.first(self.header, "Date")
+
+
+def _named(fields: Iterable[Field]) -> tuple[Mailbox, ...]:
+    """The addresses of address lists, and those their display names and comments show."""
+    return tuple(
+        one
+        for field in fields
+        for one in (*headers.mailboxes(field.value), *headers.seen(field.text))
+    )
 
 
 def judged(info: SignerInfo, verdict: SignerVerdict, question: Question) -> SignerReport:

@@ -161,6 +161,21 @@ def test_inner_subject_is_recorded_but_stays_inside() -> None:
     assert b"real" not in opened.header
 
 
+@pytest.mark.parametrize("cipher", ["aes128-cbc", "aes128-gcm"])
+def test_text_without_a_header_is_read(cipher: str) -> None:
+    """What NSS and OpenSSL encrypt from the command line is bare text; it would be lost."""
+    header, _ = encrypt()
+    made = enveloped.encrypt(
+        Octets(b"This is a test message to Fran.\n"),
+        [bob().certificate],
+        cipher=cipher,
+        key_transport=closing.PKCS1,
+        entropy=Chance(),
+    )
+
+    assert b"to Fran" in join(decrypt(header, encode_base64(join(made))).body)
+
+
 def test_cbc_gadgets_leave_traces() -> None:
     """EFAIL: a spliced CBC message opens without an error; the reader must be warned."""
     header, body = encrypt(HEADER, BODY * 20, cipher="aes256-cbc")

@@ -109,6 +109,9 @@ def test_a_message_without_author_is_a_mismatch() -> None:
         b"From: alice@example.com, mallory@evil.example\r\n",
         b"From: mallory@evil.example, alice@example.com\r\n",
         b"From: alice@example.com\r\nFrom: mallory@evil.example\r\n",
+        b'From: "mallory@evil.example" <alice@example.com>\r\n',
+        b"From: alice@example.com (mallory@evil.example)\r\n",
+        b"From: =?utf-8?q?mallory=40evil=2Eexample?= <alice@example.com>\r\n",
     ],
 )
 def test_several_authors_are_not_vouched_for_by_one(field: bytes) -> None:
