@@ -268,7 +268,15 @@ class Delivery:
             self._start(lane)
 
     def _due(self, wanted: Mapping[str, int], now: datetime) -> dict[str, tuple[Item, ...]]:
-        return {hop: self._queue.due(hop, now, limit) for hop, limit in wanted.items()}
+        found: dict[str, tuple[Item, ...]] = {}
+        try:
+            for hop, limit in wanted.items():
+                found[hop] = self._queue.due(hop, now, limit)
+        except BaseException:  # or nobody would ever look at them again
+            for items in found.values():
+                self._queue.release(items)
+            raise
+        return found
 
     async def _notice(self) -> None:
         """Somebody else wrote to the database: forget what they took, fetch what they gave."""

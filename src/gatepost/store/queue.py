@@ -315,10 +315,21 @@ class Queue:
             number = row[0]
             if number not in leased and number not in self._leased and number < newest:
                 self._leased.add(number)
-                found.append(queue_row.restored(row, self._body))
+                found += self._restored(row)
             if len(found) == limit:
                 break
         return tuple(found)
+
+    def _restored(self, row: queue_row.Row) -> tuple[Item, ...]:
+        """The item, or none: one damaged row must not keep a hop's other mail from leaving."""
+        try:
+            return (queue_row.restored(row, self._body),)
+        except (ValueError, TypeError, LookupError) as error:
+            number, queue_id = row[0], row[2]
+            reason = f"the row cannot be read: {type(error).__name__}"
+            _log.error(Name.SERVICE_ERROR, service="store.queue", queue_id=queue_id, reason=reason)
+            self._writer.post(Job(((database.PARK_ITEM, ("corrupt", reason, number)),), owed=True))
+            return ()
 
     def _body(self, row: queue_row.Row) -> Content:
         number, id_, path, size = row[0], row[1], row[15], queue_row.size(row)

@@ -5,7 +5,7 @@ import json
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -516,3 +516,26 @@ async def test_notice_cannot_be_made(world: World, monkeypatch: pytest.MonkeyPat
     await world.mail("b@beta.test", "d@beta.test")
     await world.empty()
     assert world.sent.to() == ["b@beta.test", "d@beta.test"]
+
+
+async def test_a_look_that_fails_half_way(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was found for one hop before the next could not be read would wait for a restart."""
+    await world.delivery.stop(timedelta(0))
+    for hop in ("first", "second"):
+        await world.queue.accept([NewItem(f"1M7{hop}", envelope(), hop, Octets(MAIL))])
+    await asyncio.to_thread(world.queue.close)
+    world.queue = Queue(world.folder, TestSeal(), clock=world.clock)
+    look, calls = world.queue.due, 0
+
+    def due(hop: str, now: datetime, limit: int) -> tuple[Item, ...]:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise Unavailable("the queue cannot be read: disk I/O error")
+        return look(hop, now, limit)
+
+    monkeypatch.setattr(world.queue, "due", due)
+    world.delivery = world._delivery()
+    await world.delivery.start()
+    await world.empty()
+    assert sorted(hop for hop, _, _ in world.sent.transactions) == ["first", "second"]

@@ -450,3 +450,15 @@ async def test_room(tmp_path: Path) -> None:
     """A peer hears 452 before it sends its mail, not after."""
     async with opened(tmp_path) as queue:
         assert queue.has_room()
+
+
+async def test_unreadable_row(tmp_path: Path) -> None:
+    """One damaged row would keep all other mail for its hop from being found, for ever."""
+    async with opened(tmp_path) as queue:
+        bad, good = await queue.accept([new("1A"), new("1B")])
+        queue.release([bad, good])
+        with sqlite3.connect(tmp_path / "0.db") as connection:
+            connection.execute("UPDATE item SET recipients = '[[' WHERE id = '1A'")
+        assert [item.id for item in due(queue)] == ["1B"]
+        await queue.flush()
+        assert queue.counts() == {("active", "outbound"): 1, ("corrupt", "outbound"): 1}
