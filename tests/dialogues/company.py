@@ -1,7 +1,7 @@
 """The company behind the server in a dialogue: its people answer by their names."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 
 from gatepost.mail.address import Mailbox
 from gatepost.mail.content import Content, join
@@ -9,8 +9,11 @@ from gatepost.mail.envelope import Envelope, Recipient
 from gatepost.mail.reply import Reply
 from gatepost.net.application import SessionInfo, Sink
 from gatepost.net.sink import MemorySink
+from gatepost.smtp.scram import Verifier
 
 TROUBLE = "the application is broken"
+SECRET = Verifier.of("secret", b"salt", 4096)
+FULL = Reply(452, "4.2.2", "Mailbox full")
 
 
 class Company:
@@ -33,7 +36,7 @@ class Company:
 
     def message(
         self, session: SessionInfo, envelope: Envelope, content: Content
-    ) -> Reply | Awaitable[Reply]:
+    ) -> Reply | Sequence[Reply] | Awaitable[Reply]:
         octets = join(content)
         if b"Subject: trouble" in octets:
             raise RuntimeError(TROUBLE)
@@ -41,7 +44,12 @@ class Company:
             return Reply(554, "5.7.1", "Message refused")
         self.kept.append((session, envelope, octets))
         reply = Reply(250, "2.0.0", f"Kept {len(octets)} octets")
+        if session.is_lmtp:
+            return [FULL if r.mailbox.local == "full" else reply for r in envelope.recipients]
         return _later(reply) if b"Subject: slow" in octets else reply
+
+    def verifier(self, name: str) -> Verifier | Awaitable[Verifier]:
+        return SECRET if name == "alice" else Verifier.decoy(name, b"key")
 
     def sink(self) -> Sink:
         self.sinks.append(MemorySink())

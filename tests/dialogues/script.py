@@ -58,6 +58,8 @@ def _option(word: str) -> tuple[str, object]:
     match kind:
         case "int":
             return name, int(value)
+        case "tuple[str, ...]":
+            return name, tuple(value.split(","))
         case "bool":
             return name, value == "true"
         case _:

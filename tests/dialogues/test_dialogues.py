@@ -2,7 +2,10 @@
 
 import asyncio
 import inspect
-from collections.abc import Awaitable
+import secrets
+from collections.abc import Awaitable, Sequence
+from dataclasses import replace
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -16,7 +19,18 @@ from gatepost.net.intake import TROUBLE
 from gatepost.net.listener import Listener
 from gatepost.net.settings import EdgeSettings
 from gatepost.smtp import replies
-from gatepost.smtp.events import BodyChunk, BodyStart, EndOfData, Event, MailFrom, RcptTo, Signal
+from gatepost.smtp.events import (
+    BodyChunk,
+    BodyStart,
+    EndOfData,
+    Event,
+    Login,
+    MailFrom,
+    RcptTo,
+    Reset,
+    Signal,
+    Substituted,
+)
 from gatepost.smtp.server import ServerSession
 
 SCRIPTS = sorted(Path(__file__).parent.glob("*.smtp"))
@@ -27,7 +41,9 @@ class Bare:
     """A session played without a socket."""
 
     def __init__(self, script: Script) -> None:
-        self.session = ServerSession(script.settings)
+        self.settings = script.settings
+        self.session = ServerSession(script.settings, entropy=secrets.token_bytes)
+        self.info = replace(NOBODY, is_lmtp=script.settings.lmtp)
         self.company, self.body = Company(), b""
         self.session.greet()
 
@@ -36,29 +52,37 @@ class Bare:
         while not isinstance(event := self.session.next_event(), Signal):
             if isinstance(event, BodyChunk):
                 self.body += event.octets
-            elif isinstance(event, MailFrom | RcptTo | BodyStart):
+            elif isinstance(event, MailFrom | RcptTo | BodyStart | Login):
                 self.session.answer(await self._decide(event))
             elif isinstance(event, EndOfData):
                 if event.fault is None:
                     self.session.answer(await self._decide(event))
                 self.body = b""
+            elif isinstance(event, Reset):
+                self.body = b""
+            elif isinstance(event, Substituted):
+                self.session.renew(replace(self.settings, substitute=False))
+                self.session.greet()
         return self.session.data_to_send()
 
-    async def _decide(self, event: Event) -> Reply:
+    async def _decide(self, event: Event) -> Reply | Sequence[Reply]:
         try:
             answer = self._asked(event)
             return await answer if inspect.isawaitable(answer) else answer
         except RuntimeError:
             return TROUBLE
 
-    def _asked(self, event: Event) -> Reply | Awaitable[Reply]:
+    def _asked(self, event: Event) -> Reply | Sequence[Reply] | Awaitable[Reply]:
         match event:
             case MailFrom():
                 return self.company.sender(NOBODY, event.envelope)
             case RcptTo():
                 return self.company.recipient(NOBODY, event.envelope, event.recipient)
             case EndOfData():
-                return self.company.message(NOBODY, event.envelope, Octets(self.body))
+                return self.company.message(self.info, event.envelope, Octets(self.body))
+            case Login():
+                is_right = event.name == "alice" and event.password == "secret"
+                return replies.AUTHENTICATED if is_right else replies.DENIED
             case _:
                 return replies.START
 
@@ -86,7 +110,13 @@ async def test_without_a_socket(path: Path) -> None:
 async def test_through_a_socket(path: Path) -> None:
     """The edge between session and network changes the conversation."""
     script = read(path)
-    listener = Listener(Company(), EdgeSettings(script.settings), host="127.0.0.1", port=0)
+    settings = EdgeSettings(script.settings, login_delay=0.0)
+    if script.settings.substitute:  # held by the peer's address, which XCLIENT changes
+        here = (ip_network("127.0.0.0/8"),)
+        server = replace(script.settings, substitute=False)
+        settings = replace(settings, server=server, substitute_from=here)
+    company = Company()
+    listener = Listener(company, settings, host="127.0.0.1", port=0, authenticator=company)
     await listener.start()
     reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
     try:

@@ -32,6 +32,8 @@ class Envelope:
     smtputf8: bool = False  # RFC 6531
     ret: str | None = None  # RFC 3461 section 4.3: FULL or HDRS
     envid: str | None = None  # RFC 3461 section 4.4, still xtext-encoded
+    requiretls: bool = False  # RFC 8689: never in clear text, nor to a server that will not promise
+    origin: tuple[tuple[str, str], ...] = ()  # XFORWARD attributes: whose mail it was before ours
 
     def to(self, *recipients: Recipient) -> Envelope:
         """The same envelope addressed to these recipients only."""

@@ -1,4 +1,4 @@
-"""Who is connected: connection limits, and waiting until everyone has left."""
+"""Who is connected: how many and how often, whom to send away, and waiting until all have left."""
 
 from __future__ import annotations
 
@@ -8,24 +8,42 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from gatepost.mail.reply import Reply
+from gatepost.net.peer import site
+from gatepost.net.rate import Rate
 
 FULL: Final = Reply(421, "4.3.2", "Too many connections, try again later")
 TOO_MANY: Final = Reply(421, "4.7.0", "Too many connections from your address")
+TOO_OFTEN: Final = Reply(421, "4.7.0", "Too many new connections from your address")
+TOO_MANY_MESSAGES: Final = Reply(450, "4.7.1", "Too many messages from your address, slow down")
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """How many may be connected at once."""
+    """How many may be connected at once, and how often a stranger may come."""
 
     total: int = 1000
     per_peer: int = 100
+    reserve: int = 50  # further places, for trusted peers only
+    patience: float = 10.0  # when full, a stranger silent for so many seconds has to go
+    connections_per_minute: int = 0  # of one stranger; 0: any number
+    messages_per_minute: int = 0
+    failed_logins_per_minute: float = 5
 
 
 class Guest(Protocol):
     """A connection on the roster."""
 
+    @property
+    def silent_since(self) -> float | None:
+        """When the peer last did something; None while it waits for us, or is trusted."""
+        ...
+
     def drain(self) -> None:
         """Leave as soon as the transaction under way is over."""
+        ...
+
+    def evict(self, reply: Reply) -> None:
+        """Leave now, with this word."""
         ...
 
     def abort(self) -> None:
@@ -38,23 +56,63 @@ class Roster:
 
     def __init__(self, limits: ConnectionLimits) -> None:
         self._limits = limits
+        self._loop = asyncio.get_running_loop()
         self._guests: dict[Guest, str] = {}
         self._peers: Counter[str] = Counter()
         self._left = asyncio.Event()
+        self._connections = Rate(limits.connections_per_minute)
+        self._messages = Rate(limits.messages_per_minute)
+        self._logins = Rate(limits.failed_logins_per_minute)
 
     def __len__(self) -> int:
         return len(self._guests)
 
-    def enter(self, guest: Guest, peer: str) -> Reply | None:
+    def enter(self, guest: Guest, peer: str, *, is_trusted: bool = False) -> Reply | None:
         """Note a connection; the reply turns it away when there are too many."""
-        refusal = None
-        if len(self._guests) >= self._limits.total:
-            refusal = FULL
-        elif self._peers[peer] >= self._limits.per_peer:
-            refusal = TOO_MANY
-        self._guests[guest] = peer
-        self._peers[peer] += 1
+        name = site(peer)
+        refusal = self._full(is_trusted=is_trusted)
+        if refusal is None and not is_trusted:
+            refusal = self._stranger(name)
+        self._guests[guest] = name
+        self._peers[name] += 1
         return refusal
+
+    def _full(self, *, is_trusted: bool) -> Reply | None:
+        if len(self._guests) < self._limits.total or self._evict():
+            return None
+        room = self._limits.total + self._limits.reserve
+        return None if is_trusted and len(self._guests) < room else FULL
+
+    def _stranger(self, name: str) -> Reply | None:
+        if self._peers[name] >= self._limits.per_peer:
+            return TOO_MANY
+        is_seldom = self._connections.take(name, self._loop.time())
+        return None if is_seldom else TOO_OFTEN
+
+    def _evict(self) -> bool:
+        """Send the longest silent stranger away, so that a thousand of them do not stop mail."""
+        latest = self._loop.time() - self._limits.patience
+        silent = [(since, guest) for guest in self._guests if (since := guest.silent_since)]
+        if not silent:
+            return False
+        since, guest = min(silent, key=lambda one: one[0])
+        if since > latest:
+            return False
+        self.leave(guest)
+        guest.evict(FULL)
+        return True
+
+    def may_send(self, peer: str) -> bool:
+        """Whether a stranger may begin one more message now."""
+        return self._messages.take(site(peer), self._loop.time())
+
+    def may_log_in(self, peer: str) -> bool:
+        """Whether a peer has not failed too often."""
+        return self._logins.allows(site(peer), self._loop.time())
+
+    def failed(self, peer: str) -> None:
+        """Note a failed log-in."""
+        self._logins.take(site(peer), self._loop.time())
 
     def leave(self, guest: Guest) -> None:
         """Note that a connection is gone."""

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Network, IPv6Network, ip_address
 
+from gatepost.net.peer import Networks, is_loopback, is_within
 from gatepost.smtp.settings import ServerSettings
-
-Networks = tuple[IPv4Network | IPv6Network, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,14 +19,34 @@ class EdgeSettings:
     decision_timeout: float = 540.0  # a client waits 10 minutes for the last reply
     handshake_timeout: float = 30.0
     memory_limit: int = 256 * 1024  # a larger message goes to the application's sink
+    transaction_timeout: float = 3600.0  # from MAIL to the end of the data
+    minimum_rate: float = 128.0  # octets in a second of a message, after the grace
+    rate_grace: float = 60.0
+    login_delay: float = 1.0  # before a failed log-in is answered
+    trusted: Networks = ()  # whom no rate limits
     forward_from: Networks = ()  # who may say XFORWARD
+    substitute_from: Networks = ()  # who may say XCLIENT
+
+    def is_trusted(self, peer: str) -> bool:
+        """Whether the peer is one of ours."""
+        return is_within(peer, self.trusted)
 
     def for_peer(self, peer: str, *, starttls: bool) -> ServerSettings:
         """The session settings for one client."""
-        forward = self.server.forward or _is_within(peer, self.forward_from)
-        if (forward, starttls) == (self.server.forward, self.server.starttls):
-            return self.server
-        return replace(self.server, forward=forward, starttls=starttls)
+        server = self.server
+        forward = server.forward or is_within(peer, self.forward_from)
+        substitute = server.substitute or is_within(peer, self.substitute_from)
+        in_clear = server.auth_in_clear or (bool(server.mechanisms) and is_loopback(peer))
+        wanted = (forward, substitute, in_clear, starttls)
+        if wanted == (server.forward, server.substitute, server.auth_in_clear, server.starttls):
+            return server
+        return replace(
+            server,
+            forward=forward,
+            substitute=substitute,
+            auth_in_clear=in_clear,
+            starttls=starttls,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +62,3 @@ class RelaySettings:
     per_hop: int = 20  # connections open to one hop at a time
     idle_timeout: float = 20.0  # an unused connection is closed after this
     uses: int = 1000  # transactions on one connection
-
-
-def _is_within(peer: str, networks: Networks) -> bool:
-    if not networks:
-        return False
-    try:
-        address = ip_address(peer.partition("%")[0])
-    except ValueError:
-        return False
-    return any(address in network for network in networks)

@@ -19,7 +19,7 @@ from gatepost.mail.reply import Reply
 from gatepost.net.deadline import Deadline
 from gatepost.net.intake import reply_for
 from gatepost.net.tls import describe
-from gatepost.smtp.client import ClientEvent, ClientSession
+from gatepost.smtp.client import ClientEvent, ClientSession, NextClientEvent
 from gatepost.smtp.events import Signal
 from gatepost.smtp.settings import ClientSettings
 
@@ -96,12 +96,7 @@ class Wire(asyncio.Protocol):
         """
         end = self._loop.time() + 4 * patience
         while True:
-            try:
-                event = self.session.next_event()
-            except Malformed as error:
-                raise Broken(
-                    Reply(451, "4.5.0", f"Next hop does not speak SMTP: {error}")
-                ) from None
+            event = self._next()
             self._flush()
             if not isinstance(event, Signal):
                 return event
@@ -135,9 +130,26 @@ class Wire(asyncio.Protocol):
     async def _pushed(self, patience: float) -> ClientEvent | None:
         """Give the socket what the session has; wait for room when it has had enough."""
         self._flush()
-        while self._is_choked and not self.is_lost and not self._has_news:
+        while True:
+            if self.is_lost:
+                return await self.event(patience)
+            if self._has_news and (early := self._news()) is not None:
+                return early
+            if not self._is_choked:
+                return None
             await self._wait(patience)
-        return await self.event(patience) if self._has_news or self.is_lost else None
+
+    def _news(self) -> ClientEvent | None:
+        """What the hop said in mid-body; of a chunk that was taken nothing comes."""
+        self._has_news = False
+        event = self._next()
+        return None if isinstance(event, Signal) else event
+
+    def _next(self) -> NextClientEvent:
+        try:
+            return self.session.next_event()
+        except Malformed as error:
+            raise Broken(Reply(451, "4.5.0", f"Next hop does not speak SMTP: {error}")) from None
 
     async def _wait(self, patience: float) -> None:
         """Until something happens to the connection."""

@@ -1,7 +1,8 @@
-"""A client's side of one SMTP connection, without the connection (RFC 5321, RFC 2920).
+"""A client's side of one SMTP or LMTP connection, without the connection (RFC 5321, 2033).
 
 The session introduces itself as soon as it is greeted.  `begin` sends MAIL, every RCPT
-and DATA in one flight when the server offers PIPELINING; the body follows 354.
+and DATA in one flight when the server offers PIPELINING (RFC 2920); the body follows 354,
+or under CHUNKING the last RCPT's reply.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from typing import Final, Literal
 from gatepost.errors import Malformed
 from gatepost.mail.reply import Reply
 from gatepost.smtp.answers import ReplyReader
-from gatepost.smtp.data import DataWriter
+from gatepost.smtp.data import ChunkWriter, DataWriter
 from gatepost.smtp.events import NEED_DATA, Signal
 from gatepost.smtp.extensions import parse_offer
+from gatepost.smtp.sasl import Proof
 from gatepost.smtp.settings import ClientSettings
 from gatepost.smtp.submission import Job, Results, Submission
 
@@ -44,8 +46,15 @@ class TlsAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class AuthAnswer:
+    """How logging in ended; after a refusal the session is idle as before."""
+
+    reply: Reply
+
+
+@dataclass(frozen=True, slots=True)
 class SendBody:
-    """354 came: `write` the content, then `finish`."""
+    """354 came, or chunks may: `write` the content, then `finish`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +64,7 @@ class Settled:
     results: Results
 
 
-ClientEvent = Ready | Unwilling | TlsAnswer | SendBody | Settled
+ClientEvent = Ready | Unwilling | TlsAnswer | AuthAnswer | SendBody | Settled
 NextClientEvent = ClientEvent | Literal[Signal.NEED_DATA]
 
 
@@ -66,10 +75,13 @@ class Step(Enum):
     EHLO = "EHLO"
     HELO = "HELO"
     STARTTLS = "STARTTLS"
+    AUTH = "AUTH"
+    XFORWARD = "XFORWARD"
     RSET = "RSET"
     MAIL = "MAIL"
     RCPT = "RCPT"
     DATA = "DATA"
+    CHUNK = "chunk"
     END = "end of data"
     QUIT = "QUIT"
 
@@ -88,7 +100,8 @@ class ClientSession:
         self._unsent: deque[tuple[bytes, Step, int]] = deque()
         self._submission: Submission | None = None
         self._settled: Settled | None = None
-        self._writer: DataWriter | None = None
+        self._writer: DataWriter | ChunkWriter | None = None
+        self._proof: Proof | None = None
         self._is_dirty = False  # a transaction may be open at the server: RSET first
         self.extensions: dict[str, str] = {}
         self.is_closed = False  # no further command may be sent
@@ -134,22 +147,33 @@ class ClientSession:
         self._submission = submission
         if self._is_dirty:
             self._unsent.append((b"RSET\r\n", Step.RSET, 0))
+        xforward = submission.xforward()
+        self._unsent.extend((line, Step.XFORWARD, 0) for line in xforward.splitlines(keepends=True))
         self._unsent.append((submission.mail(), Step.MAIL, 0))
         self._unsent.extend((submission.rcpt(i), Step.RCPT, i) for i in submission.asked)
-        self._unsent.append((b"DATA\r\n", Step.DATA, 0))
+        if not submission.is_chunked:
+            self._unsent.append((b"DATA\r\n", Step.DATA, 0))
         self._is_dirty = True
         self._send_next()
 
     def write(self, octets: bytes) -> None:
         """Send content octets; raises Malformed on a bare CR or LF (close the connection)."""
         assert self._writer is not None
-        self._out.append(self._writer.write(octets))
+        out = self._writer.write(octets)
+        if isinstance(self._writer, ChunkWriter) and out:
+            self._send(out, Step.CHUNK)
+        else:
+            self._out.append(out)
 
     def finish(self) -> None:
         """Send the end of data."""
         assert self._writer is not None
-        self._send(self._writer.finish(), Step.END)
+        assert self._submission is not None
+        self._out.append(self._writer.finish())
         self._writer = None
+        # RFC 2033 section 4.2: LMTP answers for each accepted recipient.
+        accepted = self._submission.accepted if self._settings.lmtp else (0,)
+        self._awaited.extend((Step.END, index) for index in accepted)
 
     def abandon(self, reply: Reply) -> Results:
         """The connection is lost: the results so far, `reply` for whoever has none."""
@@ -160,6 +184,11 @@ class ClientSession:
     def starttls(self) -> None:
         """Ask for TLS; ends in `TlsAnswer`."""
         self._send(b"STARTTLS\r\n", Step.STARTTLS)
+
+    def authenticate(self, proof: Proof) -> None:
+        """Log in; ends in `AuthAnswer`."""
+        self._proof = proof
+        self._send(f"AUTH {proof.begin()}\r\n".encode("ascii"), Step.AUTH)
 
     def tls_started(self) -> None:
         """The handshake is done: introduce ourselves anew (RFC 3207 section 4.2)."""
@@ -183,7 +212,8 @@ class ClientSession:
             self._send(*self._unsent.popleft())
 
     def _hello(self) -> None:
-        self._send(f"EHLO {self._settings.helo}\r\n".encode("ascii"), Step.EHLO)
+        word = "LHLO" if self._settings.lmtp else "EHLO"
+        self._send(f"{word} {self._settings.helo}\r\n".encode("ascii"), Step.EHLO)
 
     # ── replies ──────────────────────────────────────────────────────────────────────
 
@@ -193,7 +223,7 @@ class ClientSession:
         step, index = self._awaited.popleft()
         if reply.code == 421 or self.is_closed:
             return self._shut(reply)
-        if reply.code // 100 == 3 and step is not Step.DATA:
+        if reply.code // 100 == 3 and step not in (Step.DATA, Step.AUTH):
             # A 3yz is positive, yet it accepts nothing (RFC 5321 section 4.2.1).
             raise Malformed("the server sent an intermediate reply where none belongs")
         match step:
@@ -203,9 +233,11 @@ class ClientSession:
                 return self._introduced(step, reply)
             case Step.STARTTLS:
                 return self._tls(reply)
-            case Step.RSET | Step.QUIT:
-                event = None
-            case Step.MAIL | Step.RCPT | Step.DATA | Step.END:
+            case Step.AUTH:
+                return self._auth(reply)
+            case Step.RSET | Step.QUIT | Step.XFORWARD:
+                event = None  # whose mail it was is a courtesy: a refusal changes nothing
+            case Step.MAIL | Step.RCPT | Step.DATA | Step.CHUNK | Step.END:
                 event = self._progress(step, index, reply)
         self._send_next()
         return event
@@ -237,7 +269,7 @@ class ClientSession:
             if step is Step.EHLO:
                 self.extensions = parse_offer(tuple(reply.text.split("\n")[1:]))
             return Ready(extended=step is Step.EHLO)
-        if step is Step.EHLO and reply.is_permanent:
+        if step is Step.EHLO and reply.is_permanent and not self._settings.lmtp:
             # RFC 5321 section 3.2: a server without EHLO is spoken to with HELO.
             self._send(f"HELO {self._settings.helo}\r\n".encode("ascii"), Step.HELO)
             return None
@@ -249,6 +281,17 @@ class ClientSession:
             # RFC 3207 section 6: what came in clear behind the 220 may be injected.
             raise Malformed("the server sent clear text behind its answer to STARTTLS")
         return TlsAnswer(reply)
+
+    def _auth(self, reply: Reply) -> ClientEvent | None:
+        """RFC 4954 section 4: 334 asks for more, 235 ends well."""
+        assert self._proof is not None
+        if reply.code == 334:
+            self._send(self._proof.respond(reply.text) + b"\r\n", Step.AUTH)
+            return None
+        if reply.is_positive and not self._proof.is_assured:
+            raise Malformed("the server did not prove that it knows the password")
+        self._proof = None
+        return AuthAnswer(reply)
 
     def _progress(self, step: Step, index: int, reply: Reply) -> ClientEvent | None:
         submission = self._submission
@@ -262,9 +305,13 @@ class ClientSession:
                 submission.answered(index, reply)
             case Step.DATA:
                 return self._data(submission, reply)
+            case Step.CHUNK:
+                # RFC 3030 section 2: after a refused chunk nothing more may be sent.
+                return None if reply.is_positive else self._shut(reply)
             case _:
-                self._is_dirty = False  # RFC 5321 section 4.1.1.4: the buffers are cleared
-                return self._settle(reply)
+                return self._ended(submission, index, reply)
+        if submission.is_chunked and not (self._awaited or self._unsent):
+            return self._chunks(submission)
         if self._unsent and submission.is_hopeless:  # DATA was not sent: do not ask
             self._unsent.clear()
             return self._settle(_ABANDONED)
@@ -278,10 +325,28 @@ class ClientSession:
         if submission.is_hopeless:
             # RFC 2920 section 3.1: when DATA is accepted although every RCPT failed,
             # "the client SHOULD send a single dot"; whatever it earns is ignored.
+            if self._settings.lmtp:  # nobody to answer for: what comes now is anyone's guess
+                self.is_closed = True
+                return self._settle(_ABANDONED)
             self._send(b".\r\n", Step.END)
             return None
         self._writer = DataWriter()
         return SendBody()
+
+    def _chunks(self, submission: Submission) -> ClientEvent:
+        """Everyone has been answered for: the content may go in chunks (RFC 3030)."""
+        if submission.is_hopeless:
+            return self._settle(_ABANDONED)
+        self._writer = ChunkWriter()
+        return SendBody()
+
+    def _ended(self, submission: Submission, index: int, reply: Reply) -> ClientEvent | None:
+        if self._settings.lmtp:
+            submission.ended(index, reply)
+            if self._awaited:
+                return None
+        self._is_dirty = False  # RFC 5321 section 4.1.1.4: the buffers are cleared
+        return self._settle(reply)
 
     def _settle(self, rest: Reply) -> Settled:
         assert self._submission is not None

@@ -6,6 +6,7 @@ names the reply it earns.
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from gatepost.errors import Malformed
@@ -18,10 +19,14 @@ from gatepost.smtp.state import Verb
 
 VERBS: Final[dict[str, Verb]] = {verb.value: verb for verb in Verb}
 # Words of SMTP this server knows and does not serve: 502 rather than 500 (section 4.2.4).
-NOT_SERVED: Final = frozenset({"EXPN", "TURN", "ETRN", "SEND", "SOML", "SAML", "AUTH", "BDAT"})
+NOT_SERVED: Final = frozenset({"EXPN", "TURN", "ETRN", "SEND", "SOML", "SAML"})
 # Words no SMTP client says: a browser was talked into connecting to this port.
 FOREIGN: Final = frozenset({"GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT", "HOST:"})
 WITHOUT_ARGUMENT: Final = frozenset({Verb.DATA, Verb.RSET, Verb.QUIT, Verb.STARTTLS})
+
+
+# RFC 3030 section 2: bdat-cmd = "BDAT" SP chunk-size [SP end-marker].
+_CHUNK: Final = re.compile(r" *([0-9]{1,20})(?: +(LAST))? *\Z", re.IGNORECASE)
 
 
 class LineReader:
@@ -93,14 +98,26 @@ def hello(argument: str) -> str:
         raise Fault(replies.BAD_NAME) from None
 
 
-def mail(argument: str, *, smtputf8: bool) -> tuple[Envelope, int | None]:
-    """MAIL FROM: the envelope it opens and the declared size."""
+def chunk(argument: str) -> tuple[int, bool]:
+    """BDAT: how many octets follow, and whether they are the last."""
+    found = _CHUNK.match(argument)
+    if found is None:
+        raise Fault(replies.BAD_CHUNK)
+    return int(found[1]), found[2] is not None
+
+
+def mail(
+    argument: str, *, smtputf8: bool, requiretls: bool = False, auth: bool = False
+) -> tuple[Envelope, int | None]:
+    """MAIL FROM: the envelope it opens and the declared size; the flags say what was offered."""
     inside, rest = _path(argument, "FROM:", replies.BAD_SENDER)
     try:
         return_path = grammar.mailbox(inside) if inside else None
     except Malformed:
         raise Fault(replies.BAD_SENDER) from None
-    envelope, size = extensions.open_envelope(return_path, _parameters(rest), smtputf8=smtputf8)
+    envelope, size = extensions.open_envelope(
+        return_path, _parameters(rest), smtputf8=smtputf8, requiretls=requiretls, auth=auth
+    )
     if return_path is not None and not envelope.smtputf8:
         _ascii_only(return_path)
     return envelope, size

@@ -1,8 +1,8 @@
-"""The octets after DATA, in both directions (RFC 5321 sections 2.3.8, 4.1.1.4, 4.5.2).
+"""The octets after DATA and BDAT, both ways (RFC 5321 2.3.8, 4.1.1.4, 4.5.2; RFC 3030).
 
-Only CRLF.CRLF ends the data.  A bare CR or LF inside is either a fault told after the
-end or turned into CRLF; it never ends anything, so no second message can be smuggled.
-No loop over lines here: `find`, `replace` and `count` see whole chunks at once.
+Only CRLF.CRLF ends what follows DATA, only its count what follows BDAT.  A bare CR or LF
+inside is either a fault told after the end or turned into CRLF; it never ends anything, so
+no second message can be smuggled.  No loop over lines: whole chunks at once.
 """
 
 from __future__ import annotations
@@ -24,15 +24,51 @@ def has_bare_line_end(octets: bytes) -> bool:
     return octets.count(b"\n") != pairs or octets.count(b"\r") != pairs
 
 
-class DataReader:
-    """Takes transparency off the data, chunk by chunk, and judges it at the end."""
+class _Judge:
+    """Counts and checks content; nothing is passed on after a fault."""
 
-    __slots__ = ("_at_start", "_bare", "_is_bare", "_is_nul", "_limit", "size")
+    __slots__ = ("_bare", "_is_bare", "_is_nul", "_limit", "size")
 
     def __init__(self, limit: int, bare: BareLineEnds) -> None:
         self._limit, self._bare = limit, bare
-        self._at_start, self._is_bare, self._is_nul = True, False, False
+        self._is_bare, self._is_nul = False, False
         self.size = 0
+
+    @property
+    def fault(self) -> Reply | None:
+        """What the data as a whole earns, once its end was reached."""
+        if self.size > self._limit:
+            return replies.TOO_BIG
+        if self._is_bare:
+            return replies.BARE_LINE_END
+        return replies.NUL_OCTET if self._is_nul else None
+
+    def _checked(self, octets: bytes, *, is_bare: bool) -> bytes:
+        """The octets as they may be passed on; no CRLF is cut at either end."""
+        if is_bare:
+            if self._bare == "normalise":
+                octets = _normalised(octets)
+            else:
+                self._is_bare = True
+        if b"\0" in octets:
+            # RFC 2045 section 2.7 and 2.8: neither 7bit nor 8bit data has NULs.  A NUL
+            # removed by a later hop could uncover a dot, hence none is passed on.
+            if self._bare == "normalise":
+                octets = octets.replace(b"\0", b"")
+            else:
+                self._is_nul = True
+        self.size += len(octets)
+        return b"" if self._is_bare or self._is_nul or self.size > self._limit else octets
+
+
+class DataReader(_Judge):
+    """Takes transparency off the data, chunk by chunk, and judges it at the end."""
+
+    __slots__ = ("_at_start",)
+
+    def __init__(self, limit: int, bare: BareLineEnds) -> None:
+        super().__init__(limit, bare)
+        self._at_start = True
 
     def read(self, buffer: bytes, at: int) -> tuple[bytes, int, bool]:
         """Content octets, how far the buffer is used up, and whether END was reached.
@@ -57,32 +93,45 @@ class DataReader:
                 break
         return self._taken(buffer[at:stop]), stop, False
 
-    @property
-    def fault(self) -> Reply | None:
-        """What the data as a whole earns, once END was reached."""
-        if self.size > self._limit:
-            return replies.TOO_BIG
-        if self._is_bare:
-            return replies.BARE_LINE_END
-        return replies.NUL_OCTET if self._is_nul else None
-
     def _taken(self, raw: bytes) -> bytes:
-        """Unstuff and check one chunk; nothing is passed on after a fault."""
-        octets = raw.replace(b"\r\n.", b"\r\n")  # RFC 5321 section 4.5.2
-        if has_bare_line_end(raw):
-            if self._bare == "normalise":
-                octets = _normalised(octets)
-            else:
-                self._is_bare = True
-        if b"\0" in octets:
-            # RFC 2045 section 2.7 and 2.8: neither 7bit nor 8bit data has NULs.  A NUL
-            # removed by a later hop could uncover a dot, hence none is passed on.
-            if self._bare == "normalise":
-                octets = octets.replace(b"\0", b"")
-            else:
-                self._is_nul = True
-        self.size += len(octets)
-        return b"" if self._is_bare or self._is_nul or self.size > self._limit else octets
+        """Unstuff and check one chunk (RFC 5321 section 4.5.2)."""
+        return self._checked(raw.replace(b"\r\n.", b"\r\n"), is_bare=has_bare_line_end(raw))
+
+
+class ChunkReader(_Judge):
+    """Takes the chunks of BDAT, whose octets need no transparency (RFC 3030 section 2).
+
+    BINARYMIME is not offered, so the content is made of lines as under DATA, and a CR or
+    LF alone is treated as there.
+    """
+
+    __slots__ = ("_held", "_is_ended")
+
+    def __init__(self, limit: int, bare: BareLineEnds) -> None:
+        super().__init__(limit, bare)
+        self._held, self._is_ended = b"", True
+
+    def read(self, octets: bytes) -> bytes:
+        """Content octets; a CR at the end waits for what follows."""
+        if not octets:
+            return b""
+        if self._held:
+            octets, self._held = self._held + octets, b""
+        if octets.endswith(b"\r"):
+            octets, self._held = octets[:-1], b"\r"
+        return self._taken(octets)
+
+    def finish(self) -> bytes:
+        """The rest: content that does not end with a line end gets one, as it would under DATA."""
+        held, self._held = self._held, b""
+        rest = self._taken(held) if held else b""
+        return rest if self._is_ended else rest + self._taken(b"\r\n")
+
+    def _taken(self, octets: bytes) -> bytes:
+        taken = self._checked(octets, is_bare=has_bare_line_end(octets))
+        if taken:
+            self._is_ended = taken.endswith(b"\r\n")
+        return taken
 
 
 def _normalised(octets: bytes) -> bytes:
@@ -91,8 +140,8 @@ def _normalised(octets: bytes) -> bytes:
     return single.replace(b"\n", b"\r\n")
 
 
-class DataWriter:
-    """Puts transparency on: every leading dot doubled, the end marked, nothing smuggled."""
+class _LineGuard:
+    """Lets no CR or LF stand alone in what we send, wherever a chunk ends."""
 
     __slots__ = ("_at_line_start", "_held")
 
@@ -100,18 +149,33 @@ class DataWriter:
         self._at_line_start = True
         self._held = b""
 
-    def write(self, octets: bytes) -> bytes:
-        """The octets to send for these content octets; raises Malformed on a bare CR or LF."""
+    def _guarded(self, octets: bytes) -> bytes:
+        """Octets that may be sent now; raises Malformed on a bare CR or LF."""
         if self._held:
             octets, self._held = self._held + octets, b""
         if octets.endswith(b"\r"):
             octets, self._held = octets[:-1], b"\r"
-        if not octets:
-            return b""
         if has_bare_line_end(octets):
             # RFC 5321 section 2.3.8: clients "MUST NOT transmit these characters" alone.
             # Whatever made this content, no server behind us is left to guess.
             raise Malformed("outgoing content has a bare CR or LF")
+        return octets
+
+    def _complete(self) -> None:
+        if self._held:
+            raise Malformed("outgoing content ends with a bare CR")
+
+
+class DataWriter(_LineGuard):
+    """Puts transparency on: every leading dot doubled, the end marked, nothing smuggled."""
+
+    __slots__ = ()
+
+    def write(self, octets: bytes) -> bytes:
+        """The octets to send for these content octets; raises Malformed on a bare CR or LF."""
+        octets = self._guarded(octets)
+        if not octets:
+            return b""
         out = octets.replace(b"\r\n.", b"\r\n..")
         if self._at_line_start and octets.startswith(b"."):
             out = b"." + out
@@ -120,6 +184,24 @@ class DataWriter:
 
     def finish(self) -> bytes:
         """What ends the data: a missing last CRLF, then the dot."""
-        if self._held:
-            raise Malformed("outgoing content ends with a bare CR")
+        self._complete()
         return b".\r\n" if self._at_line_start else b"\r\n.\r\n"
+
+
+class ChunkWriter(_LineGuard):
+    """Writes content as BDAT chunks (RFC 3030 section 2)."""
+
+    __slots__ = ()
+
+    def write(self, octets: bytes) -> bytes:
+        """One chunk, or nothing yet; raises Malformed on a bare CR or LF."""
+        octets = self._guarded(octets)
+        if not octets:
+            return b""
+        self._at_line_start = octets.endswith(b"\r\n")
+        return b"BDAT %d\r\n" % len(octets) + octets
+
+    def finish(self) -> bytes:
+        """The last chunk: empty, or the missing last CRLF."""
+        self._complete()
+        return b"BDAT 0 LAST\r\n" if self._at_line_start else b"BDAT 2 LAST\r\n\r\n"

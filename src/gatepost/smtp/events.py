@@ -1,13 +1,13 @@
 """What a server session tells its owner (RFC 5321 section 3).
 
-`MailFrom`, `RcptTo`, `BodyStart` and an `EndOfData` without fault wait for an answer;
-the others are news.
+`MailFrom`, `RcptTo`, `BodyStart`, `Login` and an `EndOfData` without fault wait for an
+answer, `LookUp` for a verifier, `Substituted` for a greeting; the others are news.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, Literal
 
@@ -59,9 +59,10 @@ class RcptTo:
 
 @dataclass(frozen=True, slots=True)
 class BodyStart:
-    """DATA came in order; answer `replies.START` to receive the content."""
+    """DATA or the first BDAT came in order; answer `replies.START` to receive the content."""
 
     envelope: Envelope
+    chunked: bool = False  # BDAT: a positive answer is not said
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ class BodyChunk:
 
 @dataclass(frozen=True, slots=True)
 class EndOfData:
-    """CRLF.CRLF came.
+    """CRLF.CRLF or the last chunk came, or a chunk that spoils the message.
 
     With a `fault` the session has refused the message itself and what came as
     `BodyChunk` must be thrown away; without, the owner answers.
@@ -87,6 +88,29 @@ class EndOfData:
 @dataclass(frozen=True, slots=True)
 class Reset:
     """An open transaction was thrown away (RSET, or EHLO again); already answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class LookUp:
+    """A client proves its password by SCRAM; `supply` the verifier of this name, or answer 4yz."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """A client logs in; answer 235, or 535 when the password is wrong (RFC 4954 section 4)."""
+
+    name: str
+    password: str = field(repr=False)
+    proven: bool | None = None  # SCRAM has decided already; None: compare the password
+
+
+@dataclass(frozen=True, slots=True)
+class Substituted:
+    """A trusted proxy said who its client is (XCLIENT): `renew` the session, then `greet`."""
+
+    attributes: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +132,9 @@ Event = (
     | BodyChunk
     | EndOfData
     | Reset
+    | LookUp
+    | Login
+    | Substituted
     | StartTls
     | Quit
 )

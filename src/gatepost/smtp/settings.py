@@ -21,6 +21,12 @@ class ServerSettings:
     require_tls: bool = False
     smtputf8: bool = False
     forward: bool = False  # the peer is trusted to speak XFORWARD
+    substitute: bool = False  # the peer is a proxy trusted to speak XCLIENT
+    lmtp: bool = False  # RFC 2033: LHLO, and a reply for each recipient
+    mechanisms: tuple[str, ...] = ()  # of AUTH, in our order of preference
+    auth_in_clear: bool = False  # offer AUTH without TLS: on the loopback only
+    idle_limit: int = 100  # commands without a message accepted before 421
+    login_limit: int = 3  # failed log-ins before 421
     banner: str = "ESMTP"
 
 
@@ -29,5 +35,6 @@ class ClientSettings:
     """How a client session behaves."""
 
     helo: str
+    lmtp: bool = False
     reply_line_limit: int = 4096  # section 4.5.3.1.5 asks for 512; some write more
     reply_lines_limit: int = 200

@@ -6,20 +6,27 @@ An SMTP server session is a small automaton.  A client connects and waits for th
 greeting (OPENING); then it must introduce itself (GREETED → READY); then it opens a
 mail transaction by MAIL (→ TRANSACTION), names recipients by RCPT (→ ADDRESSED as soon
 as one is accepted), and sends DATA (→ BODY), whose end brings it back to READY with
-every buffer empty.  EHLO, HELO and RSET throw an open transaction away wherever they
-come (section 4.1.1.5).  STARTTLS (RFC 3207) leads through HANDSHAKE back to GREETED:
-"the server MUST discard any knowledge obtained from the client" before it.
+every buffer empty.  BDAT (RFC 3030) leads into a CHUNK of counted octets and, unless it
+was the LAST, from there to CHUNKED, where only more chunks may follow.  EHLO, HELO, LHLO
+and RSET throw an open transaction away wherever they come (section 4.1.1.5).
+
+STARTTLS (RFC 3207) leads through HANDSHAKE back to GREETED: "the server MUST discard any
+knowledge obtained from the client" before it.  XCLIENT, by which a trusted proxy
+introduces its own client, leads back to OPENING.  AUTH (RFC 4954) holds an exchange of
+its own lines (AUTHENTICATING) and returns to READY.
 
     OPENING ─greeting─▶ GREETED ─EHLO/HELO─▶ READY ─MAIL─▶ TRANSACTION ─RCPT─▶ ADDRESSED
                            ▲                 │  ▲              │ RSET             │ DATA
                            │                 │  └──────────────┴───────┐          ▼
-                        HANDSHAKE ◀─STARTTLS─┘                        └────────  BODY
+                        HANDSHAKE ◀─STARTTLS─┘                        ├────────  BODY
+                                                                      └─LAST───  CHUNK ⇄ CHUNKED
 
 Two kinds of edges:
 
 * a command edge is taken when the command earned a positive reply; after any other "the
   SMTP server MUST stay in the same state" (section 4.1.4);
-* an event edge (greeting sent, end of data, handshake done) is taken by the session.
+* an event edge (greeting sent, end of data or chunk, handshake or log-in done) is taken by
+  the session.
 
 A command that has no edge from the present state is out of order and earns the reply
 in `OUT_OF_ORDER`.  QUIT, NOOP, HELP and VRFY are always in order (section 4.1.4).
@@ -44,6 +51,9 @@ class State(Enum):
     TRANSACTION = "transaction"  # return path known, no recipient yet
     ADDRESSED = "addressed"  # at least one recipient accepted
     BODY = "body"  # between 354 and CRLF.CRLF
+    CHUNK = "chunk"  # inside the octets of a BDAT
+    CHUNKED = "chunked"  # between two BDATs of one message
+    AUTHENTICATING = "authenticating"  # between 334 and the end of AUTH
     HANDSHAKE = "handshake"  # between 220 to STARTTLS and the end of the TLS handshake
     CLOSED = "closed"  # last reply given
 
@@ -55,11 +65,15 @@ class Verb(Enum):
 
     EHLO = "EHLO"
     HELO = "HELO"
+    LHLO = "LHLO"
     STARTTLS = "STARTTLS"
     XFORWARD = "XFORWARD"
+    XCLIENT = "XCLIENT"
+    AUTH = "AUTH"
     MAIL = "MAIL"
     RCPT = "RCPT"
     DATA = "DATA"
+    BDAT = "BDAT"
     RSET = "RSET"
     NOOP = "NOOP"
     VRFY = "VRFY"
@@ -76,21 +90,28 @@ def _row(state: State, **edges: State) -> dict[Verb, State]:
     return row | dict.fromkeys(_ANYWHERE, state) | {Verb.QUIT: State.CLOSED}
 
 
-_AGAIN: Final = {"EHLO": State.READY, "HELO": State.READY, "RSET": State.READY}
+_AGAIN: Final = dict.fromkeys(("EHLO", "HELO", "LHLO", "RSET"), State.READY)
 
 TRANSITIONS: Final[dict[State, dict[Verb, State]]] = {
     State.OPENING: {},
-    State.GREETED: _row(State.GREETED, EHLO=State.READY, HELO=State.READY, RSET=State.GREETED),
+    State.GREETED: _row(State.GREETED, **_AGAIN | {"RSET": State.GREETED}),
     State.READY: _row(
         State.READY,
         **_AGAIN,
         STARTTLS=State.HANDSHAKE,
         XFORWARD=State.READY,
+        XCLIENT=State.OPENING,
+        AUTH=State.AUTHENTICATING,
         MAIL=State.TRANSACTION,
     ),
     State.TRANSACTION: _row(State.TRANSACTION, **_AGAIN, RCPT=State.ADDRESSED),
-    State.ADDRESSED: _row(State.ADDRESSED, **_AGAIN, RCPT=State.ADDRESSED, DATA=State.BODY),
+    State.ADDRESSED: _row(
+        State.ADDRESSED, **_AGAIN, RCPT=State.ADDRESSED, DATA=State.BODY, BDAT=State.CHUNK
+    ),
     State.BODY: {},
+    State.CHUNK: {},
+    State.CHUNKED: _row(State.CHUNKED, **_AGAIN, BDAT=State.CHUNK),
+    State.AUTHENTICATING: {},
     State.HANDSHAKE: {},
     State.CLOSED: {},
 }
@@ -98,21 +119,30 @@ TRANSITIONS: Final[dict[State, dict[Verb, State]]] = {
 _HELLO_FIRST: Final = Reply(503, "5.5.1", "Send EHLO first")
 _NESTED: Final = Reply(503, "5.5.1", "A mail transaction is open already")
 _MAIL_FIRST: Final = Reply(503, "5.5.1", "Send MAIL first")
+# RFC 2920 section 3.2: DATA pipelined behind refused recipients; LMTP asks for 503.
+_NOBODY: Final = Reply(554, "5.5.1", "No valid recipients")
+_MIXED: Final = Reply(503, "5.5.1", "DATA and BDAT must not be mixed")  # RFC 3030 section 2
+_BETWEEN: Final = (Verb.MAIL, Verb.STARTTLS, Verb.XFORWARD, Verb.XCLIENT, Verb.AUTH)
 
 OUT_OF_ORDER: Final[dict[State, dict[Verb, Reply]]] = {
-    State.GREETED: dict.fromkeys(
-        (Verb.MAIL, Verb.RCPT, Verb.DATA, Verb.STARTTLS, Verb.XFORWARD), _HELLO_FIRST
-    ),
-    State.READY: dict.fromkeys((Verb.RCPT, Verb.DATA), _MAIL_FIRST),
+    State.GREETED: dict.fromkeys((*_BETWEEN, Verb.RCPT, Verb.DATA, Verb.BDAT), _HELLO_FIRST),
+    State.READY: dict.fromkeys((Verb.RCPT, Verb.DATA, Verb.BDAT), _MAIL_FIRST),
     State.TRANSACTION: {
-        **dict.fromkeys((Verb.MAIL, Verb.STARTTLS, Verb.XFORWARD), _NESTED),
-        # RFC 2920 section 3.2: DATA pipelined behind refused recipients.
-        Verb.DATA: Reply(554, "5.5.1", "No valid recipients"),
+        **dict.fromkeys(_BETWEEN, _NESTED),
+        **dict.fromkeys((Verb.DATA, Verb.BDAT), _NOBODY),
     },
-    State.ADDRESSED: dict.fromkeys((Verb.MAIL, Verb.STARTTLS, Verb.XFORWARD), _NESTED),
+    State.ADDRESSED: dict.fromkeys(_BETWEEN, _NESTED),
+    State.CHUNKED: {
+        **dict.fromkeys((*_BETWEEN, Verb.RCPT), _NESTED),
+        Verb.DATA: _MIXED,
+    },
 }
+
+_OPEN: Final = frozenset(
+    {State.TRANSACTION, State.ADDRESSED, State.BODY, State.CHUNK, State.CHUNKED}
+)
 
 
 def is_open(state: State) -> bool:
     """Whether a mail transaction would be lost if the session ended now."""
-    return state in (State.TRANSACTION, State.ADDRESSED, State.BODY)
+    return state in _OPEN

@@ -1,7 +1,7 @@
 """One mail transaction as a client sees it: what to ask, and what each recipient was told.
 
 Decides which recipients can be offered to this server at all, by its extensions
-(RFC 1870, 3461, 6152, 6531).
+(RFC 1870, 3461, 6152, 6531, 8689).
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from typing import Final
 from gatepost.mail.address import Mailbox
 from gatepost.mail.envelope import Envelope, Recipient
 from gatepost.mail.reply import Reply
+from gatepost.smtp.grammar import encode_xtext
 
 NO_EIGHT_BIT: Final = Reply(554, "5.6.3", "Next hop lacks 8BITMIME and the message is 8-bit")
-NO_SMTPUTF8: Final = Reply(550, "5.6.7", "Next hop lacks SMTPUTF8 and the message needs it")
+NO_SMTPUTF8: Final = Reply(553, "5.6.7", "Next hop lacks SMTPUTF8 and the message needs it")
+NO_REQUIRETLS: Final = Reply(550, "5.7.30", "Next hop cannot keep the promise of REQUIRETLS")
 TOO_BIG: Final = Reply(552, "5.3.4", "Message exceeds the next hop's maximum size")
 
 Results = tuple[tuple[Recipient, Reply], ...]
@@ -29,6 +31,9 @@ class Job:
     size: int
     is_eight_bit: bool = False
     force_eight_bit: bool = False  # send 8-bit content even without 8BITMIME
+    chunked: bool = False  # by BDAT, where CHUNKING is offered
+    forward: bool = False  # say whose mail it is, where XFORWARD is offered
+    is_verified: bool = False  # the connection is under TLS and the server proved its name
 
 
 class Submission:
@@ -40,11 +45,17 @@ class Submission:
         self._final: list[Reply | None] = self._refusals()
         self.asked = tuple(i for i, reply in enumerate(self._final) if reply is None)
         self._hopes = len(self.asked)
+        self.is_chunked = job.chunked and "CHUNKING" in offered
 
     @property
     def is_hopeless(self) -> bool:
         """Whether every recipient has been refused."""
         return not self._hopes
+
+    @property
+    def accepted(self) -> tuple[int, ...]:
+        """The recipients still without a refusal."""
+        return tuple(index for index in self.asked if self._final[index] is None)
 
     def _refusals(self) -> list[Reply | None]:
         """What we know before asking."""
@@ -59,6 +70,8 @@ class Submission:
             envelope.smtputf8 or not _is_plain(envelope.return_path)
         ):
             whole = NO_SMTPUTF8
+        elif envelope.requiretls and not (self._job.is_verified and "REQUIRETLS" in offered):
+            whole = NO_REQUIRETLS  # RFC 8689 section 4.2.1
         if whole is not None:
             return [whole] * len(envelope.recipients)
         takes_utf8 = "SMTPUTF8" in offered
@@ -80,10 +93,27 @@ class Submission:
             words.append("BODY=8BITMIME")
         if self._is_utf8:
             words.append("SMTPUTF8")
+        if envelope.requiretls:
+            words.append("REQUIRETLS")
         if "DSN" in offered:
             words += [f"RET={envelope.ret}"] if envelope.ret else []
             words += [f"ENVID={envelope.envid}"] if envelope.envid else []
         return " ".join(words).encode() + b"\r\n"
+
+    def xforward(self) -> bytes:
+        """The XFORWARD commands that say whose mail this is; empty when nobody is to hear it."""
+        known = self._offered.get("XFORWARD", "").upper().split()
+        if not self._job.forward or not known:
+            return b""
+        origin = dict(self._job.envelope.origin)
+        lines, line = [], "XFORWARD"
+        for name in known[:20]:
+            word = f" {name}={encode_xtext(origin.get(name, ''))[:255] or '[UNAVAILABLE]'}"
+            if len(line) + len(word) > 500:  # RFC 5321 section 4.5.3.1.4
+                lines.append(line)
+                line = "XFORWARD"
+            line += word
+        return "".join(f"{one}\r\n" for one in (*lines, line)).encode("ascii")
 
     def rcpt(self, index: int) -> bytes:
         """The RCPT command for one recipient."""
@@ -111,6 +141,10 @@ class Submission:
         if self._final[index] is None and not reply.is_positive:
             self._final[index] = reply
             self._hopes -= 1
+
+    def ended(self, index: int, reply: Reply) -> None:
+        """Note an LMTP server's word about one accepted recipient (RFC 2033 section 4.2)."""
+        self._final[index] = reply
 
     def results(self, rest: Reply) -> Results:
         """Every recipient's last word; those without one get `rest`."""

@@ -148,12 +148,14 @@ def _options_text(envelope: Envelope) -> str:
         "smtputf8": envelope.smtputf8,
         "ret": envelope.ret,
         "envid": envelope.envid,
+        "requiretls": envelope.requiretls,
+        "origin": envelope.origin,
     }
     return _compose({name: value for name, value in values.items() if value})
 
 
 def _envelope(return_path: str | None, options: str, addressed: tuple[Recipient, ...]) -> Envelope:
-    values = cast("dict[str, str]", json.loads(options))
+    values = json.loads(options)
     return Envelope(
         None if return_path is None else _mailbox(return_path),
         addressed,
@@ -161,6 +163,8 @@ def _envelope(return_path: str | None, options: str, addressed: tuple[Recipient,
         smtputf8=bool(values.get("smtputf8")),
         ret=values.get("ret"),
         envid=values.get("envid"),
+        requiretls=bool(values.get("requiretls")),
+        origin=tuple((name, value) for name, value in values.get("origin", ())),
     )
 
 

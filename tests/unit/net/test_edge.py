@@ -179,7 +179,8 @@ async def test_limits() -> None:
 
 async def test_unread_replies_stop_the_work() -> None:
     """A client that never reads fills the memory with replies."""
-    async with listening() as listener:
+    patient = EdgeSettings(ServerSettings("gw.example", idle_limit=10**9))
+    async with listening(settings=patient) as listener:
         reader, writer = await asyncio.open_connection(HOST, listener.port, limit=1)
         writer.transport.set_write_buffer_limits(0)
         flood = b"EHLO x\r\n" * 4096

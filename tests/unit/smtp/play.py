@@ -74,6 +74,12 @@ class Play:
             self.events.append(event)
 
     @property
+    def settled(self) -> list[Event]:
+        """Events without the content of an unfinished message, of which any part may have come."""
+        is_last = bool(self.events) and isinstance(self.events[-1], BodyChunk)
+        return self.events[:-1] if is_last else self.events
+
+    @property
     def codes(self) -> list[int]:
         """The code of every reply so far, the greeting first."""
         lines = self.said.decode().split("\r\n")[:-1]

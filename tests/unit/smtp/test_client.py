@@ -179,7 +179,7 @@ def test_extensions_decide() -> None:
     event = step(session, b"250 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n")
     assert SendBody() == event
     send(session, b"")
-    assert codes(step(session, b"250 ok\r\n")) == [250, 550, 250]
+    assert codes(step(session, b"250 ok\r\n")) == [250, 553, 250]
     session.begin(Job(plain, 1001))
     assert Settled(tuple((r, TOO_BIG) for r in plain.recipients)) == session.next_event()
     bare = ready(BARE)
