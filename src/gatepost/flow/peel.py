@@ -26,7 +26,7 @@ from gatepost.mail.message import Message
 from gatepost.mail.reply import Reply
 from gatepost.mime import headers
 from gatepost.pki.validate import Anchors
-from gatepost.smime import layers, report
+from gatepost.smime import layers, outlook, report
 from gatepost.smime.decrypt import decrypt
 from gatepost.smime.layers import Layer
 from gatepost.smime.report import EncryptionReport, ErrantReport, SignatureReport
@@ -70,6 +70,8 @@ def does(message: Message, context: Context) -> tuple[Message, Verdict]:
     """Take off the outermost layer, if there is one and it can be."""
     if _sealed(message):
         return message, Continue()
+    if (bare := outlook.unwrapped(message.header, message.body)) is not None:
+        return replace(message, header=bare[0], body=bare[1]), Again()
     try:
         layer = _outermost(message)
     except GatepostError as error:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 import pytest
+from tests.unit.smime.test_outlook import clear, packed
 from tests.world import (
     ANCHORS,
     MODERN,
@@ -385,3 +386,12 @@ def test_another_author_outside_is_no_pass() -> None:
     assert "smime=policy" in shown(outcome, "Authentication-Results")
     assert shown(outcome, "From") == "Eve <eve@evil.example>"
     assert not learned(outcome.message.findings)
+
+
+def test_what_exchange_packed_is_opened() -> None:
+    """A partner behind Exchange sends signed mail, and Alice gets a winmail.dat."""
+    header, body = packed(clear())
+    author = header.replace(b"alice@example.com", BOB.encode())
+    outcome = only(drive(incoming(author + b"\r\n" + body.data, ALICE), inbound.STAGES, facts()))
+    assert headers.content_type(outcome.message.header).essence == "multipart/signed"
+    assert "smime=policy" in shown(outcome, "Authentication-Results")
