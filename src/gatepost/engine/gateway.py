@@ -18,7 +18,7 @@ from gatepost.engine.delivery import Delivery
 from gatepost.engine.drive import drive
 from gatepost.engine.gather import Gatherer
 from gatepost.engine.intake import split
-from gatepost.engine.journal import Journal
+from gatepost.engine.journal import Journal, reason_of
 from gatepost.engine.routing import Routes
 from gatepost.engine.verdict import Resolution, records, resolve
 from gatepost.errors import GatepostError
@@ -40,6 +40,7 @@ from gatepost.store.queue_item import Item, NewItem
 
 STAGES = {Direction.OUTBOUND: outbound.STAGES, Direction.INBOUND: inbound.STAGES}
 LONG_BODY = 256 * 1024  # octets from which the work is worth a thread
+LONG_HEADER = 32 * 1024  # a hostile one of 1 MiB takes a second to read
 MANY_RECIPIENTS = 20  # their public-key operations would stall the loop for milliseconds
 NO_ROOM = Reply(452, "4.3.1", "Insufficient system storage, try again later")
 
@@ -131,7 +132,7 @@ class Gateway:
     async def settle(self) -> None:
         """Wait until everything learned from past messages is written."""
         while self._learning:
-            await asyncio.gather(*self._learning)
+            await asyncio.gather(*self._learning, return_exceptions=True)
 
     async def _message(self, transaction: Transaction) -> Reply:
         parts, context = self._parts, transaction.context
@@ -143,7 +144,7 @@ class Gateway:
             outcomes += await drive(
                 run(message, context, STAGES[direction]),
                 parts.gather,
-                in_thread=body.size > LONG_BODY or len(part.recipients) > MANY_RECIPIENTS,
+                in_thread=_is_long(message),
             )
         resolution = resolve(transaction.queue_id, outcomes, parts.routes)
         items = (*resolution.items, *self._notices(transaction, resolution))
@@ -185,6 +186,12 @@ class Gateway:
             task.add_done_callback(self._learning.discard)
 
     async def _remember(self, lesson: Learned, now: datetime) -> None:
+        try:
+            await self._file(lesson, now)
+        except Exception as error:  # noqa: BLE001 - the next mail teaches it again
+            self._parts.journal.note(Name.SERVICE_ERROR, service="harvest", reason=reason_of(error))
+
+    async def _file(self, lesson: Learned, now: datetime) -> None:
         for certificate in lesson.certificates:
             new = await asyncio.to_thread(
                 self._parts.directory.learn,
@@ -249,3 +256,12 @@ class Gateway:
             reply=str(resolution.reply)[:300],
             reason=resolution.reason,
         )
+
+
+def _is_long(message: Message) -> bool:
+    """Whether deciding about the message would stall everybody else's."""
+    return (
+        message.body.size > LONG_BODY
+        or len(message.header) > LONG_HEADER
+        or len(message.envelope.recipients) > MANY_RECIPIENTS
+    )

@@ -13,8 +13,9 @@ from typing import Protocol, assert_never
 
 from gatepost.certificate import Certificate
 from gatepost.cms.capability import Decryptor, Signer
-from gatepost.engine.journal import Journal
+from gatepost.engine.journal import Journal, reason_of
 from gatepost.enrol.local import RENEWED
+from gatepost.errors import GatepostError, Refused, Unsupported
 from gatepost.events import Name
 from gatepost.flow.fact import (
     AnchorsFor,
@@ -147,17 +148,29 @@ class Gatherer:
         if self._read_only:
             return without if without.signer else await self._rehearse(mailbox)
         lock = self._enrolling.setdefault(mailbox.key, asyncio.Lock())
-        async with lock:
-            answer = self._signer(mailbox)  # somebody else may have been first
-            if self._is_due(answer):
-                known = {answer.signer.certificate if answer.signer else None, *answer.certificates}
-                now = self._clock()
-                signer, encryption = await asyncio.to_thread(self._authority.ensure, mailbox, now)
-                issued = {signer.certificate, encryption} - known
-                self._note(mailbox, *issued)
-                answer = SignerAnswer(signer, certificates=(encryption,))
-        self._enrolling.pop(mailbox.key, None)
-        return answer
+        try:
+            async with lock:
+                return await self._ensured(mailbox)
+        except GatepostError as error:
+            if without.signer is not None:  # good for some days yet: renewing can wait, mail not
+                self._trouble(mailbox, error)
+                return without
+            if isinstance(error, Refused | Unsupported):  # for good: policy says what then
+                return SignerAnswer(None, str(error))
+            raise
+        finally:
+            self._enrolling.pop(mailbox.key, None)
+
+    async def _ensured(self, mailbox: Mailbox) -> SignerAnswer:
+        assert self._authority is not None
+        answer = self._signer(mailbox)  # somebody else may have been first
+        if not self._is_due(answer):
+            return answer
+        known = {answer.signer.certificate if answer.signer else None, *answer.certificates}
+        ensure, now = self._authority.ensure, self._clock()
+        signer, encryption = await asyncio.to_thread(ensure, mailbox, now)
+        self._note(mailbox, *({signer.certificate, encryption} - known))
+        return SignerAnswer(signer, certificates=(encryption,))
 
     async def _rehearse(self, mailbox: Mailbox) -> SignerAnswer:
         """Decide as if the certificate were there, for the live path would issue it."""
@@ -167,6 +180,13 @@ class Gatherer:
         )
         self.rehearsed.add(mailbox)
         return SignerAnswer(signer, certificates=(encryption,))
+
+    def _trouble(self, mailbox: Mailbox, error: GatepostError) -> None:
+        if self._journal is not None:
+            why = reason_of(error)
+            self._journal.note(
+                Name.SERVICE_ERROR, service="authority", address=str(mailbox), reason=why
+            )
 
     def _note(self, mailbox: Mailbox, *issued: Certificate) -> None:
         if self._journal is not None:

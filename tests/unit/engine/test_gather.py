@@ -1,5 +1,6 @@
 """The flow's questions answered from a real directory, vault and authority."""
 
+import asyncio
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -9,6 +10,7 @@ from tests.pki_builder import company, company_root
 
 from gatepost.engine.gather import MEMORY, Gatherer
 from gatepost.enrol.local import RENEWED, LocalAuthority
+from gatepost.errors import Unavailable
 from gatepost.flow.fact import AnchorsFor, CertificateFor, DecryptorsFor, SignerAnswer, SignerFor
 from gatepost.mail.address import Mailbox
 from gatepost.pki.choose import Choice
@@ -132,3 +134,49 @@ async def test_only_our_people_have_decryptors(home: Home) -> None:
     answers = await gather(facts)
     assert len(answers[DecryptorsFor(ALICE)]) == 2  # type: ignore[arg-type]  # a tuple of keys
     assert answers[DecryptorsFor(BOB)] == ()
+
+
+async def test_who_cannot_be_certified(home: Home) -> None:
+    """Policy could not say that such an author's mail leaves unsigned: it would be refused."""
+    gather = home.gatherer()
+    answer = await signer(gather, Mailbox.parse("jörg@example.com"))
+    assert answer.signer is None
+    assert "non-ASCII" in answer.reason
+    assert not gather._enrolling
+
+
+async def test_a_renewal_that_fails(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All mail would stop a month before the certificate ends."""
+    gather = home.gatherer()
+    first = await signer(gather, ALICE)
+    assert first.signer is not None
+    home.now = first.signer.certificate.not_after - RENEWED + timedelta(days=1)
+
+    def ensure(*_: object) -> None:
+        raise Unavailable("the issuing CA has expired")
+
+    monkeypatch.setattr(LocalAuthority, "ensure", ensure)
+    second = await signer(gather, ALICE)
+    assert second.signer is not None
+    assert second.signer.certificate == first.signer.certificate
+
+
+async def test_an_enrolment_that_fails(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mail would leave unsigned because a database was locked, and memory would fill with locks."""
+
+    def ensure(*_: object) -> None:
+        raise Unavailable("locked")
+
+    monkeypatch.setattr(LocalAuthority, "ensure", ensure)
+    gather = home.gatherer()
+    with pytest.raises(Unavailable):
+        await signer(gather, ALICE)
+    assert not gather._enrolling
+
+
+async def test_many_first_mails_at_once(home: Home) -> None:
+    """An author would get a certificate for each of them."""
+    gather = home.gatherer()
+    answers = await asyncio.gather(*(signer(gather, ALICE) for _ in range(8)))
+    assert len({one.signer.certificate for one in answers if one.signer}) == 1
+    assert len(home.directory.keys_for(ALICE)) == 2
