@@ -199,14 +199,15 @@ def _subject(entry: Entry, seen: Seen) -> str:
     if "protected-subject" not in entry.details:
         return ""
     said = re.search(r'protected-subject="([^"]*)"', entry.details)
-    wanted = said[1] if said else _inner_subject(entry, seen)
+    wanted = said[1] if said else _inner_subject(entry)
     shown = headers.first(split_header(seen.out)[0], "Subject")
     return "" if shown and shown.text.strip() == wanted else "the protected Subject is not shown"
 
 
-def _inner_subject(entry: Entry, seen: Seen) -> str:
+def _inner_subject(entry: Entry) -> str:
+    """The first Subject that stands inside: beside the entry where that was encrypted."""
     inside = b"".join(path.read_bytes() for path in entry.paths("aux_files"))
-    found = re.findall(rb"(?m)^Subject: (.*?)\r?$", inside or split_header(seen.out)[1])
+    found = re.findall(rb"(?m)^Subject: (.*?)\r?$", inside or split_header(entry.octets)[1])
     return found[0].decode() if found else ""
 
 
