@@ -182,9 +182,9 @@ def decrypt(
     pieces, tag = _ciphertext(enveloped, algorithm, tag_size)
     failures: list[GatepostError] = []
     attempts = _attempts(enveloped, decryptors, secrets, algorithm.size, entropy)
-    for attempt in islice(attempts, MAXIMUM_ATTEMPTS):
+    for open_key, info, used in islice(attempts, MAXIMUM_ATTEMPTS):
         try:
-            opened = ContentCipher(algorithm, _derived(attempt.key(), inner), iv)
+            opened = ContentCipher(algorithm, _derived(open_key(), inner), iv)
             plain = ciphers.decrypt(opened, pieces, tag, enveloped.authenticated)
         except GatepostError as error:
             failures.append(error)
@@ -194,26 +194,15 @@ def decrypt(
             cipher=algorithm.name,
             authenticated=opened.is_authenticated,
             recipients=len(enveloped.recipients),
-            used=attempt.used,
+            used=used,
             content_type=enveloped.content_type,
             weak=algorithm.weak,
-            unproven=not opened.is_authenticated and attempt.is_silent,
+            unproven=not opened.is_authenticated and recipient_info.is_silent(info),
         )
     raise min(failures, key=_patience, default=NoRecipient())
 
 
-@dataclass(frozen=True, slots=True)
-class _Attempt:
-    """One RecipientInfo with one key of ours."""
-
-    key: Callable[[], bytes]
-    used: Certificate | None = None
-    info: RecipientInfo | None = None
-
-    @property
-    def is_silent(self) -> bool:
-        """Whether `key` gives a random one instead of failing."""
-        return self.info is not None and recipient_info.is_silent(self.info)
+_Attempt = tuple[Callable[[], bytes], RecipientInfo | None, Certificate | None]
 
 
 def _attempts(
@@ -223,12 +212,13 @@ def _attempts(
     size: int,
     entropy: Entropy,
 ) -> Iterator[_Attempt]:
+    """Each RecipientInfo with each key of ours that may open it."""
     for info, decryptor in recipient_info.pairs(enveloped.recipients, decryptors):
         key = partial(recipient_info.open_key, info, decryptor, size, entropy)
-        yield _Attempt(key, decryptor.certificate, info)
+        yield key, info, decryptor.certificate
     shared = secret_info.pairs(enveloped.sharers, secrets)
     for one, secret in islice(shared, MAXIMUM_GUESSES):
-        yield _Attempt(partial(secret_info.open_key, one, secret, size))
+        yield partial(secret_info.open_key, one, secret, size), None, None
 
 
 def _derived(key: bytes, inner: bytes | None) -> bytes:

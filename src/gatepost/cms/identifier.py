@@ -17,6 +17,7 @@ from gatepost.errors import Malformed, Unsupported
 MAXIMUM_SIZE = 1024  # of an AlgorithmIdentifier; a PSS one has about 70 octets
 
 _RSA = algorithms.BY_NAME["rsa-pkcs1"]
+_DERIVED = algorithms.BY_NAME["cek-hkdf-sha256"].contents
 _PSPECIFIED = "1.2.840.113549.1.1.9"
 
 
@@ -180,8 +181,10 @@ def derivation(identifier: bytes) -> Algorithm:
 
 def derived_cipher(encoded: bytes) -> bytes | None:
     """The cipher inside id-alg-cek-hkdf-sha256 (RFC 9709 section 2); None: it is a cipher."""
+    if _DERIVED not in encoded:  # so most messages are not parsed twice
+        return None
     contents, parameters = opened(ber.parse(encoded))
-    if contents != algorithms.BY_NAME["cek-hkdf-sha256"].contents:
+    if contents != _DERIVED:
         return None
     if parameters is None:
         raise Malformed("a derived content-encryption key without a cipher")

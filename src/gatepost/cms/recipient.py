@@ -197,7 +197,7 @@ def _unwrap_silently(info: Transported, decryptor: Decryptor, size: int, entropy
     return key if len(key) == size else instead
 
 
-def is_silent(info: RecipientInfo) -> bool:
+def is_silent(info: RecipientInfo | None) -> bool:
     """Whether a wrong key passes for a right one here: with PKCS #1 v1.5 it does, and must."""
     if not isinstance(info, Transported):
         return False
