@@ -6,10 +6,12 @@ import hashlib
 import re
 from collections.abc import Callable, Iterator
 
+from tests.conformance.arrival import texts
 from tests.conformance.entry import Entry
-from tests.conformance.observe import Seen, canonical, texts
+from tests.conformance.seen import Seen
 
 from gatepost.mime import headers
+from gatepost.mime.canonical import crlf
 from gatepost.mime.entity import split_header
 from gatepost.smime.report import SignatureReport, Verdict
 
@@ -103,7 +105,7 @@ def _content(entry: Entry, seen: Seen) -> str:
     wanted.add(observed.get("plaintext_sha256_lf"))
     if seen.plain is None or wanted <= {None}:
         return ""
-    forms = (seen.plain, canonical(seen.plain), seen.plain.replace(b"\r\n", b"\n"))
+    forms = (seen.plain, crlf(seen.plain), seen.plain.replace(b"\r\n", b"\n"))
     return "" if wanted & set(map(_digest, forms)) else "the plaintext is another one"
 
 

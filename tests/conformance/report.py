@@ -10,7 +10,8 @@ from pathlib import Path
 
 from tests.conformance.entry import Entry, entries
 from tests.conformance.expectation import complaints
-from tests.conformance.observe import Seen, observe
+from tests.conformance.observe import observe
+from tests.conformance.seen import Seen
 
 EXCEPTIONS = Path(__file__).parent / "exceptions.toml"
 

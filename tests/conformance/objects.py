@@ -1,0 +1,122 @@
+"""Entries that are no mail: bare CMS objects, paths, PKCS #12 files and SMTP payloads."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+from tests.conformance.arrival import TODAY, anchors, moment
+from tests.conformance.entry import Entry
+from tests.conformance.material import certificates, decryptors
+from tests.conformance.seen import Seen
+from tests.unit.smtp.play import OPEN, Play
+
+from gatepost.certificate import Certificate
+from gatepost.cms import enveloped, signed
+from gatepost.errors import GatepostError
+from gatepost.flow.peel import ENCRYPTED, SIGNED
+from gatepost.mail.content import Octets
+from gatepost.pki import p12
+from gatepost.pki.pem import read_certificates
+from gatepost.pki.validate import Anchors, validate
+from gatepost.smime import layers
+from gatepost.smtp.events import EndOfData, MailFrom
+from gatepost.smtp.settings import ServerSettings
+
+
+def cms(entry: Entry, content: bytes) -> Seen:
+    """What `smime.layers` and `cms` make of it."""
+    content = content[max(0, content.find(b"-----BEGIN ")) :]
+    layer = layers.outermost(b"Content-Type: application/pkcs7-mime\r\n", content)
+    if layer is None:
+        return Seen(fault="not a CMS object")
+    if layer.kind in ENCRYPTED:
+        keys = decryptors(entry.keys, entry.text("key_password"))
+        opened = enveloped.decrypt(layer.octets, keys, entropy=bytes)
+        return Seen(plain=opened.content)
+    if layer.kind in SIGNED:
+        return _signed(entry, layer.octets)
+    return Seen(fault=f"{layer.kind} is not something this version opens")
+
+
+def _signed(entry: Entry, octets: bytes) -> Seen:
+    found = signed.parse(octets)
+    about = _about(entry) if found.inside is None else None
+    known = certificates(entry.paths("key_files"), entry.text("key_password"))
+    verdicts = signed.verify(found, about, known=known)
+    trusted = anchors(entry)
+    paths = tuple(
+        validate(
+            one.certificate,
+            (*found.certificates, *known),
+            trusted,
+            moment=one.signing_time or moment(entry),
+        )
+        for one in verdicts
+        if one.certificate is not None and not entry.is_signature_only and trusted.roots
+    )
+    return Seen(
+        verdicts=verdicts, certificates=found.certificates, plain=found.content, paths=paths
+    )
+
+
+def _about(entry: Entry) -> Octets | None:
+    files = entry.paths("aux_files")
+    return Octets(files[0].read_bytes()) if files else None
+
+
+# Certificates
+
+
+def path(entry: Entry, content: bytes) -> Seen:
+    """A leaf, its anchors and intermediates in files."""
+    (leaf, *rest) = read_certificates(content)
+    roots = frozenset(certificates(entry.paths("trust_anchor")))
+    extra = (*rest, *certificates(entry.paths("aux_files")))
+    options = entry.row.get("options") or []
+    when = TODAY
+    if "-attime" in options:
+        when = datetime.fromtimestamp(int(options[options.index("-attime") + 1]), UTC)
+    return Seen(paths=(validate(leaf, extra, Anchors(roots), moment=when, purpose="any"),))
+
+
+def limbo(_entry: Entry, content: bytes) -> Seen:
+    """The same in one file of x509-limbo."""
+    case = json.loads(content)
+    (leaf,) = Certificate.from_pem(case["peer_certificate"].encode())
+    extra = [one for pem in case["untrusted_intermediates"] for one in _pem(pem)]
+    roots = frozenset(one for pem in case["trusted_certs"] for one in _pem(pem))
+    said = case["validation_time"]
+    when = datetime.fromisoformat(said) if said else TODAY
+    return Seen(paths=(validate(leaf, extra, Anchors(roots), moment=when, purpose="any"),))
+
+
+def _pem(text: str) -> tuple[Certificate, ...]:
+    try:
+        return Certificate.from_pem(text.encode())
+    except GatepostError:
+        return ()  # as in a mail: a certificate that is none is passed over
+
+
+def bundle(entry: Entry, content: bytes) -> Seen:
+    """A PKCS #12 file."""
+    found = p12.read(content, entry.text("password"))
+    return Seen(certificates=(found.certificate, *found.issuers))
+
+
+# SMTP
+
+
+def session(_entry: Entry, content: bytes) -> Seen:
+    """An SMTP payload in pieces of several sizes, under both ways to treat bare line ends."""
+    bodies: list[bytes] = []
+    senders = 0
+    for bare in ("reject", "normalise"):
+        for step in (len(content), 1, 7):
+            settings = ServerSettings("gw.example", bare=bare)
+            play = Play(settings).feed([OPEN, b"DATA\r\n"])
+            play.feed(content[at : at + step] for at in range(0, len(content), step))
+            senders = max(senders, sum(isinstance(one, MailFrom) for one in play.events))
+            bodies += play.bodies
+            assert sum(isinstance(one, EndOfData) for one in play.events) <= 1
+    return Seen(bodies=tuple(bodies), senders=senders)
