@@ -1,26 +1,30 @@
 """Learn correspondents' certificates from their signed mail (RFC 8550 section 2.3, RFC 8551 2.5).
 
 Only from signatures that are valid, trusted and the author's own: whoever can plant a
-certificate reads what is sent to its address from then on.
+certificate reads what is sent to its address from then on.  What comes along is not
+signed, so anybody can add to it on the way: each certificate needs a path of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 
 from gatepost.certificate import Certificate
 from gatepost.flow.classify import sole_author
 from gatepost.flow.context import Context
-from gatepost.flow.fact import Fact
+from gatepost.flow.fact import AnchorsFor, Fact
 from gatepost.flow.verdict import Continue, Verdict
 from gatepost.mail.address import Mailbox
 from gatepost.mail.message import Message
 from gatepost.pki import identity, usable
+from gatepost.pki.validate import validate
 from gatepost.smime import report
 from gatepost.smime.report import SignatureReport, SignerReport
 
 MAXIMUM_LEARNED = 8  # certificates from one message
+MAXIMUM_WEIGHED = 16  # a path costs a signature or two
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,21 +37,21 @@ class Learned:
     capabilities: frozenset[str]
 
 
-def asks(_message: Message, _context: Context) -> frozenset[Fact]:
-    """Nothing: verification has proven what is needed."""
-    return frozenset()
+def asks(message: Message, context: Context) -> frozenset[Fact]:
+    """Whom the author's company trusts, where there is something to learn."""
+    author, found = _proven(message, context)
+    if author is None or found is None:
+        return frozenset()
+    return frozenset({AnchorsFor(author.domain_key)})
 
 
 def does(message: Message, context: Context) -> tuple[Message, Verdict]:
     """Note what was learned; the engine stores it when the message is accepted."""
-    author = sole_author(message.header)
-    if author is None or author.domain_key in context.domains:
+    author, found = _proven(message, context)
+    if author is None or found is None:
         return message, Continue()
-    for found in message.findings:
-        if isinstance(found, SignatureReport) and found.verdict is report.Verdict.VALID:
-            lesson = _lesson(found, author, context)
-            return (message.noting(lesson) if lesson else message), Continue()
-    return message, Continue()
+    lesson = _lesson(found, author, context)
+    return (message.noting(lesson) if lesson else message), Continue()
 
 
 def learned(findings: Iterable[object]) -> tuple[Learned, ...]:
@@ -55,14 +59,31 @@ def learned(findings: Iterable[object]) -> tuple[Learned, ...]:
     return tuple(one for one in findings if isinstance(one, Learned))
 
 
+def _proven(message: Message, context: Context) -> tuple[Mailbox | None, SignatureReport | None]:
+    """A stranger who is the only author, and the signature that proves it."""
+    author = sole_author(message.header)
+    if author is None or author.domain_key in context.domains:
+        return None, None
+    for found in message.findings:
+        if isinstance(found, SignatureReport) and found.verdict is report.Verdict.VALID:
+            return author, found
+    return author, None
+
+
 def _lesson(found: SignatureReport, author: Mailbox, context: Context) -> Learned | None:
     signer = found.leading
     if signer is None:
         return None
-    certificates = tuple(
+    fitting = (
         one
         for one in _candidates(found, signer)
         if identity.matches(one, author) and not usable.usable_for(one, "encrypt", context.now)
+    )
+    anchors = context.anchors_for(AnchorsFor(author.domain_key))
+    certificates = tuple(
+        one
+        for one in islice(fitting, MAXIMUM_WEIGHED)
+        if validate(one, found.certificates, anchors, moment=context.now).trusted
     )[:MAXIMUM_LEARNED]
     if not certificates:
         return None

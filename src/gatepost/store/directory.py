@@ -369,7 +369,8 @@ class Directory:
             select(_C.c.der, _A.c.source, _A.c.address)
             .join_from(_A, _C)
             .where(_A.c.address.in_([own, domain]))
-            .order_by(_A.c.last_seen.desc(), _C.c.fingerprint)
+            # What mail brings must never push out what an administrator filed.
+            .order_by(_A.c.source == "harvested", _A.c.last_seen.desc(), _C.c.fingerprint)
             .limit(MAXIMUM_CANDIDATES)
         )
         with self._engine.connect() as connection:

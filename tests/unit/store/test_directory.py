@@ -18,7 +18,7 @@ from tests.pki_builder import Authority, company, company_root, root, user
 
 from gatepost.errors import ConfigError, Malformed, Refused, Unavailable
 from gatepost.mail.address import Mailbox
-from gatepost.pki.choose import choose
+from gatepost.pki.choose import MAXIMUM_CANDIDATES, choose
 from gatepost.store import database, schema
 from gatepost.store.directory import Directory
 from gatepost.store.record import StoredKey
@@ -120,6 +120,15 @@ def test_learning_never_lowers_what_an_administrator_said(directory: Directory) 
     assert (use.source, use.first_seen, use.last_seen) == ("pinned", NOW, NOW + timedelta(days=2))
     directory.add_certificate(CERTIFICATE, [ALICE], source="imported", now=NOW)
     assert directory.candidates_for(ALICE)[0].source == "imported"
+
+
+def test_mail_never_crowds_out_what_an_administrator_filed(directory: Directory) -> None:
+    """Whoever sends enough certificates would have the next mail leave in clear text."""
+    directory.add_certificate(CERTIFICATE, [ALICE], source="imported", now=NOW)
+    for number in range(MAXIMUM_CANDIDATES + 1):
+        other = root(f"Eve {number}").user("alice@example.com", kind="p256", key_name="eve")
+        directory.learn(other.certificate, ALICE, now=NOW + timedelta(hours=1))
+    assert CERTIFICATE in [one.certificate for one in directory.candidates_for(ALICE)]
 
 
 def test_mail_never_teaches_a_domain_certificate(directory: Directory) -> None:
