@@ -40,6 +40,11 @@ class Client:
         with suppress(ConnectionError):
             self.socket.sendall(octets)
 
+    def hang_up(self) -> None:
+        """Say nothing more, but listen."""
+        with suppress(OSError):  # the server may have been faster
+            self.socket.shutdown(socket.SHUT_WR)
+
     def reply(self) -> bytes:
         """The next whole reply; raises Closed at the end, AssertionError for what is none."""
         while not (found := REPLY.match(self._rest)):

@@ -111,6 +111,8 @@ class Gateway:
         gateway = tomllib.loads(self.config.read_text())["gateway"]
         wanted = len(self.events("service.started")) + gateway.get("workers", 1)
         with self._log_file.open("ab") as log:
+            log.write(b"\n")  # a kill may have cut the last line
+            log.flush()
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "gatepost", "serve", "--config", str(self.config)],
                 stdin=subprocess.DEVNULL,
@@ -163,7 +165,7 @@ class Gateway:
 
     def events(self, name: str = "", **fields: object) -> list[Event]:
         """The events logged so far with these fields."""
-        found = [json.loads(line) for line in self.log.splitlines() if line.startswith("{")]
+        found = [one for line in self.log.splitlines() if (one := _event(line))]
         return [
             one
             for one in found
@@ -190,6 +192,14 @@ def call(*arguments: str, codes: tuple[int, ...] = (0,)) -> str:
         code = run(arguments)
     assert code in codes, f"{' '.join(arguments)} → {code}\n{out.getvalue()}{err.getvalue()}"
     return out.getvalue()
+
+
+def _event(line: str) -> Event:
+    """The event of a line; nothing for one not yet written, or cut by a kill."""
+    with contextlib.suppress(ValueError):
+        if isinstance(found := json.loads(line), dict):
+            return found
+    return {}
 
 
 def _until(done: Any, said: Any, seconds: float = PATIENCE) -> None:

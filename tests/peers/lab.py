@@ -86,5 +86,7 @@ def logs() -> str:
 
 def introduce(stranger: Gateway, sender: str, gateway: Gateway, recipient: str) -> None:
     """Have `gateway` learn the sender's certificate from a signed mail through `stranger`."""
+    before = len(gateway.events("delivery.done", to=recipient))
     submit(stranger.port, Letter(sender, recipient, "Good morning", b"My first mail.\r\n"))
     gateway.wait_for("certificate.harvested", address=sender)
+    gateway.wait_for("delivery.done", before + 1, to=recipient)

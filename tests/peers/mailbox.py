@@ -81,8 +81,9 @@ class Mailbox:
         self.close()
 
     def close(self) -> None:
-        """Stop answering."""
-        self._controller.stop(no_assert=True)
+        """Stop answering; a second time does nothing."""
+        if not self._controller.loop.is_closed():
+            self._controller.stop(no_assert=True)
 
     def with_id(self, message_id: str) -> list[Mail]:
         """The mails whose header has this Message-ID."""

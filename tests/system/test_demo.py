@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -44,14 +45,16 @@ def page_url() -> Iterator[str]:
     """The address of a running demo."""
     port = free_port()
     command = [sys.executable, "-m", "gatepost", "demo", "--port", str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    try:
-        wait_for_port(port, 30)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        said, _ = process.communicate(timeout=20)
-    assert b"Traceback" not in said, said.decode()
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(command, stdout=said, stderr=said)
+        try:
+            wait_for_port(port, 30)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            process.wait(timeout=20)
+            said.seek(0)
+            assert b"Traceback" not in (told := said.read()), told.decode()
 
 
 @pytest.mark.parametrize(
