@@ -13,7 +13,7 @@ from gatepost.errors import LimitExceeded, Malformed
 
 MAXIMUM_DEPTH = 32
 SPARE_ELEMENTS = 20_000  # any message may have so many elements…
-OCTETS_PER_ELEMENT = 32  # …and one more for each so many octets…
+OCTETS_PER_ELEMENT = 32  # …and one more for each so many octets read until then…
 MAXIMUM_ELEMENTS = 1_000_000  # …but no more than this, about one second of work
 
 INDEFINITE = -1
@@ -23,18 +23,35 @@ END_OF_CONTENTS = b"\x00\x00"
 class Source:
     """The octets being read, the ends found so far, and how many elements may still come."""
 
-    __slots__ = ("budget", "ends", "octets")
+    __slots__ = ("budget", "ends", "furthest", "octets", "reached", "unearned")
 
     def __init__(self, octets: bytes) -> None:
         self.octets = octets
         self.ends: dict[int, int] = {}  # first content octet → end, of indefinite elements
-        allowance = SPARE_ELEMENTS + len(octets) // OCTETS_PER_ELEMENT
-        self.budget = min(allowance, MAXIMUM_ELEMENTS)
+        self.budget = SPARE_ELEMENTS
+        self.furthest = 0  # the furthest place read
+        self.reached = 0  # the furthest place whose octets count in the budget
+        self.unearned = MAXIMUM_ELEMENTS - SPARE_ELEMENTS
 
-    def spend(self, count: int) -> None:
-        """Account for so many elements read."""
+    def spend(self, count: int, position: int) -> None:
+        """Account for so many elements, read up to here."""
+        if position > self.furthest:
+            self.furthest = position
+        if count > self.budget:
+            self.earn(count, position)
         self.budget -= count
-        if self.budget < 0:
+
+    def earn(self, count: int, position: int) -> None:
+        """Raise LimitExceeded unless reading up to here warrants so many elements.
+
+        What is yet to come warrants nothing: a mail of tiny pieces is refused at its start.
+        """
+        ahead = max(position, self.furthest) - self.reached
+        gained = min(ahead // OCTETS_PER_ELEMENT, self.unearned)
+        self.reached += gained * OCTETS_PER_ELEMENT
+        self.unearned -= gained
+        self.budget += gained
+        if count > self.budget:
             raise LimitExceeded("BER: more elements than the size of the message warrants")
 
     def end(self, inner: int, limit: int) -> int:
@@ -55,14 +72,14 @@ class Source:
                 continue
             spent += 1
             if spent > self.budget:
-                self.spend(spent)
+                self.earn(spent, position)
             _, start, position = _head(octets, position, limit)
             if position == INDEFINITE:
                 position = start
                 pending.append(start)
                 if len(pending) > MAXIMUM_DEPTH:
                     _too_deep(start)
-        self.spend(spent)
+        self.spend(spent, position)
 
 
 class Element(NamedTuple):
@@ -97,7 +114,7 @@ class Element(NamedTuple):
         found: list[Element] = []
         while position < limit:
             if len(found) > source.budget:
-                break
+                source.earn(len(found), position)
             tag, inner, outer = _head(octets, position, limit)
             stop = outer
             if outer == INDEFINITE:
@@ -107,7 +124,7 @@ class Element(NamedTuple):
             element = (source, tag, position, inner, outer, stop, depth)
             found.append(tuple.__new__(Element, element))
             position = stop
-        source.spend(len(found))
+        source.spend(len(found), position)
         return found
 
     def sequence(self) -> list[Element]:
@@ -164,7 +181,7 @@ class Element(NamedTuple):
             tag, inner, outer = _head(source.octets, position, limit)
             spent += 1
             if spent > source.budget:
-                break
+                source.earn(spent, position)
             if tag == der.OCTET_STRING:
                 found.append(view[inner:outer])
                 position = outer
@@ -179,7 +196,7 @@ class Element(NamedTuple):
                     _too_deep(position)
             else:
                 raise Malformed(f"BER: tag {tag:#04x} inside an OCTET STRING at offset {position}")
-        source.spend(spent)
+        source.spend(spent, position)
         return tuple(found)
 
     def fail(self, why: str) -> NoReturn:

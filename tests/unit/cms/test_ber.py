@@ -110,6 +110,31 @@ def test_hostile_input_is_refused_quickly(name: str) -> None:
     assert _seconds(HOSTILE[name]) < 1.0
 
 
+PIECES = b"\x04\x01x" * (20 * 1024 * 1024 // 3)
+TWENTY_MEBIBYTES = {
+    "indefinite": b"\x24\x80" + PIECES + EOC,
+    "definite": der.tlv(0x24, PIECES),
+    "elements": b"\x30\x80" + PIECES + EOC,
+    "definite elements": der.sequence(PIECES),
+}
+
+
+@pytest.mark.parametrize("name", TWENTY_MEBIBYTES)
+def test_twenty_mebibytes_of_single_octets(name: str) -> None:
+    """Refused at the start, not when all of it was read."""
+    octets = TWENTY_MEBIBYTES[name]
+    assert min(_seconds(octets) for _ in range(3)) < 0.05
+
+
+def test_what_is_yet_to_come_warrants_nothing() -> None:
+    """One long piece pays for those after it, and none of those before."""
+    long = der.octet_string(bytes(4 * 1024 * 1024))
+    tiny = der.octet_string(b"x") * 60_000
+    assert len(ber.parse(b"\x24\x80" + long + tiny + EOC).pieces()) == 60_001
+    with pytest.raises(LimitExceeded):
+        ber.parse(b"\x24\x80" + tiny + long + EOC).pieces()
+
+
 def test_nested_definite_strings() -> None:
     """Recursion would end in a crash instead of a refusal."""
     octets = b"x"
