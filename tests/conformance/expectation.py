@@ -16,6 +16,7 @@ from gatepost.mime.entity import split_header
 from gatepost.smime.report import SignatureReport, Verdict
 
 LIMIT = 1.0  # seconds of processor time
+_TEXT = frozenset({"message.rtf", "message.html"})
 GOOD = frozenset({Verdict.VALID, Verdict.VALID_UNTRUSTED})  # shown as the author's own signature
 _SHA1 = re.compile(r"\b[0-9a-f]{40}\b")
 
@@ -188,8 +189,18 @@ def _imports(entry: Entry, seen: Seen) -> str:
     return "" if wanted & found else "it holds another certificate"
 
 
-def _attachments(_entry: Entry, seen: Seen) -> str:
-    return "TNEF was not read"
+def _attachments(entry: Entry, seen: Seen) -> str:
+    """Up to line ends, and without the text that some readers also give as an attachment.
+
+    The source numbers attachments of one name; the octets tell which is which.
+    """
+    if seen.attachments is None:
+        return "TNEF was not read"
+    forms = (form for _, data in seen.attachments for form in (data, data.replace(b"\r\n", b"\n")))
+    found = set(map(_digest, forms))
+    wanted = entry.row["attachments_sha256"].items()
+    missing = [name for name, one in wanted if one not in found and name not in _TEXT]
+    return f"attachments differ: {', '.join(missing)}" if missing else ""
 
 
 def _parses(_entry: Entry, _seen: Seen) -> str:

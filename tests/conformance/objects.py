@@ -12,16 +12,19 @@ from tests.conformance.seen import Seen
 from tests.unit.smtp.play import OPEN, Play
 
 from gatepost.certificate import Certificate
-from gatepost.cms import enveloped, signed
+from gatepost.cms import compressed, enveloped, signed
+from gatepost.cms.capability import Password, Secret, SharedKey
 from gatepost.errors import GatepostError
 from gatepost.flow.peel import ENCRYPTED, SIGNED
 from gatepost.mail.content import Octets
+from gatepost.mime import entity
 from gatepost.pki import p12
 from gatepost.pki.pem import read_certificates
 from gatepost.pki.validate import Anchors, validate
 from gatepost.smime import layers
 from gatepost.smtp.events import EndOfData, MailFrom
 from gatepost.smtp.settings import ServerSettings
+from gatepost.tnef import container
 
 
 def cms(entry: Entry, content: bytes) -> Seen:
@@ -32,11 +35,22 @@ def cms(entry: Entry, content: bytes) -> Seen:
         return Seen(fault="not a CMS object")
     if layer.kind in ENCRYPTED:
         keys = decryptors(entry.keys, entry.text("key_password"))
-        opened = enveloped.decrypt(layer.octets, keys, entropy=bytes)
+        opened = enveloped.decrypt(layer.octets, keys, entropy=bytes, secrets=_secrets(entry))
         return Seen(plain=opened.content)
     if layer.kind in SIGNED:
         return _signed(entry, layer.octets)
+    if layer.kind == "compressed-data":
+        return Seen(plain=compressed.decompress(layer.octets).content)
     return Seen(fault=f"{layer.kind} is not something this version opens")
+
+
+def _secrets(entry: Entry) -> tuple[Secret, ...]:
+    found: list[Secret] = []
+    if entry.text("password"):
+        found.append(Password(entry.text("password").encode()))
+    if entry.text("kek_hex"):
+        found.append(SharedKey(bytes.fromhex(entry.text("kek_hex"))))
+    return tuple(found)
 
 
 def _signed(entry: Entry, octets: bytes) -> Seen:
@@ -96,6 +110,14 @@ def _pem(text: str) -> tuple[Certificate, ...]:
         return Certificate.from_pem(text.encode())
     except GatepostError:
         return ()  # as in a mail: a certificate that is none is passed over
+
+
+def tnef(_entry: Entry, content: bytes) -> Seen:
+    """An Outlook container by itself or in a mail."""
+    leaves = [entity.decoded(one) for one in entity.walk(entity.parse(content))]
+    streams = [one for one in (content, *leaves) if one.startswith(container.SIGNATURE)]
+    found = [one for stream in streams[:1] for one in container.read(stream).attachments]
+    return Seen(attachments=tuple((one.name, one.data) for one in found))
 
 
 def bundle(entry: Entry, content: bytes) -> Seen:

@@ -35,6 +35,8 @@ def observe(entry: Entry) -> Seen:
 def _way(entry: Entry, content: bytes) -> Callable[[Entry, bytes], Seen]:
     if entry.label == "p12-imports":
         return objects.bundle
+    if entry.label == "tnef-attachments":
+        return objects.tnef
     if entry.kind == "path":
         return objects.limbo if entry.row["file"].endswith(".json") else objects.path
     if entry.row.get("sequence"):

@@ -25,6 +25,7 @@ class Seen:
     plain: bytes | None = field(default=None, repr=False)
     verdicts: tuple[SignerVerdict, ...] = ()
     certificates: tuple[Certificate, ...] = field(default=(), repr=False)
+    attachments: tuple[tuple[str, bytes], ...] | None = field(default=None, repr=False)
     paths: tuple[PathReport, ...] = ()
     bodies: tuple[bytes, ...] | None = field(default=None, repr=False)  # mails an SMTP server took
     senders: int = 0
