@@ -21,7 +21,7 @@ from gatepost.mail.trace import Result
 from gatepost.mime import headers
 from gatepost.policy.rules import Fault, InboundPolicy
 from gatepost.smime import report
-from gatepost.smime.report import EncryptionReport, ErrantReport, SignatureReport
+from gatepost.smime.report import EncryptionReport, LayerReport, SignatureReport
 
 Seen = report.Verdict
 
@@ -117,7 +117,7 @@ def _encryption(one: EncryptionReport) -> str:
 
 
 def _result(one: SignatureReport, remark: str) -> Result:
-    reasons = "; ".join(filter(None, (*one.all_reasons, remark)))
+    reasons = "; ".join(filter(None, (*one.all_reasons, one.forensics, remark)))
     signer = one.leading
     properties: list[tuple[str, str]] = []
     if signer is not None and signer.certificate is not None:
@@ -132,15 +132,14 @@ def _fault(seen: _Seen, policy: InboundPolicy) -> str:
         return f"{seen.sealed[0].kind} cannot be opened: {seen.sealed[0].reason}"
     if seen.worst in BROKEN and policy.broken_signature is Fault.HOLD:
         broken = next(one for one in seen.signatures if one.verdict in BROKEN)
-        return "the signature is broken: " + "; ".join(broken.all_reasons)
+        reasons = filter(None, (*broken.all_reasons, broken.forensics))
+        return "the signature is broken: " + "; ".join(reasons)
     return ""
 
 
 def _decisions(message: Message, reason: str) -> list[Decision]:
     layers = tuple(
-        one.as_data()
-        for one in message.findings
-        if isinstance(one, EncryptionReport | SignatureReport | SealedReport | ErrantReport)
+        one.as_data() for one in message.findings if isinstance(one, SealedReport | LayerReport)
     )
     author = headers.author(message.header)
     return [

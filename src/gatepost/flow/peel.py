@@ -28,8 +28,14 @@ from gatepost.mime import headers
 from gatepost.pki.validate import Anchors
 from gatepost.smime import layers, outlook, report
 from gatepost.smime.decrypt import decrypt
+from gatepost.smime.expand import expand
 from gatepost.smime.layers import Layer
-from gatepost.smime.report import EncryptionReport, ErrantReport, SignatureReport
+from gatepost.smime.report import (
+    CompressionReport,
+    EncryptionReport,
+    ErrantReport,
+    SignatureReport,
+)
 from gatepost.smime.verify import verify
 
 MAXIMUM_LAYERS = 10  # RFC 2634 wraps three times; nobody honest needs more
@@ -37,6 +43,7 @@ MAXIMUM_SEARCHED = 1024 * 1024  # of a message looked through for layers around 
 
 SIGNED = frozenset({"multipart-signed", "signed-data"})
 ENCRYPTED = frozenset({"enveloped-data", "authenveloped-data"})
+LAYERS = EncryptionReport | SignatureReport | CompressionReport
 CERTIFICATES = "certs-only"  # smime-type of RFC 8551 section 3.8
 
 
@@ -84,10 +91,16 @@ def does(message: Message, context: Context) -> tuple[Message, Verdict]:
         return message.noting(ErrantReport(layer.kind, layer.path)), Continue()
     if _depth(message) >= MAXIMUM_LAYERS:
         return message.noting(SealedReport(layer.kind, "too many layers")), Continue()
+    return _opened(message, layer, context)
+
+
+def _opened(message: Message, layer: Layer, context: Context) -> tuple[Message, Verdict]:
     if layer.kind in SIGNED:
         return _verified(message, layer, context)
     if layer.kind in ENCRYPTED:
         return _decrypted(message, layer, context)
+    if layer.kind == "compressed-data":
+        return _expanded(message, layer)
     why = f"{layer.kind} is not something this version opens"
     return message.noting(SealedReport(layer.kind, why)), Continue()
 
@@ -105,7 +118,7 @@ def _sealed(message: Message) -> bool:
 
 
 def _depth(message: Message) -> int:
-    return sum(isinstance(one, EncryptionReport | SignatureReport) for one in message.findings)
+    return sum(isinstance(one, LAYERS) for one in message.findings)
 
 
 # Signatures
@@ -179,6 +192,17 @@ def _decrypted(message: Message, layer: Layer, context: Context) -> tuple[Messag
         replace(message, header=opened.header, body=opened.body).noting(opened.report),
         Again(),
     )
+
+
+# Compression
+
+
+def _expanded(message: Message, layer: Layer) -> tuple[Message, Verdict]:
+    try:
+        found = expand(message.header, layer)
+    except GatepostError as error:
+        return message.noting(SealedReport(layer.kind, str(error))), Continue()
+    return replace(message, header=found.header, body=found.body).noting(found.report), Again()
 
 
 Group = tuple[tuple[Recipient, ...], tuple[Decryptor, ...]]

@@ -215,6 +215,18 @@ class EncryptionReport(_Report):
 
 
 @dataclass(frozen=True, slots=True)
+class CompressionReport(_Report):
+    """A compressed layer that was opened; it protects nothing."""
+
+    kind: str = "compressed-data"
+    size: int = 0  # octets that came out
+
+    def as_data(self) -> dict[str, object]:
+        """Values JSON can carry."""
+        return {"layer": self.kind, "size": self.size}
+
+
+@dataclass(frozen=True, slots=True)
 class ErrantReport(_Report):
     """A layer that does not cover the whole message and so was left as it is (RFC 9787)."""
 
@@ -232,7 +244,7 @@ class ErrantReport(_Report):
         }
 
 
-LayerReport = SignatureReport | EncryptionReport | ErrantReport
+LayerReport = SignatureReport | EncryptionReport | CompressionReport | ErrantReport
 
 
 def tree(reports: Sequence[object]) -> list[dict[str, object]]:

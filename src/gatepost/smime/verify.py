@@ -19,10 +19,10 @@ from gatepost.mail.address import Mailbox
 from gatepost.mail.content import Content, Octets, join
 from gatepost.mime import canonical
 from gatepost.pki.validate import Anchors
-from gatepost.smime import layers, payload, restoration
+from gatepost.smime import forensics, layers, payload, restoration
 from gatepost.smime.judgement import Question, doubts, judged
 from gatepost.smime.layers import Layer
-from gatepost.smime.report import HeaderReport, SignatureReport, Verdict, judge
+from gatepost.smime.report import HeaderReport, SignatureReport, SignerReport, Verdict, judge
 from gatepost.smime.restoration import Found
 
 SIGNED = ("multipart-signed", "signed-data")
@@ -85,12 +85,22 @@ def verify(
             *doubts(signers, question),
         ),
         headers=fields,
+        forensics=_forensics(found, layer, signers, reasons),
     )
     outside = _outside(header, inside, fields)
     stays = keep_signature if layer.kind == "multipart-signed" else bool(reasons)
     if octets is None or stays:
         return Verified(outside, body, report, outside)
     return Verified(*_opened(header, octets, inside, fields), report, outside)
+
+
+def _forensics(
+    found: SignedData, layer: Layer, signers: Sequence[SignerReport], reasons: Sequence[str]
+) -> str:
+    """What broke a clear signature that nobody has tried to forge in another way."""
+    if reasons or layer.signed is None or any(one.intact for one in signers):
+        return ""
+    return forensics.explained(found, layer.signed)
 
 
 def _payload(header: bytes, octets: bytes | None) -> Found | None:

@@ -1,0 +1,38 @@
+"""Open compressed-data (RFC 8551 section 3.6, RFC 3274); how much may come out is bounded.
+
+Compression says nothing about who wrote the message; its report is only for the picture.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gatepost.cms import compressed
+from gatepost.errors import Unsupported
+from gatepost.mail.content import Content, join
+from gatepost.smime import layers, payload
+from gatepost.smime.layers import Layer
+from gatepost.smime.report import CompressionReport
+
+
+@dataclass(frozen=True, slots=True)
+class Expanded:
+    """The message after its compression was undone."""
+
+    header: bytes
+    body: Content
+    report: CompressionReport
+
+
+def expand(header: bytes, layer: Layer) -> Expanded:
+    """Open a whole compressed layer; raises Malformed, LimitExceeded or Unsupported."""
+    if layer.kind != "compressed-data" or not layer.whole:
+        raise Unsupported("no compression covers the whole message")
+    found = compressed.decompress(layer.octets)
+    if found.content_type != "data":  # RFC 8551 section 2.4.1
+        raise Unsupported(f"what was compressed is {found.content_type}, not a MIME entity")
+    report = CompressionReport(size=len(found.content))
+    inner = payload.unwrapped(header, found.content)
+    if layers.outermost(inner[0], join(inner[1])) is None:
+        inner = payload.transportable(*inner)
+    return Expanded(*inner, report)
