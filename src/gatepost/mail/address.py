@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from encodings.idna import nameprep
 from functools import lru_cache
 
 from gatepost.errors import Malformed
@@ -25,6 +26,10 @@ _LABEL = (
     r"[A-Za-z0-9\u0080-\U0010ffff](?:[A-Za-z0-9_\-\u0080-\U0010ffff]*[A-Za-z0-9\u0080-\U0010ffff])?"
 )
 _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\Z")
+_DOTS = re.compile(
+    "[.\u3002\uff0e\uff61]"
+)  # RFC 3490 section 3.1: what a person may type for a dot
+_KEPT = re.compile("([\u00df\u03c2])")
 _LITERAL = re.compile(r"\[(?:[0-9.]+|IPv6:[0-9A-Fa-f:.]+)\]\Z")
 
 
@@ -95,10 +100,22 @@ def _unquoted(local: str) -> str:
 @lru_cache(maxsize=4096)
 def domain_key(domain: str) -> str:
     """Lower-case a domain and turn U-labels into A-labels; unknown labels stay as they are."""
-    folded = domain.lower().rstrip(".")
-    if folded.isascii():
-        return folded
+    if domain.isascii():
+        return domain.lower().rstrip(".")
+    labels = _DOTS.split("".join(map(str.lower, domain)))  # one by one: a final sigma is no other
+    return ".".join(map(_a_label, labels)).rstrip(".")
+
+
+def _a_label(label: str) -> str:
+    """A label as the next hop looks it up.
+
+    IDNA2003, which Python knows, makes ss of the sharp s; IDNA2008 (RFC 5891) and every mail
+    server of today keep it and the final sigma: straße.example and strasse.example are two.
+    """
     try:
-        return folded.encode("idna").decode("ascii")
+        if label.isascii() or not _KEPT.search(label):
+            return label.encode("idna").decode("ascii")
+        parts = [one if _KEPT.fullmatch(one) else nameprep(one) for one in _KEPT.split(label)]
+        return "xn--" + "".join(parts).encode("punycode").decode("ascii")
     except UnicodeError:
-        return folded
+        return label

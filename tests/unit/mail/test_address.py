@@ -3,7 +3,7 @@
 import pytest
 
 from gatepost.errors import Malformed
-from gatepost.mail.address import Mailbox
+from gatepost.mail.address import Mailbox, domain_key
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,22 @@ def test_malformed(text: str) -> None:
     """An address that is none raises something else than Malformed and kills the session."""
     with pytest.raises(Malformed):
         Mailbox.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("spelled", "key"),
+    [
+        ("straße.example", "xn--strae-oqa.example"),  # RFC 5891: no longer strasse.example
+        ("STRAẞE.example", "xn--strae-oqa.example"),
+        ("βόλος.example", "xn--nxasmm1c.example"),
+        ("ΒΌΛΟΣ.example", "xn--nxasmq6b.example"),
+        ("bücher。example．", "xn--bcher-kva.example"),
+        ("partner.example。", "partner.example"),
+        ("ｐartner.example", "partner.example"),
+        (f"{'ü' * 70}.bücher.example", f"{'ü' * 70}.xn--bcher-kva.example"),
+        ("PARTNER.example.", "partner.example"),
+    ],
+)
+def test_one_domain_has_one_key(spelled: str, key: str) -> None:
+    """Mail to one spelling would escape the rule that demands encryption for the other."""
+    assert domain_key(spelled) == key
