@@ -11,56 +11,78 @@ from __future__ import annotations
 import random
 import sys
 import time
+import zlib
 from datetime import UTC, datetime
 
 from tests.pki_builder import KeyKind, user
+from tests.unit.cms import test_recipient as recipients
 
-from gatepost.cms import content, enveloped, signed
-from gatepost.cms.capability import KeyTransport
+from gatepost.cms import compressed, content, der, enveloped, keywrap, secret, signed
+from gatepost.cms.capability import KeyTransport, Password, Secret, SharedKey
 from gatepost.errors import GatepostError
 from gatepost.mail.content import Octets, join
 
 TEXT = b"Content-Type: text/plain\r\n\r\nHello\r\n" * 3
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
-KINDS: tuple[KeyKind, ...] = ("rsa2048", "p256")
-DECRYPTORS = [user("bob@example.com", kind).decryptor for kind in KINDS]
+SIGNING: tuple[KeyKind, ...] = ("rsa2048", "p256", "ed25519", "ml-dsa-44")
+READING: tuple[KeyKind, ...] = ("rsa2048", "p256", "x25519", "ml-kem-768")
+DECRYPTORS = [user("bob@example.com", kind).decryptor for kind in READING]
+SECRETS: list[Secret] = [Password(b"secret"), SharedKey(bytes(32))]
+secret.MAXIMUM_ITERATIONS = 5_000  # what a second of PBKDF2 does is known; it finds nothing
 
 
 def target(octets: bytes) -> None:
     """One input through every reader."""
     try:
-        content.kind(octets)
-        if content.kind(octets) == "signed-data":
+        kind = content.kind(octets)
+        if kind == "compressed-data":
+            assert len(compressed.decompress(octets).content) <= compressed.HARMLESS
+        elif kind == "signed-data":
             found = signed.parse(octets)
             intact = any(verdict.intact for verdict in signed.verify(found, Octets(TEXT)))
             assert not intact or found.content in (None, TEXT)
         else:
-            opened = enveloped.decrypt(octets, DECRYPTORS, entropy=bytes)
-            assert not opened.authenticated or opened.content == TEXT
+            opened = enveloped.decrypt(octets, DECRYPTORS, entropy=bytes, secrets=SECRETS)
+            assert not opened.authenticated or opened.content in (TEXT, recipients.TEXT)
     except GatepostError:
         return
 
 
 def seeds() -> list[bytes]:
     """Messages of every form we write, some loosened to BER."""
-    made = []
-    for kind in KINDS:
+    made = [_compressed(), *map(recipients.sealed, _shared())]
+    for kind in SIGNING:
         one = user("bob@example.com", kind)
         for detached in (True, False):
             content_info = signed.sign(
                 Octets(TEXT), [one.signer], None, detached=detached, when=NOW
             )
             made.append(join(content_info))
+    for kind in READING:
         for cipher in ("aes256-gcm", "aes128-cbc"):
             sealed = enveloped.encrypt(
                 Octets(TEXT),
-                [one.certificate],
+                [user("bob@example.com", kind).certificate],
                 cipher=cipher,
                 key_transport=KeyTransport("rsa-oaep"),
                 entropy=random.Random(1).randbytes,
             )
             made.append(join(sealed))
     return made + [_indefinite(one) for one in made]
+
+
+def _shared() -> list[bytes]:
+    """RecipientInfos for a password and for a key both have."""
+    wrapped = keywrap.wrap(bytes(32), recipients.KEY)
+    return [recipients.by_password(), recipients.under_key(b"key", wrapped)]
+
+
+def _compressed() -> bytes:
+    inside = der.explicit(0, der.octet_string(zlib.compress(TEXT)))
+    algorithm = der.sequence(der.oid("1.2.840.113549.1.9.16.3.8"))
+    about = der.sequence(der.tlv(0x06, content.DATA), inside)
+    body = der.sequence(der.integer(0), algorithm, about)
+    return der.sequence(der.tlv(0x06, content.COMPRESSED_DATA), der.explicit(0, body))
 
 
 def _indefinite(octets: bytes) -> bytes:

@@ -35,8 +35,7 @@ class Source:
 
     def spend(self, count: int, position: int) -> None:
         """Account for so many elements, read up to here."""
-        if position > self.furthest:
-            self.furthest = position
+        self.furthest = max(self.furthest, position)
         if count > self.budget:
             self.earn(count, position)
         self.budget -= count
