@@ -27,7 +27,7 @@ from gatepost.mail.reply import Reply
 from gatepost.mime import headers
 from gatepost.pki.validate import Anchors
 from gatepost.smime import layers, outlook, report
-from gatepost.smime.decrypt import decrypt
+from gatepost.smime.decrypt import Opened, decrypt
 from gatepost.smime.expand import expand
 from gatepost.smime.layers import Layer
 from gatepost.smime.report import (
@@ -39,6 +39,7 @@ from gatepost.smime.report import (
 from gatepost.smime.verify import verify
 
 MAXIMUM_LAYERS = 10  # RFC 2634 wraps three times; nobody honest needs more
+MAXIMUM_CONTENTS = 4  # different ones that recipients' keys find in one message
 MAXIMUM_SEARCHED = 1024 * 1024  # of a message looked through for layers around a part only
 
 SIGNED = frozenset({"multipart-signed", "signed-data"})
@@ -91,10 +92,10 @@ def does(message: Message, context: Context) -> tuple[Message, Verdict]:
         return message.noting(ErrantReport(layer.kind, layer.path)), Continue()
     if _depth(message) >= MAXIMUM_LAYERS:
         return message.noting(SealedReport(layer.kind, "too many layers")), Continue()
-    return _opened(message, layer, context)
+    return _peeled(message, layer, context)
 
 
-def _opened(message: Message, layer: Layer, context: Context) -> tuple[Message, Verdict]:
+def _peeled(message: Message, layer: Layer, context: Context) -> tuple[Message, Verdict]:
     if layer.kind in SIGNED:
         return _verified(message, layer, context)
     if layer.kind in ENCRYPTED:
@@ -172,26 +173,62 @@ def _more(message: Message) -> bool:
 
 def _decrypted(message: Message, layer: Layer, context: Context) -> tuple[Message, Verdict]:
     try:
-        groups = _groups(message, layer, context)
-    except GatepostError:
-        return message.noting(SealedReport(layer.kind)), Continue()
-    if len(groups) > 1:
-        return message, Split(tuple(_part(message, layer, one) for one in groups), again=True)
-    decryptors = groups[0][1]
-    if not decryptors:
-        return message.noting(SealedReport(layer.kind)), Continue()
-    try:
-        opened = decrypt(
-            message.header, message.body, decryptors, entropy=context.entropy, layer=layer
-        )
+        parts = _parts(message, layer, context)
     except KeyUnavailable as error:  # says nothing about the message: the vault is locked
         return message, Defer(Reply.for_error(error), str(error))
     except GatepostError:
         return message.noting(SealedReport(layer.kind)), Continue()
-    return (
-        replace(message, header=opened.header, body=opened.body).noting(opened.report),
-        Again(),
-    )
+    if len(parts) > 1:
+        return message, Split(parts, again=True)
+    return parts[0], Again()
+
+
+def _parts(message: Message, layer: Layer, context: Context) -> tuple[Message, ...]:
+    """The message opened for each recipient, and once as it came for whom it stays shut.
+
+    An honest message holds the same for everybody and goes on as one, however many keys
+    have opened it; a hostile one may not fill the memory with as many contents as keys.
+    """
+    shut: list[Recipient] = []
+    found: list[tuple[Opened, list[Recipient]]] = []
+    for members, decryptors in _groups(message, layer, context):
+        opened = _unlocked(message, layer, decryptors, context)
+        same = next((n for n, (one, _) in enumerate(found) if _alike(one, opened)), None)
+        if opened is None or (same is None and len(found) >= MAXIMUM_CONTENTS):
+            shut += members
+        elif same is None:
+            found.append((opened, list(members)))
+        else:  # several keys have opened it: none of them speaks for all
+            one, others = found[same]
+            found[same] = replace(one, report=replace(one.report, used=None)), [*others, *members]
+    parts = [
+        replace(message.to(*members), header=one.header, body=one.body).noting(one.report)
+        for one, members in found
+    ]
+    if shut:
+        parts.append(message.to(*shut).noting(SealedReport(layer.kind)))
+    order = message.envelope.recipients
+    return tuple(sorted(parts, key=lambda one: order.index(one.envelope.recipients[0])))
+
+
+def _alike(one: Opened, other: Opened | None) -> bool:
+    return other is not None and (one.header, one.body) == (other.header, other.body)
+
+
+def _unlocked(
+    message: Message, layer: Layer, decryptors: tuple[Decryptor, ...], context: Context
+) -> Opened | None:
+    """What these keys find inside; nothing, and no reason why, when they do not fit."""
+    if not decryptors:
+        return None
+    try:
+        return decrypt(
+            message.header, message.body, decryptors, entropy=context.entropy, layer=layer
+        )
+    except KeyUnavailable:
+        raise
+    except GatepostError:
+        return None
 
 
 # Compression
@@ -243,9 +280,3 @@ class _Named:
         if certificate.key_id is not None and certificate.key_id in self._key_ids:
             return True
         return any(one.names(certificate) for one in self._by_serial.get(certificate.serial, ()))
-
-
-def _part(message: Message, layer: Layer, group: Group) -> Message:
-    members, decryptors = group
-    part = message.to(*members)
-    return part if decryptors else part.noting(SealedReport(layer.kind))
