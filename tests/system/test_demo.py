@@ -40,7 +40,7 @@ def test_once() -> None:
     assert done.stderr == b""
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def page_url() -> Iterator[str]:
     """The address of a running demo."""
     port = free_port()
