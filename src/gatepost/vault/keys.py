@@ -178,11 +178,13 @@ class Vault:
         if self._lent[0] != generation:
             self._lent = (generation, {})
         lent = self._lent[1]
-        if address not in lent:
+        pairs = lent.get(address)  # held here: another thread may clear what is remembered
+        if pairs is None:
+            pairs = tuple(self._pair(key) for key in self._directory.keys_for(address))
             if len(lent) >= MAXIMUM_OPEN:
                 lent.clear()
-            lent[address] = tuple(self._pair(key) for key in self._directory.keys_for(address))
-        return lent[address]
+            lent[address] = pairs
+        return pairs
 
     def _pair(self, key: SealedKey) -> _Pair:
         private_key, certificate = self._unseal(key), key.certificate
@@ -195,14 +197,14 @@ class Vault:
 
     def _unseal(self, key: SealedKey) -> PrivateKeyTypes:
         name = (key.key_id, key.sealed)
-        if name not in self._open:
+        opened = self._open.get(name)
+        if opened is None:
             plain = self._sealer.unseal(key.sealed, key.key_id.encode())
+            opened = load_der_private_key(plain, None, unsafe_skip_rsa_key_validation=True)
             if len(self._open) >= MAXIMUM_OPEN:
                 self._open.clear()
-            self._open[name] = load_der_private_key(
-                plain, None, unsafe_skip_rsa_key_validation=True
-            )
-        return self._open[name]
+            self._open[name] = opened
+        return opened
 
 
 _Pair = tuple[Purpose, SoftwareSigner, SoftwareDecryptor]

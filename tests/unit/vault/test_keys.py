@@ -1,6 +1,8 @@
 """Private keys: taken in, sealed, lent."""
 
+import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from gatepost.errors import (
 )
 from gatepost.mail.address import Mailbox
 from gatepost.store.directory import Directory
+from gatepost.vault import keys
 from gatepost.vault.kek import Kek
 from gatepost.vault.keys import Vault
 from gatepost.vault.seal import SealBroken, Sealer
@@ -248,3 +251,22 @@ def test_a_key_that_is_not_here(vault: Vault) -> None:
     """An authority whose key was moved away would crash instead of saying so."""
     with pytest.raises(KeyUnavailable, match=r"'alice@example.com' is not here"):
         vault.signer_of(user("alice@example.com", "p256").certificate)
+
+
+def test_threads_may_share_what_is_remembered(
+    vault: Vault, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mail would fail because another one's key was opened at that moment."""
+    monkeypatch.setattr(keys, "MAXIMUM_OPEN", 1)
+    people = [Mailbox.parse(f"p{n}@example.com") for n in range(4)]
+    for one in people:
+        made = company().user(str(one), kind="p256")
+        vault.add(made.key, made.certificate, addresses=[one], now=now)
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(vault.decryptors_for, people * 250))
+    finally:
+        sys.setswitchinterval(before)
+    assert {len(one) for one in found} == {1}
