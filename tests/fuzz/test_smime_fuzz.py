@@ -13,22 +13,29 @@ import sys
 import time
 
 from tests.unit.smime.letters import BODY, bob, decrypt, encrypt, octets, sign, verify
+from tests.unit.smime.test_outlook import clear, packed
 
 from gatepost.errors import GatepostError
-from gatepost.mail.content import join
+from gatepost.mail.content import Octets, join
 from gatepost.mime import canonical
 from gatepost.mime.entity import split_header
-from gatepost.smime import layers
+from gatepost.smime import layers, outlook
 from gatepost.smime.decrypt import ENCRYPTED
+from gatepost.smime.protection import Protection
 from gatepost.smime.report import Verdict
 from gatepost.smime.verify import SIGNED
 
+CLEAR, HIDES = Protection(encrypted=False), Protection(encrypted=True, hides=True)
 SEEDS = [
     octets(sign()),
     octets(sign(form="opaque")),
     octets(encrypt()),
     octets(encrypt(cipher="aes128-cbc")),
     octets(encrypt(*sign())),
+    octets(encrypt(*sign(protect=HIDES))),
+    octets(encrypt(protect=HIDES)),
+    octets(sign(protect=CLEAR)),
+    octets(packed(clear())),
 ]
 SIGNED_SEEDS = SEEDS[:2]
 WORDS = (
@@ -39,6 +46,10 @@ WORDS = (
         b"boundary=",
         b"base64",
         b"MIAGCSqGSIb3DQEHAqCA",
+        b'; hp="cipher"',
+        b"HP-Outer: ",
+        b"Subject: x\r\n",
+        b"message/rfc822",
     ),
 )
 
@@ -47,6 +58,8 @@ def target(message: bytes) -> None:
     """One message through everything that reads."""
     try:
         header, body = split_header(message)
+        if (bare := outlook.unwrapped(header, Octets(body))) is not None:
+            header, body = bare[0], join(bare[1])
         layer = layers.outermost(header, body)
         if layer is None or not layer.whole:
             return
@@ -55,6 +68,7 @@ def target(message: bytes) -> None:
             assert not opened.report.authenticated or join(opened.body)
         elif layer.kind in SIGNED:
             checked = verify(header, body, keep_signature=False)
+            assert checked.report.as_data()
             if checked.report.verdict is Verdict.VALID:
                 assert canonical.crlf(join(checked.body)) == BODY
     except GatepostError:

@@ -11,8 +11,10 @@ from tests.unit.smime.letters import HEADER, decrypt, encrypt, octets, sign, ver
 from gatepost.errors import GatepostError
 from gatepost.mail.content import Octets, join
 from gatepost.mime import canonical
+from gatepost.mime import headers as mime
 from gatepost.mime.transfer import encode_base64
 from gatepost.smime import layers
+from gatepost.smime.protection import Protection
 from gatepost.smime.report import Verdict
 from gatepost.smime.sign import Form
 
@@ -70,6 +72,36 @@ def test_signed_then_encrypted_comes_back(header: bytes, body: bytes, form: Form
     opened = decrypt(*encrypt(*sign(header, body, form=form)))
 
     assert verify(opened.header, opened.body).report.verdict is Verdict.VALID
+
+
+VALUES = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), min_size=1).map(
+    lambda text: " ".join(text[at : at + 20] for at in range(0, len(text), 20)).encode()
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(VALUES, st.booleans(), BODIES, st.booleans())
+def test_protected_fields_come_back(subject: bytes, hides: bool, body: bytes, sealed: bool) -> None:
+    """Any Subject over any text, hidden or not, signed or only encrypted."""
+    header = HEADER.replace(b"Offer", subject).replace(b"us-ascii", b"utf-8")
+    protect = Protection(encrypted=True, hides=hides)
+    if sealed:
+        made = encrypt(header, body, protect=protect)
+        fields, text = (found := decrypt(*made)).header, join(found.body)
+    else:
+        made = sign(header, body, protect=protect)
+        checked = verify(*made, keep_signature=False)
+        assert checked.report.verdict is Verdict.VALID
+        fields, text = checked.header, join(checked.body)
+
+    first, second = mime.first(header, "Subject"), mime.first(fields, "Subject")
+    assert first is not None
+    assert second is not None
+    assert second.text.split() == first.text.split()
+    assert b"HP-Outer" not in fields
+    assert b"hp=" not in fields
+    if body.isascii() and canonical.is_seven_bit(Octets(body)):
+        assert text == body
 
 
 CLEAR_HEADER, CLEAR = sign()

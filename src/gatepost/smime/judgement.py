@@ -136,7 +136,22 @@ def _is_author(certificate: Certificate, authors: Sequence[Mailbox]) -> bool:
 
 def doubts(signers: Sequence[SignerReport], question: Question) -> tuple[str, ...]:
     """What a person should know of the layer as a whole."""
-    return (*_about_author(signers, question), *_about_date(signers, question.date))
+    return (
+        *_about_author(signers, question),
+        *_about_answers(question),
+        *_about_date(signers, question.date),
+    )
+
+
+def _about_answers(question: Question) -> tuple[str, ...]:
+    """A Reply-To that nobody signed leads answers to whoever wrote it there."""
+    if question.inside is not None and question.inside.scheme.startswith("hp="):
+        return ()  # taken from inside, or away
+    fields = headers.every(question.header, "Reply-To")
+    known = {one.key for one in question.shown}
+    others = [one for found in fields for one in headers.mailboxes(found.value)]
+    stranger = next((one for one in others if one.key not in known), None)
+    return () if stranger is None else (f"answers go to {stranger}, whom nobody signed for",)
 
 
 def _about_date(signers: Sequence[SignerReport], found: Field | None) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from gatepost.smime import decrypt as opening
 from gatepost.smime import encrypt as closing
 from gatepost.smime import sign as signing
 from gatepost.smime import verify as verifying
+from gatepost.smime.protection import Protection
 from gatepost.smime.sign import Form
 
 NOW = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
@@ -70,11 +71,18 @@ def sign(
     scheme: SignatureScheme | None = None,
     form: Form = "clear",
     now: datetime = NOW,
+    protect: Protection | None = None,
 ) -> tuple[bytes, Content]:
     """A signed message."""
-    signer = (by or alice()).signer
     return signing.sign(
-        header, Octets(body), signer, now=now, names=names(), scheme=scheme, form=form
+        header,
+        Octets(body),
+        (by or alice()).signer,
+        now=now,
+        names=names(),
+        scheme=scheme,
+        form=form,
+        protect=protect,
     )
 
 
@@ -99,6 +107,7 @@ def encrypt(
     to: tuple[User, ...] = (),
     cipher: str = "aes256-gcm",
     key_transport: KeyTransport = closing.PKCS1,
+    protect: Protection | None = None,
 ) -> tuple[bytes, Content]:
     """An encrypted message."""
     content = Octets(body) if isinstance(body, bytes) else body
@@ -110,6 +119,7 @@ def encrypt(
         cipher=cipher,
         entropy=Chance(),
         key_transport=key_transport,
+        protect=protect,
     )
 
 
