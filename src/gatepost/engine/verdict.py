@@ -17,10 +17,14 @@ from gatepost.events import Name
 from gatepost.flow.decision import Decision, Done, decisions
 from gatepost.flow.verdict import Continue, Defer, Discard, Hold, Outcome, Reject
 from gatepost.mail.delivery import Attempt
+from gatepost.mail.envelope import Envelope
 from gatepost.mail.reply import Reply
 from gatepost.store.queue_item import NewItem, Record, State
 
 MAXIMUM_TEXT = 900  # octets of one combined reply text
+# Of a record, kept for weeks for every recipient: what is told of layers and certificates is
+# whatever their makers put there.
+MAXIMUM_LISTED, MAXIMUM_WORDS = 32, 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +37,22 @@ class Resolution:
     event: Name = Name.MESSAGE_ACCEPTED
     reason: str = ""
 
+    def replies(self, envelope: Envelope) -> tuple[Reply, ...]:
+        """One reply for each recipient (RFC 2033 section 4.2)."""
+        refused = {one.recipient: one.reply for one in self.refused}
+        return tuple(refused.get(one, self.reply) for one in envelope.recipients)
 
-def resolve(queue_id: str, outcomes: Sequence[Outcome], routes: Routes) -> Resolution:
-    """Weigh all outcomes of a message against each other."""
+
+def resolve(
+    queue_id: str, outcomes: Sequence[Outcome], routes: Routes, *, for_each: bool = False
+) -> Resolution:
+    """Weigh all outcomes of a message against each other.
+
+    With `for_each` the peer hears a reply for each recipient, so one that is deferred holds
+    nobody back; it is among the `refused`, who are told in the session and by no notice.
+    """
+    if for_each:
+        outcomes = [_deferred(one) for one in outcomes]
     for outcome in outcomes:
         if isinstance(outcome.verdict, Defer):
             verdict = outcome.verdict
@@ -43,12 +60,15 @@ def resolve(queue_id: str, outcomes: Sequence[Outcome], routes: Routes) -> Resol
     rejects = [one.verdict for one in outcomes if isinstance(one.verdict, Reject)]
     if len(rejects) == len(outcomes):
         reason = "; ".join(dict.fromkeys(one.reason for one in rejects))
-        return Resolution(_combined(rejects), event=Name.MESSAGE_REFUSED, reason=reason)
+        # Refused as one in SMTP, where nobody is owed a notice; each told in LMTP.
+        refused = tuple(_refused(outcomes)) if for_each else ()
+        reply = _combined(rejects)
+        return Resolution(reply, refused=refused, event=Name.MESSAGE_REFUSED, reason=reason)
     items = tuple(item for one in outcomes for item in _items(queue_id, one, routes))
     return Resolution(
         Reply(250, "2.0.0", f"Ok: queued as {queue_id}"),
         items,
-        tuple(attempt for one in outcomes for attempt in _attempts(one)),
+        tuple(_refused(outcomes)),
         *_summary(outcomes),
     )
 
@@ -56,10 +76,24 @@ def resolve(queue_id: str, outcomes: Sequence[Outcome], routes: Routes) -> Resol
 def records(queue_id: str, now: datetime, outcomes: Iterable[Outcome]) -> tuple[Record, ...]:
     """Every recipient's decision, ready to be stored beside the message."""
     return tuple(
-        Record(queue_id, now, Name.MESSAGE_DECIDED, json.dumps(decision.as_data()))
+        Record(queue_id, now, Name.MESSAGE_DECIDED, json.dumps(_clipped(decision.as_data())))
         for outcome in outcomes
         for decision in decisions(outcome.message.findings)
     )
+
+
+def _clipped(data: object) -> object:
+    """The same JSON value with long texts and long lists cut."""
+    match data:
+        case str():
+            return data if len(data) <= MAXIMUM_WORDS else data[:MAXIMUM_WORDS] + "…"
+        case dict():
+            return {name: _clipped(value) for name, value in data.items()}
+        case list():
+            kept = [_clipped(one) for one in data[:MAXIMUM_LISTED]]
+            left = len(data) - len(kept)
+            return [*kept, f"and {left} more"] if left and isinstance(kept[0], str) else kept
+    return data
 
 
 def _items(queue_id: str, outcome: Outcome, routes: Routes) -> Iterator[NewItem]:
@@ -85,15 +119,24 @@ def _items(queue_id: str, outcome: Outcome, routes: Routes) -> Iterator[NewItem]
         )
 
 
+def _deferred(outcome: Outcome) -> Outcome:
+    """A deferred part refused for now, by its own reply."""
+    verdict = outcome.verdict
+    if not isinstance(verdict, Defer):
+        return outcome
+    return Outcome(outcome.message, Reject(verdict.reply, verdict.reason))
+
+
 def _protected(made: Iterable[Decision]) -> bool:
     """Whether content of this message may never be quoted in a failure notice."""
     return any(one.layers or one.done in {Done.ENCRYPTED, Done.SIGNED_ENCRYPTED} for one in made)
 
 
-def _attempts(outcome: Outcome) -> Iterator[Attempt]:
-    if isinstance(outcome.verdict, Reject):
-        for recipient in outcome.message.envelope.recipients:
-            yield Attempt(recipient, outcome.verdict.reply)
+def _refused(outcomes: Iterable[Outcome]) -> Iterator[Attempt]:
+    for outcome in outcomes:
+        if isinstance(outcome.verdict, Reject):
+            for recipient in outcome.message.envelope.recipients:
+                yield Attempt(recipient, outcome.verdict.reply)
 
 
 def _summary(outcomes: Sequence[Outcome]) -> tuple[Name, str]:

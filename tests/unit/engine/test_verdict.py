@@ -1,5 +1,7 @@
 """One reply for all outcomes of a transaction, and what is stored before it is said."""
 
+import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -7,9 +9,9 @@ from tests.conftest import ROOT
 
 from gatepost.config import parse
 from gatepost.engine.routing import Routes
-from gatepost.engine.verdict import resolve
+from gatepost.engine.verdict import records, resolve
 from gatepost.events import Name
-from gatepost.flow.decision import Decision, Done
+from gatepost.flow.decision import Decision, Done, decisions
 from gatepost.flow.verdict import Continue, Defer, Final, Hold, Outcome, Reject
 from gatepost.mail.address import Mailbox
 from gatepost.mail.content import Octets
@@ -130,3 +132,20 @@ def test_encrypted_mail_is_never_quoted(routes: Routes, done: Done, *, protected
     """A failure notice would carry out what was encrypted."""
     found = resolve("Q1", [outcome(Continue(), "bob@other.example", done=done)], routes)
     assert [one.protected for one in found.items] == [protected]
+
+
+def test_records_have_a_limit() -> None:
+    """One small mail with thousands of names in it would fill the disk for a month."""
+    layer = {
+        "layer": "enveloped-data",
+        "inner_fields": [f"x-{number}-{'z' * 60}" for number in range(9000)],
+        "signers": [{"signer": "n" * 10_000}] * 100,
+    }
+    seen = outcome(Continue(), *(f"a{number}@example.com" for number in range(10)))
+    (known, *_) = decisions(seen.message.findings)
+    noted = replace(seen.message, findings=(replace(known, layers=(layer,)),))
+    (record,) = records("Q1", datetime(2026, 6, 1, tzinfo=UTC), [Outcome(noted, Continue())])
+    assert len(record.data) < 32 * 1024
+    kept = Decision.from_data(json.loads(record.data)).layers[0]
+    assert isinstance(kept["inner_fields"], list)
+    assert kept["inner_fields"][-1] == "and 8968 more"
