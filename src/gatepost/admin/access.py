@@ -21,7 +21,7 @@ def opened(path: Path | None) -> Iterator[tuple[Settings, Stores]]:
     if not directory.exists():  # opening would make an empty one
         raise ConfigError(
             f"there is no directory at {directory}",
-            hint=f"gatepost init {settings.gateway.domains[0]} sets one up",
+            hint="gatepost check --only DIR-01 says what to do",
         )
     stores = Stores.open(settings)
     try:

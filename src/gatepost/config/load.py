@@ -20,6 +20,7 @@ from gatepost.errors import ConfigError
 
 PLACES = ("gatepost.toml", "/etc/gatepost/gatepost.toml")
 MAXIMUM_SIZE = 1 << 20
+_SCHEMA = "gatepost config schema tells what may stand there"
 _AT_LINE = re.compile(r"\s*\(at (?:line (\d+), column \d+|end of document)\)")
 
 
@@ -48,7 +49,10 @@ def find(environment: Mapping[str, str] = os.environ) -> Path:
     for place in PLACES:
         if Path(place).is_file():
             return Path(place)
-    raise ConfigError(f"no configuration found: looked for {' and '.join(PLACES)}")
+    raise ConfigError(
+        f"no configuration found: looked for {' and '.join(PLACES)}",
+        hint="gatepost init DOMAIN makes one, --config FILE names another",
+    )
 
 
 def load(path: Path | None = None, environment: Mapping[str, str] = os.environ) -> Settings:
@@ -58,7 +62,7 @@ def load(path: Path | None = None, environment: Mapping[str, str] = os.environ) 
         with path.open("rb") as file:
             raw = file.read(MAXIMUM_SIZE + 1)
     except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+        raise ConfigError(f"{path} cannot be read: {error.strerror}", hint=_why(error)) from error
     if len(raw) > MAXIMUM_SIZE:
         raise ConfigError(f"{path} is larger than {MAXIMUM_SIZE} octets; is it the right file?")
     try:
@@ -83,7 +87,8 @@ def parse(
         return _adapter().validate_python(data, context={"folder": path.absolute().parent})
     except ValidationError as error:
         found = problems(error, path, lines(text))
-        raise ConfigError("\n".join(str(one) for one in found), problems=found) from None
+        said = "\n".join(str(one) for one in found)
+        raise ConfigError(said, problems=found, hint=_SCHEMA) from None
 
 
 def _data(text: str, path: Path) -> dict[str, Any]:
@@ -93,7 +98,13 @@ def _data(text: str, path: Path) -> dict[str, Any]:
         match = _AT_LINE.search(str(error))
         line = int(match[1]) if match and match[1] else text.count("\n") + 1
         problem = Problem(path, line, "", f"not TOML: {_AT_LINE.sub('', str(error))}")
-        raise ConfigError(str(problem), problems=(problem,)) from None
+        raise ConfigError(str(problem), problems=(problem,), hint=_SCHEMA) from None
+
+
+def _why(error: OSError) -> str:
+    if isinstance(error, PermissionError):
+        return "run as root or as the gateway's user"
+    return "gatepost init DOMAIN makes one, --config FILE names another"
 
 
 @lru_cache(maxsize=1)

@@ -1,8 +1,10 @@
 """`gatepost check`: findings, exit codes, and that it changes nothing."""
 
 import socket
+import sqlite3
 import threading
 from collections.abc import Iterator
+from contextlib import closing as closing_
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,6 +12,8 @@ import pytest
 from tests.unit.cli.conftest import Gatepost, Ran
 
 from gatepost.admin import check
+
+GREETING = b"250 gatepost.example.com greets you"
 
 
 def finding(ran: Ran, id_: str) -> list[dict[str, str]]:
@@ -89,7 +93,8 @@ def test_nothing_is_changed(gatepost: Gatepost, home: Path) -> None:
 def test_ids_are_stable() -> None:
     """A monitoring rule speaks of a check that is not there any more."""
     assert {one.id for one in check.checks()} >= {
-        *("CFG-01", "CFG-02", "CFG-03", "CFG-04", "KEY-01", "TLS-01", "DIR-01", "CA-01", "CRT-01"),
+        *("CFG-01", "CFG-02", "CFG-03", "CFG-04", "KEY-01", "KEY-02", "TLS-01", "DIR-01"),
+        *("CA-01", "CRT-01"),
         *("POL-01", "QUE-01", "QUE-02", "DSK-01", "DSK-02", "CLK-01", "PRT-01", "HOP-01", "RLY-01"),
     }
 
@@ -170,7 +175,7 @@ def test_a_clock_that_is_behind(home: Path) -> None:
 
 def test_an_open_relay_is_found(gatepost: Gatepost, home: Path, closing: list[Server]) -> None:
     """The gateway sends the world's spam."""
-    server = Server(b"220 hi", b"250 hello", b"250 ok", b"250 ok", b"221 bye")
+    server = Server(b"220 hi", GREETING, b"250 ok", b"250 ok", b"221 bye")
     closing.append(server)
     configure(home, '"127.0.0.1:10025"', f'"127.0.0.1:{server.port}"')
     ran = gatepost("check", "--json", "--only", "RLY-01")
@@ -185,7 +190,7 @@ def test_a_refusal_passes(
 ) -> None:
     """A right gateway is called an open relay."""
     replies = [b"550 5.7.1 no"] if sender else [b"250 ok", b"550 5.7.1 no"]
-    server = Server(b"220 hi", b"250 hello", *replies, b"221 bye")
+    server = Server(b"220 hi", GREETING, *replies, b"221 bye")
     closing.append(server)
     configure(home, '"127.0.0.1:10025"', f'"127.0.0.1:{server.port}"')
     assert gatepost("check", "--only", "RLY-01").code == 0
@@ -214,3 +219,44 @@ def test_next_hops(
     configure(home, 'inbound = "127.0.0.1:10026"', f"inbound = {hop}")
     ran = gatepost("check", "--json", "--only", "HOP-01")
     assert finding(ran, "HOP-01")[0]["status"] == expected
+
+
+def test_another_mail_server_on_the_port(
+    gatepost: Gatepost, home: Path, closing: list[Server]
+) -> None:
+    """The mail server's own port is called a gateway, and an open relay."""
+    servers = [Server(b"220 hi", b"250 mail.example.com", b"221 bye") for _ in range(2)]
+    closing.extend(servers)
+    configure(home, '"127.0.0.1:10025"', f'"127.0.0.1:{servers[0].port}"')
+    ran = gatepost("check", "--json", "--only", "PRT-01")
+    assert "another mail server, mail.example.com" in finding(ran, "PRT-01")[0]["detail"]
+    configure(home, f":{servers[0].port}", f":{servers[1].port}")
+    assert statuses(gatepost("check", "--json", "--only", "RLY-01"), "RLY-01") == {"SKIP"}
+
+
+def test_a_key_of_another_gateway(gatepost: Gatepost, home: Path) -> None:
+    """A wrong vault key is found by the first mail that cannot be signed."""
+    assert statuses(gatepost("check", "--json", "--only", "KEY-02"), "KEY-02") == {"PASS"}
+    (home / "vault.key").write_text("5a" * 32)
+    ran = gatepost("check", "--json")
+    assert statuses(ran, "KEY-01") == {"PASS"}
+    assert "does not open the private key" in finding(ran, "KEY-02")[0]["detail"]
+
+
+def test_no_policy_at_all(gatepost: Gatepost, home: Path) -> None:
+    """Rules that vanished are missed by nobody."""
+    with closing_(sqlite3.connect(home / "gatepost-state" / "directory.db")) as database:
+        database.execute("DELETE FROM policy_revision")
+        database.commit()
+    assert statuses(gatepost("check", "--json", "--only", "POL-01"), "POL-01") == {"WARN"}
+
+
+def test_a_tls_key_that_is_gone(gatepost: Gatepost, home: Path) -> None:
+    """'No such file' does not say which."""
+    (home / "tls-key.pem").unlink()
+    assert "tls-key.pem" in gatepost("check", "--only", "TLS-01").out
+
+
+def test_the_advice_fits_the_fault(gatepost: Gatepost, tmp_path: Path) -> None:
+    """Whoever has no configuration is told to read its schema."""
+    assert "gatepost init" in gatepost("check", "--config", tmp_path / "absent.toml").out

@@ -18,7 +18,7 @@ def is_right(place: Installation) -> Iterator[Answer]:
     """
     if place.settings is None:
         for line in place.fault.split("\n"):
-            yield bad(line, "gatepost config schema tells what may stand there")
+            yield bad(line, place.advice)
         return
     yield good(f"{place.path} is right")
 

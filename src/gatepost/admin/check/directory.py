@@ -15,7 +15,6 @@ from gatepost.admin.check.registry import (
     bad,
     check,
     good,
-    skip,
     warn,
 )
 from gatepost.engine.service import directory_path
@@ -27,6 +26,9 @@ _SOON = timedelta(days=30)
 _AUTHORITY_SOON = timedelta(days=365)
 _SHOWN = 5
 _MAXIMUM = 10_000
+RESTORE = (
+    "bring it back from a backup; for a new one move the configuration away and run gatepost init"
+)
 
 
 @check("DIR-01", "directory opens")
@@ -37,11 +39,11 @@ def opens(place: Installation) -> Iterator[Answer]:
     """
     path = directory_path(place.right)
     if not path.exists():
-        yield bad(f"{path} does not exist", "gatepost init makes it")
+        yield bad(f"{path} does not exist", RESTORE)
         return
     version, damage = _looked_at(path)
     if damage != "ok":
-        yield bad(f"{path} is damaged: {damage}", "restore a backup")
+        yield bad(f"{path} is damaged: {damage}", RESTORE)
     elif version != HEAD:
         yield warn(f"{path} has version {version}, this program makes {HEAD} of it at its start")
     else:
@@ -54,7 +56,7 @@ def authority_is_valid(place: Installation) -> Iterator[Answer]:
 
     When it ends, so does every certificate below it: renew it a year before.
     """
-    with _opened(place) as directory:
+    with readable(place) as directory:
         ours = [
             one.certificate
             for one in directory.find(authority=True, limit=_MAXIMUM)
@@ -81,7 +83,7 @@ def are_in_time(place: Installation) -> Iterator[Answer]:
 
     An expired one signs nothing; issue the next one before.
     """
-    with _opened(place) as directory:
+    with readable(place) as directory:
         held = [
             one.certificate
             for one in directory.find(authority=False, limit=_MAXIMUM)
@@ -106,10 +108,10 @@ def are_in_time(place: Installation) -> Iterator[Answer]:
 @check("POL-01", "policy is right")
 def policy_is_right(place: Installation) -> Iterator[Answer]:
     """Reads the policy in force as the gateway does at its start."""
-    with _opened(place) as directory:
+    with readable(place) as directory:
         current = directory.policy.current()
     if current is None:
-        yield skip("no policy yet: the defaults are in force")
+        yield warn("no policy was written: the built-in one counts", "gatepost policy apply FILE")
         return
     found = parse.parse(current.toml, f"policy revision {current.rev}")
     yield good(f"revision {current.rev} of {current.at:%Y-%m-%d}, {len(found.rules)} rules")
@@ -123,10 +125,10 @@ def _looked_at(path: Path) -> tuple[str, str]:
             damage = connection.execute("PRAGMA quick_check(1)").fetchone()
     except sqlite3.Error as error:
         return "", str(error)
-    return str(version[0]) if version else "", str(damage[0])
+    return str(version[0]) if version else "", " ".join(str(damage[0]).split())
 
 
-def _opened(place: Installation) -> Directory:
+def readable(place: Installation) -> Directory:
     """The directory, if opening it changes nothing (a migration would)."""
     path = directory_path(place.right)
     if not path.exists():

@@ -8,13 +8,27 @@ from datetime import timedelta
 
 from cryptography import x509
 
-from gatepost.admin.check.registry import Answer, Installation, bad, check, good, skip, warn
+from gatepost.admin.check.directory import readable
+from gatepost.admin.check.registry import (
+    Answer,
+    Installation,
+    Unready,
+    bad,
+    check,
+    good,
+    skip,
+    warn,
+)
 from gatepost.certificate import Certificate
-from gatepost.engine.service import kek_source
+from gatepost.engine.service import KEYS, kek_source
+from gatepost.errors import GatepostError, KeyUnavailable
 from gatepost.net.tls import server_context
 from gatepost.vault import kek
+from gatepost.vault.keys import Vault
+from gatepost.vault.seal import Sealer
 
 _SOON = timedelta(days=21)
+_MAXIMUM = 10_000
 
 
 @check("KEY-01", "vault key can be read")
@@ -28,6 +42,35 @@ def can_be_read(place: Installation) -> Iterator[Answer]:
     yield good(f"{source}, key id {found.id.hex()}")
 
 
+@check("KEY-02", "vault key opens the private keys")
+def opens_keys(place: Installation) -> Iterator[Answer]:
+    """Opens one private key of the directory.
+
+    A key from another backup or machine can be read, but opens nothing: no mail could be
+    signed or decrypted, and what waits in the queue could not be sent.
+    """
+    source = kek_source(place.right)
+    try:
+        key = kek.load(source)
+    except GatepostError as error:
+        raise Unready("needs the vault key (KEY-01)") from error
+    with readable(place) as directory:
+        held = directory.find(limit=_MAXIMUM)
+        one = next((one.certificate for one in held if one.key_purpose is not None), None)
+        if one is None:
+            yield skip("no private key is here yet")
+            return
+        try:
+            Vault(directory, Sealer(key, KEYS)).private_key_of(one)
+        except KeyUnavailable:
+            yield bad(
+                f"{source}, key id {key.id.hex()}, does not open the private key of {one.name}",
+                "bring back the key that was there before; it belongs to this directory",
+            )
+        else:
+            yield good(f"opens the private key of {one.name}")
+
+
 @check("TLS-01", "TLS certificate and key fit")
 def fit(place: Installation) -> Iterator[Answer]:
     """Listeners with STARTTLS show this certificate.
@@ -38,6 +81,8 @@ def fit(place: Installation) -> Iterator[Answer]:
     if tls is None:
         yield skip("no [tls], no listener offers STARTTLS")
         return
+    for path in (tls.certificate, tls.key):
+        path.open("rb").close()  # OpenSSL's own complaint names no file
     try:
         server_context(tls.certificate, tls.key)
     except ssl.SSLError as error:

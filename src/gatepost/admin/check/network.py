@@ -14,6 +14,7 @@ from gatepost.net.tls import client_context
 
 PATIENCE = 5.0  # seconds for a connection and for each reply
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1", "*": "127.0.0.1"}  # noqa: S104  to connect to
+_WHOSE = "ss -ltnp shows who has the port; stop that program, or choose another bind address"
 # RFC 2606: names nobody owns.
 STRANGER = "stranger@relay-check.invalid"
 ELSEWHERE = "somebody@elsewhere.invalid"
@@ -51,13 +52,20 @@ def is_no_relay(place: Installation) -> Iterator[Answer]:
 
 def _listener(listener: Listener, helo: str) -> Answer:
     where = f"{listener.label} at {listener.bind}"
+    if listener.bind.port == 0:
+        return good(f"{where} takes any free port")
     try:
         with _session(listener.bind, helo) as session:
-            offers_tls = session.has_extn("starttls")
+            name, offers_tls = _name(session), session.has_extn("starttls")
     except ConnectionRefusedError:
         return _bindable(listener.bind, where)
     except (OSError, smtplib.SMTPException) as error:
-        return bad(f"{where} does not answer as a mail server: {_said(error)}", "see PRT-01")
+        return bad(f"{where} does not answer as a mail server: {_said(error)}", _WHOSE)
+    if name != helo:
+        return bad(
+            f"{where} is taken by another mail server, {name or 'which tells no name'}",
+            "stop that one, or choose another bind address",
+        )
     if listener.tls != "off" and not offers_tls:
         return bad(f"{where} answers but offers no STARTTLS", "restart the gateway, see TLS-01")
     return good(f"{where} answers")
@@ -73,7 +81,7 @@ def _bindable(bind: Endpoint, where: str) -> Answer:
             fix = "give the service CAP_NET_BIND_SERVICE or take a port above 1023"
             return bad(f"{where} may not be opened by this user", fix)
         except OSError as error:
-            return bad(f"{where} cannot be opened: {error.strerror}", "choose another bind address")
+            return bad(f"{where} cannot be opened: {error.strerror}", _WHOSE)
     return warn(f"{where} is free: the gateway is not running", "gatepost serve starts it")
 
 
@@ -121,6 +129,8 @@ def _relays(listener: Listener, helo: str) -> Answer:
     where = f"{listener.label} at {listener.bind}"
     try:
         with _session(listener.bind, helo) as session:
+            if _name(session) != helo:
+                return skip(f"{where} is another mail server (PRT-01)")
             if listener.tls == "require":
                 session.starttls(context=client_context(verify=False))
                 session.ehlo(helo)
@@ -153,6 +163,12 @@ def _session(endpoint: Endpoint, helo: str) -> Iterator[smtplib.SMTP]:
             session.quit()
     finally:
         session.close()
+
+
+def _name(session: smtplib.SMTP) -> str:
+    """The name a server gives itself in its reply to EHLO (RFC 5321 section 4.1.1.1)."""
+    words = (session.ehlo_resp or session.helo_resp or b"").split(maxsplit=1)
+    return words[0].decode("utf-8", "replace").lower() if words else ""
 
 
 def _said(error: Exception) -> str:

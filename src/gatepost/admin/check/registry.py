@@ -71,6 +71,7 @@ class Installation:
     settings: Settings | None  # None: it cannot be read
     fault: str  # why not
     now: datetime
+    advice: str = ""  # what to do about the fault
 
     @property
     def right(self) -> Settings:
@@ -167,7 +168,7 @@ def _installation(path: Path | None, now: datetime) -> Installation:
         path = path or find()
         return Installation(path, load(path), "", now)
     except ConfigError as error:
-        return Installation(path, None, str(error), now)
+        return Installation(path, None, str(error), now, str(error.fields.get("hint", "")))
 
 
 def _findings(one: Check, place: Installation) -> Iterator[Finding]:
