@@ -127,6 +127,12 @@ def table(attributes: ber.Element) -> dict[bytes, list[ber.Element]]:
     return found
 
 
+def content_type(authenticated: ber.Element) -> bytes | None:
+    """The content-type attribute of authenticated attributes, if there is one."""
+    kind = _one(table(authenticated), CONTENT_TYPE, "content-type")
+    return None if kind is None else kind.oid()
+
+
 def misplaced(unsigned: bytes) -> bool:
     """Whether unsigned attributes hold one that must be signed (RFC 5652 sections 11.1-11.3).
 

@@ -14,7 +14,7 @@ from itertools import islice
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from gatepost.certificate import Certificate
-from gatepost.cms import algorithms, ber, der, identifier
+from gatepost.cms import algorithms, attributes, ber, der, identifier
 from gatepost.cms import cipher as ciphers
 from gatepost.cms import content as contents
 from gatepost.cms import recipient as recipient_info
@@ -132,13 +132,13 @@ def parse(octets: bytes) -> Enveloped:
         del fields[1]  # originatorInfo: certificates and CRLs we have no use for
     if len(fields) < 3:
         body.fail("not an EnvelopedData")
-    tag, authenticated = None, b""
-    if kind == contents.AUTHENVELOPED_DATA:
-        tag, authenticated = _authentication(body, fields[3:])
     named, sharers = recipient_info.parse(fields[1])
     inside = fields[2].sequence()
     if len(inside) != 3 or inside[2].tag & ~der.CONSTRUCTED != 0x80:
         body.fail("no encrypted content")
+    tag, authenticated = None, b""
+    if kind == contents.AUTHENVELOPED_DATA:
+        tag, authenticated = _authentication(body, fields[3:], inside[0].oid())
     return Enveloped(
         recipients=named,
         sharers=sharers,
@@ -150,12 +150,17 @@ def parse(octets: bytes) -> Enveloped:
     )
 
 
-def _authentication(body: ber.Element, fields: list[ber.Element]) -> tuple[bytes, bytes]:
+def _authentication(
+    body: ber.Element, fields: list[ber.Element], kind: bytes
+) -> tuple[bytes, bytes]:
     """The tag, and what it covers besides the content (RFC 5083 section 2.2)."""
     authenticated = b""
     if fields and fields[0].tag == 0xA1:
+        said = fields.pop(0)
+        if attributes.content_type(said) not in (None, kind):  # RFC 5083 2.1: they must agree
+            said.fail("an authenticated content type that is not the content's")
         # "the DER encoding of the authAttrs", with the SET OF tag
-        authenticated = ber.canonical(fields.pop(0)._replace(tag=der.SET))
+        authenticated = ber.canonical(said._replace(tag=der.SET))
     if not fields:
         body.fail("no message authentication code")
     tag = fields[0].expect(der.OCTET_STRING).octets()

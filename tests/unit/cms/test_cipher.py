@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import datetime
 
 import pytest
 from cryptography.hazmat.decrepit.ciphers.algorithms import RC2
@@ -14,7 +15,16 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from tests.pki_builder import User, user
 
-from gatepost.cms import algorithms, content, der, designation, enveloped, identifier
+from gatepost.cms import (
+    algorithms,
+    attributes,
+    content,
+    der,
+    designation,
+    enveloped,
+    identifier,
+    moment,
+)
 from gatepost.cms.capability import KeyTransport
 from gatepost.cms.enveloped import Decrypted
 from gatepost.errors import DecryptionFailed, GatepostError, Malformed, Unsupported
@@ -145,6 +155,24 @@ def test_cbc_with_a_tag() -> None:
     algorithm = named("aes128-cbc", der.octet_string(b"i" * 16))
     with pytest.raises(Unsupported):
         opened(built(os.urandom(16), algorithm, b"x" * 16, b"t" * 16))
+
+
+def test_the_authenticated_content_type(now: datetime) -> None:
+    """RFC 5083 section 2.1: else what is in the envelope could be relabelled on the way."""
+    key, nonce = os.urandom(32), os.urandom(12)
+    algorithm = named("aes256-gcm", der.sequence(der.octet_string(nonce), der.integer(16)))
+    for kind, fits in ((content.DATA, True), (content.SIGNED_DATA, False)):
+        said = der.set_of(
+            attributes.attribute(attributes.CONTENT_TYPE, der.tlv(0x06, kind)),
+            attributes.attribute(attributes.SIGNING_TIME, moment.compose(now)),
+        )
+        whole = AESGCM(key).encrypt(nonce, TEXT, said)
+        octets = built(key, algorithm, whole[:-16], whole[-16:], said=said)
+        if fits:
+            assert opened(octets).content == TEXT
+        else:
+            with pytest.raises(Malformed, match="content type"):
+                opened(octets)
 
 
 def derived(key: bytes, inner: bytes) -> bytes:

@@ -262,7 +262,7 @@ def test_gcm_inside_enveloped_data() -> None:
 def test_authenticated_attributes() -> None:
     """What they say is under the tag (RFC 5083 2.2): one changed octet and nothing is released."""
     key = os.urandom(32)
-    said = der.set_of(der.sequence(der.oid("1.2.840.113549.1.9.3"), der.set_of(der.oid("1.2.3"))))
+    said = der.set_of(der.sequence(der.oid("1.2.840.113549.1.9.99"), der.set_of(der.oid("1.2.3"))))
     nonce, ciphertext, tag = sealed(key, said=said)
     infos = transported(bob().certificate, key)
     kind = content.AUTHENVELOPED_DATA
