@@ -14,6 +14,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -231,7 +232,7 @@ class Queue:
         self, message: NewItem, id_: str, now: datetime
     ) -> tuple[Item, bytes | None]:
         if message.content.size > IN_MEMORY:
-            name, size = await asyncio.to_thread(self.spool.persist, message.content)
+            name, size = await self._persisted(message.content)
             content: Content = self.spool.open(name, size)
             return self._item(message, id_, now, content, name), None
         octets = Octets(join(message.content))
@@ -239,6 +240,20 @@ class Queue:
             raise Unavailable(f"content gave {octets.size} octets, not {message.content.size}")
         sealed = self._seal.seal(octets.data, bound(id_))
         return self._item(message, id_, now, octets, None), sealed
+
+    async def _persisted(self, content: Content) -> tuple[str, int]:
+        """A body file; a thread cannot be stopped, so whoever gives up has its file removed."""
+        work = asyncio.ensure_future(asyncio.to_thread(self.spool.persist, content))
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            work.add_done_callback(self._unwanted)
+            raise
+
+    def _unwanted(self, work: asyncio.Future[tuple[str, int]]) -> None:
+        if not work.cancelled() and work.exception() is None:
+            with suppress(Unavailable):  # the next start sweeps it
+                self.spool.remove(work.result()[0])
 
     def _item(
         self, message: NewItem, id_: str, now: datetime, content: Content, path: str | None
@@ -273,6 +288,8 @@ class Queue:
             await job.future
         except asyncio.CancelledError:
             self.release(items)  # whoever waited is gone; what is stored will be found due
+            with suppress(Unavailable):
+                self._writer.post(Job((), owed=True, after=lambda _: self._tell()))
             raise
 
     def _tell(self) -> None:

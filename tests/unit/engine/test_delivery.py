@@ -539,3 +539,15 @@ async def test_a_look_that_fails_half_way(world: World, monkeypatch: pytest.Monk
     await world.delivery.start()
     await world.empty()
     assert sorted(hop for hop, _, _ in world.sent.transactions) == ["first", "second"]
+
+
+async def test_abandoned_mail_to_a_new_hop(world: World) -> None:
+    """What was stored after its peer had gone would wait for an hour, or for a restart."""
+    message = NewItem("1M7AA", envelope(), "new.test", Octets(MAIL))
+    waiting = asyncio.create_task(world.queue.accept([message]))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    await world.until(lambda: bool(world.sent.transactions))
+    assert world.sent.to() == ["bob@beta.test"]

@@ -462,3 +462,22 @@ async def test_unreadable_row(tmp_path: Path) -> None:
         assert [item.id for item in due(queue)] == ["1B"]
         await queue.flush()
         assert queue.counts() == {("active", "outbound"): 1, ("corrupt", "outbound"): 1}
+
+
+async def test_abandoned_large_mail_leaves_no_file(tmp_path: Path) -> None:
+    """Every mail whose decision took too long would fill the disk until the next start."""
+    async with opened(tmp_path) as queue:
+        waiting = asyncio.create_task(queue.accept([new("1A", LARGE * 20)]))
+        for _ in range(500):  # until the file is begun
+            if list((tmp_path / "0.bodies").iterdir()):
+                break
+            await asyncio.sleep(0.001)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        for _ in range(500):
+            if not list((tmp_path / "0.bodies").iterdir()):
+                break
+            await asyncio.sleep(0.01)
+        assert not list((tmp_path / "0.bodies").iterdir())
+        assert not queue.counts()
