@@ -8,8 +8,8 @@ what goes out, the decisions, the failure notices.  Whatever goes wrong before t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from gatepost.config import Listener
@@ -81,8 +81,28 @@ class Transaction:
             peer=self.session.peer,
             helo=self.session.helo,
             tls=self.session.tls,
-            protocol=self.session.protocol,
+            authenticated_as=self.session.authenticated_as or None,
+            protocol=self.session.keyword(smtputf8=self.envelope.smtputf8),
         )
+
+
+def is_trusted(listener: Listener, session: SessionInfo) -> bool:
+    """Whether our people's mail may come from this peer: by address, log-in or certificate."""
+    if session.authenticated_as or listener.trusts(session.peer):
+        return True
+    certificate = session.certificate
+    return certificate is not None and any(map(certificate.matches, listener.trusted_certificates))
+
+
+def origin(session: SessionInfo) -> tuple[tuple[str, str], ...]:
+    """Whose mail this is, as XFORWARD tells a next hop that may know: whom our peer speaks for."""
+    known = session.forwarded or {
+        "ADDR": f"IPV6:{session.peer}" if ":" in session.peer else session.peer,
+        "HELO": session.helo,
+        "PORT": str(session.port or ""),
+        "PROTO": "ESMTP" if session.is_extended else "SMTP",
+    }
+    return tuple((name, value) for name, value in known.items() if value)
 
 
 class Gateway:
@@ -113,9 +133,12 @@ class Gateway:
         reply = admit.admit_recipient(gate, envelope.return_path, recipient.mailbox, context)
         return self._noted(session, reply, envelope, recipient)
 
-    async def message(self, session: SessionInfo, envelope: Envelope, content: Content) -> Reply:
-        """Decide, store, and only then say 250."""
+    async def message(
+        self, session: SessionInfo, envelope: Envelope, content: Content
+    ) -> Reply | Sequence[Reply]:
+        """Decide, store, and only then say 250; in LMTP to each recipient (RFC 2033)."""
         context = self._parts.context()
+        envelope = replace(envelope, origin=origin(session))
         queue_id = self._parts.identify(context.now)
         try:
             return await self._message(Transaction(queue_id, session, envelope, content, context))
@@ -134,7 +157,7 @@ class Gateway:
         while self._learning:
             await asyncio.gather(*self._learning, return_exceptions=True)
 
-    async def _message(self, transaction: Transaction) -> Reply:
+    async def _message(self, transaction: Transaction) -> Reply | Sequence[Reply]:
         parts, context = self._parts, transaction.context
         header, body = split(transaction.content)
         outcomes: tuple[Outcome, ...] = ()
@@ -146,8 +169,10 @@ class Gateway:
                 parts.gather,
                 in_thread=_is_long(message),
             )
-        resolution = resolve(transaction.queue_id, outcomes, parts.routes)
-        items = (*resolution.items, *self._notices(transaction, resolution))
+        is_lmtp = transaction.session.is_lmtp
+        resolution = resolve(transaction.queue_id, outcomes, parts.routes, for_each=is_lmtp)
+        notices = () if is_lmtp else self._notices(transaction, resolution)
+        items = (*resolution.items, *notices)
         stored = await parts.queue.accept(
             items, records(transaction.queue_id, context.now, outcomes)
         )
@@ -155,7 +180,7 @@ class Gateway:
         if resolution.reply.is_positive:
             self._learn(outcomes, context.now)
         self._report(transaction, resolution)
-        return resolution.reply
+        return resolution.replies(transaction.envelope) if is_lmtp else resolution.reply
 
     def _notices(self, transaction: Transaction, resolution: Resolution) -> tuple[NewItem, ...]:
         """The failure notice for recipients refused beside others that were accepted."""
@@ -224,7 +249,7 @@ class Gateway:
     def _gate(self, session: SessionInfo) -> Gate:
         listener = self._parts.listeners[session.listener]
         only = None if listener.direction == "both" else Direction(listener.direction)
-        return Gate(only, listener.trusts(session.peer), self._parts.context().domains)
+        return Gate(only, is_trusted(listener, session), self._parts.context().domains)
 
     def _noted(
         self,

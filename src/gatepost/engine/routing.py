@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gatepost.config import Relay, Settings
+from gatepost.engine.secret import password
 from gatepost.errors import Unavailable
 from gatepost.mail.address import Mailbox, domain_key
-from gatepost.mail.delivery import NextHop
+from gatepost.mail.delivery import Credentials, NextHop
 from gatepost.mail.envelope import Envelope, Recipient
 from gatepost.mail.message import Direction
 
@@ -67,4 +68,9 @@ def _next_hop(relay: Relay) -> NextHop:
         tls=relay.tls,
         tls_name=relay.tls_name,
         tls_ca=str(relay.tls_ca or ""),
+        implicit_tls=relay.implicit_tls,
+        lmtp=relay.protocol == "lmtp",
+        credentials=Credentials(relay.username, password(relay)) if relay.username else None,
+        xforward=relay.xforward,
+        chunking=relay.chunking,
     )

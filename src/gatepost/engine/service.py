@@ -18,6 +18,7 @@ from gatepost.engine.gather import Gatherer
 from gatepost.engine.journal import Journal
 from gatepost.engine.routing import Routes
 from gatepost.engine.rulebook import Rulebook
+from gatepost.engine.secret import Accounts
 from gatepost.enrol.local import ROOT, LocalAuthority
 from gatepost.events import Name
 from gatepost.flow.context import Context
@@ -28,6 +29,7 @@ from gatepost.net.relay import Relay
 from gatepost.net.roster import ConnectionLimits
 from gatepost.net.settings import EdgeSettings, RelaySettings
 from gatepost.net.tls import server_context
+from gatepost.smtp.sasl import MECHANISMS
 from gatepost.smtp.settings import ServerSettings
 from gatepost.store.directory import Directory
 from gatepost.store.queue import Queue
@@ -137,7 +139,10 @@ class Service:
         domains = own_domains(settings)
         identify = Identifier(secrets.token_bytes)
         hostname = settings.gateway.hostname
-        self._relay = Relay(hostname, RelaySettings(per_hop=settings.queue.concurrency))
+        identity = (settings.tls.certificate, settings.tls.key) if settings.tls else None
+        self._relay = Relay(
+            hostname, RelaySettings(per_hop=settings.queue.concurrency, identity=identity)
+        )
         routes = Routes(settings)
         bouncer = Bouncer(hostname, routes.back, identify, secrets.token_urlsafe)
 
@@ -179,9 +184,10 @@ class Service:
                 identify=identify,
             )
         )
-        tls = _tls(settings)
+        accounts = Accounts(settings.account)
         self._listeners = {
-            one.label: _listener(self._gateway, one, settings, tls) for one in settings.listener
+            one.label: _listener(self._gateway, one, settings, accounts)
+            for one in settings.listener
         }
 
     async def start(self) -> None:
@@ -227,35 +233,60 @@ def delivery_settings(settings: Settings) -> DeliverySettings:
     )
 
 
-def _tls(settings: Settings) -> ssl.SSLContext | None:
-    if settings.tls is None:
+def _tls(one: ListenerSettings, settings: Settings) -> ssl.SSLContext | None:
+    if settings.tls is None or one.tls == "off":
         return None
-    return server_context(settings.tls.certificate, settings.tls.key)
+    return server_context(
+        settings.tls.certificate,
+        settings.tls.key,
+        ask=bool(one.trusted_certificates),
+        anchors=str(one.client_ca or ""),
+    )
 
 
-def _listener(
-    gateway: Gateway, one: ListenerSettings, settings: Settings, tls: ssl.SSLContext | None
-) -> Listener:
+def _edge(one: ListenerSettings, settings: Settings) -> EdgeSettings:
     limits = settings.limits
-    edge = EdgeSettings(
+    return EdgeSettings(
         server=ServerSettings(
             hostname=settings.gateway.hostname,
             size_limit=limits.message_size,
             recipient_limit=limits.recipients,
             bare=limits.bare_newlines,
             require_tls=one.tls == "require",
+            smtputf8=one.smtputf8,
+            lmtp=one.protocol == "lmtp",
+            mechanisms=MECHANISMS if one.authentication else (),
         ),
         listener=one.label,
         command_timeout=limits.command_timeout.total_seconds(),
         data_timeout=limits.data_timeout.total_seconds(),
+        transaction_timeout=limits.transaction_timeout.total_seconds(),
+        minimum_rate=limits.minimum_rate,
+        trusted=one.trusted,
         forward_from=one.trusted,
+        substitute_from=one.xclient,
     )
+
+
+def _listener(
+    gateway: Gateway, one: ListenerSettings, settings: Settings, accounts: Accounts
+) -> Listener:
+    limits = settings.limits
     return Listener(
         gateway,
-        edge,
+        _edge(one, settings),
         host=one.bind.host,
         port=one.bind.port,
-        tls=None if one.tls == "off" else tls,
+        tls=_tls(one, settings),
+        is_implicit_tls=one.tls == "implicit",
         reuse_port=settings.gateway.workers > 1,
-        limits=ConnectionLimits(total=limits.connections, per_peer=limits.connections),
+        limits=ConnectionLimits(
+            total=limits.connections,
+            per_peer=limits.connections_per_peer,
+            reserve=max(limits.connections // 10, 5),
+            connections_per_minute=limits.connection_rate,
+            messages_per_minute=limits.message_rate,
+        ),
+        authenticator=accounts,
+        proxies=one.proxies,
     )

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from gatepost.mail.envelope import Recipient
 from gatepost.mail.reply import Reply
 
 TlsPolicy = Literal["none", "opportunistic", "required", "verified"]
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Who we are to a server that asks (RFC 4954)."""
+
+    name: str
+    password: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +32,11 @@ class NextHop:
     tls: TlsPolicy = "opportunistic"
     tls_name: str = ""  # name to verify; empty: the host
     tls_ca: str = ""  # file of trust anchors; empty: the system's
+    implicit_tls: bool = False  # TLS from the first octet (RFC 8314), usually port 465
+    lmtp: bool = False  # a mailbox server that answers for each recipient (RFC 2033)
+    credentials: Credentials | None = None
+    xforward: bool = False  # it may hear whose mail this was before ours
+    chunking: bool = False  # send by BDAT where offered (RFC 3030)
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"

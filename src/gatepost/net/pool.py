@@ -4,20 +4,41 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 from gatepost.net.settings import RelaySettings
 from gatepost.net.wire import Wire
 
 
 class Pool:
-    """The idle connections to one hop, youngest last, and the slots for all of them."""
+    """The idle connections to one hop, youngest last, and the slots for all of them.
 
-    def __init__(self, settings: RelaySettings) -> None:
-        self._settings = settings
+    `emptied` is called when nothing is left to remember.
+    """
+
+    def __init__(self, settings: RelaySettings, emptied: Callable[[], object]) -> None:
+        self._settings, self._emptied = settings, emptied
+        self._users = 0
         self._loop = asyncio.get_running_loop()
         self._idle: deque[tuple[float, Wire]] = deque()
         self._timer: asyncio.TimerHandle | None = None
-        self.slots = asyncio.Semaphore(settings.per_hop)
+        self._slots = asyncio.Semaphore(settings.per_hop)
+
+    @asynccontextmanager
+    async def slot(self) -> AsyncIterator[None]:
+        """Wait for the right to use one connection."""
+        self._users += 1
+        try:
+            async with self._slots:
+                yield
+        finally:
+            self._users -= 1
+            self._look()
+
+    def _look(self) -> None:
+        if not self._users and not self._idle:
+            self._emptied()
 
     def take(self) -> Wire | None:
         """The youngest connection that still looks alive."""
@@ -55,3 +76,4 @@ class Pool:
             self._idle.popleft()[1].close()
         if self._idle:
             self._arm()
+        self._look()

@@ -8,19 +8,31 @@ accepted nothing; later than that only a retry decides, for the message may have
 from __future__ import annotations
 
 import asyncio
+import secrets
 import ssl
 from typing import Final
 
 from gatepost.mail.content import Content, Octets
-from gatepost.mail.delivery import Attempt, NextHop
+from gatepost.mail.delivery import Attempt, Credentials, NextHop
 from gatepost.mail.envelope import Envelope
 from gatepost.mail.reply import Reply
 from gatepost.net.intake import reply_for
+from gatepost.net.peer import is_loopback
 from gatepost.net.pool import Pool
 from gatepost.net.settings import RelaySettings
 from gatepost.net.tls import client_context
 from gatepost.net.wire import Broken, Wire
-from gatepost.smtp.client import ClientEvent, Ready, SendBody, Settled, TlsAnswer, Unwilling
+from gatepost.smtp import sasl
+from gatepost.smtp.client import (
+    AuthAnswer,
+    ClientEvent,
+    Ready,
+    SendBody,
+    Settled,
+    TlsAnswer,
+    Unwilling,
+)
+from gatepost.smtp.settings import ClientSettings
 from gatepost.smtp.submission import Job, Results
 
 CONFUSED: Final = Reply(451, "4.5.0", "Next hop broke the order of SMTP")
@@ -46,35 +58,36 @@ class Relay:
         """Try one transaction with a hop; one attempt for each recipient, in their order."""
         pool = self._pools.get(hop)
         if pool is None:
-            pool = self._pools[hop] = Pool(self._settings)
-        async with pool.slots:
+            pool = self._pools[hop] = Pool(self._settings, lambda: self._pools.pop(hop, None))
+        async with pool.slot():
             wire = pool.take()
             if wire is not None:
-                results, is_stale = await self._transact(pool, wire, envelope, content)
+                results, is_stale = await self._transact(pool, wire, hop, envelope, content)
                 if not is_stale:
                     return _attempts(hop, wire, results)
             try:
                 wire = await self._connect(hop)
             except Broken as broken:
                 return tuple(Attempt(r, broken.reply) for r in envelope.recipients)
-            results, _ = await self._transact(pool, wire, envelope, content)
+            results, _ = await self._transact(pool, wire, hop, envelope, content)
             return _attempts(hop, wire, results)
 
     async def close(self) -> None:
         """Close every idle connection; those in use close when their transaction ends."""
         self._is_closed = True
-        for pool in self._pools.values():
+        for pool in tuple(self._pools.values()):
             pool.close()
+        self._pools.clear()
 
     # ── transactions ─────────────────────────────────────────────────────────────────
 
     async def _transact(
-        self, pool: Pool, wire: Wire, envelope: Envelope, content: Content
+        self, pool: Pool, wire: Wire, hop: NextHop, envelope: Envelope, content: Content
     ) -> tuple[Results, bool]:
         """The results, and whether the connection was dead before anything was accepted."""
         wire.uses += 1
         try:
-            results = await self._converse(wire, envelope, content)
+            results = await self._converse(wire, hop, envelope, content)
         except Broken as broken:
             wire.abort()
             results = wire.session.abandon(broken.reply)
@@ -91,12 +104,22 @@ class Relay:
             pool.put(wire)
         return results, is_stale
 
-    async def _converse(self, wire: Wire, envelope: Envelope, content: Content) -> Results:
+    async def _converse(
+        self, wire: Wire, hop: NextHop, envelope: Envelope, content: Content
+    ) -> Results:
         settings = self._settings
         eight_bit = _is_eight_bit(
             envelope, content, may_declare="8BITMIME" in wire.session.extensions
         )
-        wire.session.begin(Job(envelope, content.size, is_eight_bit=eight_bit))
+        job = Job(
+            envelope,
+            content.size,
+            is_eight_bit=eight_bit,
+            chunked=hop.chunking,
+            forward=hop.xforward,
+            is_verified=wire.is_verified,
+        )
+        wire.session.begin(job)
         event: ClientEvent | None = await wire.event(settings.command_timeout)
         if isinstance(event, SendBody):
             event = await wire.send(content, settings.block_timeout)
@@ -121,8 +144,11 @@ class Relay:
         wire = await self._dial(hop)
         try:
             await self._ready(wire, self._settings.greeting_timeout)
-            if not is_clear:
+            if not is_clear and not hop.implicit_tls:
                 await self._start_tls(wire, hop)
+            wire.is_verified = wire.tls is not None and hop.tls == "verified"
+            if hop.credentials is not None:
+                await self._log_in(wire, hop, hop.credentials)
         except BaseException:
             wire.abort()
             raise
@@ -130,11 +156,20 @@ class Relay:
 
     async def _dial(self, hop: NextHop) -> Wire:
         loop = asyncio.get_running_loop()
+        settings = ClientSettings(self._helo, lmtp=hop.lmtp)
         try:
             async with asyncio.timeout(self._settings.connect_timeout):
-                _, wire = await loop.create_connection(lambda: Wire(self._helo), hop.host, hop.port)
+                _, wire = await loop.create_connection(
+                    lambda: Wire(settings),
+                    hop.host,
+                    hop.port,
+                    ssl=self._context(hop) if hop.implicit_tls else None,
+                    server_hostname=(hop.tls_name or hop.host) if hop.implicit_tls else None,
+                )
         except TimeoutError:
             raise Broken(Reply(451, "4.4.1", f"No answer from {hop}")) from None
+        except ssl.SSLError as error:
+            raise Broken(Reply(451, "4.7.5", f"TLS with {hop} failed: {error}")) from error
         except (OSError, UnicodeError) as error:
             text = f"Cannot connect to {hop}: {error}"
             raise Broken(Reply(451, "4.4.1", text)) from error
@@ -170,12 +205,28 @@ class Relay:
             raise _TlsFailed(str(error) or type(error).__name__) from error
         await self._ready(wire, self._settings.command_timeout)
 
+    async def _log_in(self, wire: Wire, hop: NextHop, credentials: Credentials) -> None:
+        """Prove who we are (RFC 4954); mail waits when we cannot, for a person has to see to it."""
+        is_private = wire.tls is not None or is_loopback(wire.address)
+        mechanism = sasl.choose(wire.session.extensions.get("AUTH", ""), is_private=is_private)
+        if mechanism is None:
+            text = f"{hop} offers no way to log in that keeps the password secret"
+            raise Broken(Reply(451, "4.7.0", text))
+        wire.session.authenticate(sasl.Proof(mechanism, credentials, secrets.token_bytes))
+        event = await wire.event(self._settings.command_timeout)
+        if not isinstance(event, AuthAnswer):
+            raise Broken(event.reply if isinstance(event, Unwilling) else CONFUSED)
+        if not event.reply.is_positive:
+            raise Broken(Reply(451, "4.7.0", f"{hop} refused our log-in: {event.reply}"))
+
     def _context(self, hop: NextHop) -> ssl.SSLContext:
         """One context for all hops that trust alike: sessions resume, files load once."""
         key = (hop.tls == "verified", hop.tls_ca)
         context = self._contexts.get(key)
         if context is None:
-            context = self._contexts[key] = client_context(verify=key[0], anchors=hop.tls_ca)
+            context = self._contexts[key] = client_context(
+                verify=key[0], anchors=hop.tls_ca, identity=self._settings.identity
+            )
         return context
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from gatepost.net.peer import Networks, is_loopback, is_within
 from gatepost.smtp.settings import ServerSettings
@@ -62,3 +63,4 @@ class RelaySettings:
     per_hop: int = 20  # connections open to one hop at a time
     idle_timeout: float = 20.0  # an unused connection is closed after this
     uses: int = 1000  # transactions on one connection
+    identity: tuple[Path, Path] | None = None  # our certificate and key, for hops that ask

@@ -6,21 +6,39 @@ import ssl
 from pathlib import Path
 
 
-def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
-    """A server's context from PEM files: the chain, leaf first, and its private key."""
+def server_context(
+    certificate: Path, key: Path, *, ask: bool = False, anchors: str = ""
+) -> ssl.SSLContext:
+    """A server's context from PEM files: the chain, leaf first, and its private key.
+
+    With `ask` clients are asked for a certificate.  One that does not lead to `anchors` (a
+    PEM file of issuers, or of the very certificates; empty: the system's) ends the handshake.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(certificate, key)
+    if ask:
+        context.verify_mode = ssl.CERT_OPTIONAL
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # a listed certificate is enough
+        if anchors:
+            context.load_verify_locations(cafile=anchors)
+        else:
+            context.load_default_certs(ssl.Purpose.CLIENT_AUTH)
     return context
 
 
-def client_context(*, verify: bool, anchors: str = "") -> ssl.SSLContext:
+def client_context(
+    *, verify: bool, anchors: str = "", identity: tuple[Path, Path] | None = None
+) -> ssl.SSLContext:
     """A client's context; without `verify` any certificate will do (RFC 7435).
 
-    `anchors` is a PEM file of trust anchors; empty means the system's.
+    `anchors` is a PEM file of trust anchors; empty means the system's.  `identity` is our
+    own certificate and key, shown to a server that asks.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if identity is not None:
+        context.load_cert_chain(*identity)
     if not verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

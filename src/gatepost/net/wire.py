@@ -38,8 +38,9 @@ class Broken(Exception):
 class Wire(asyncio.Protocol):
     """A connection; used by one transaction at a time."""
 
-    def __init__(self, helo: str) -> None:
-        self.session = ClientSession(ClientSettings(helo))
+    def __init__(self, settings: ClientSettings) -> None:
+        self.session = ClientSession(settings)
+        self.is_verified = False  # under TLS, and the hop proved its name
         self.tls: str | None = None
         self.address = ""
         self.uses = 0
@@ -57,6 +58,7 @@ class Wire(asyncio.Protocol):
         self._transport.set_write_buffer_limits(_SEND)
         peer = transport.get_extra_info("peername") or ("",)
         self.address = str(peer[0])
+        self.tls = describe(transport.get_extra_info("ssl_object"))
 
     def data_received(self, data: bytes) -> None:
         """Hand octets to the session and wake whoever waits."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from gatepost.errors import Malformed
+from gatepost.mail.delivery import Credentials
 from gatepost.smtp import replies
 from gatepost.smtp.replies import Fault
 from gatepost.smtp.scram import ClientProof, ServerProof, Verifier, prepared
@@ -166,30 +167,22 @@ def _nonce(entropy: Entropy) -> str:
 # ── the client's side ────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Who we are to a server."""
-
-    name: str
-    password: str = field(repr=False)
-
-
 class Proof:
     """A client's side of one exchange; `begin` first, then `respond` to each challenge."""
 
-    def __init__(self, mechanism: str, identity: Identity, entropy: Entropy) -> None:
-        self.mechanism, self._identity = mechanism, identity
+    def __init__(self, mechanism: str, credentials: Credentials, entropy: Entropy) -> None:
+        self.mechanism, self._credentials = mechanism, credentials
         self._steps = 0
         self._scram: ClientProof | None = None
         if mechanism == "SCRAM-SHA-256":
-            self._scram = ClientProof(identity.name, identity.password, _nonce(entropy))
+            self._scram = ClientProof(credentials.name, credentials.password, _nonce(entropy))
 
     def begin(self) -> str:
         """The AUTH command's argument, with an initial response where there is one."""
         if self._scram is not None:
             return f"{self.mechanism} {encoded(self._scram.first())}"
         if self.mechanism == "PLAIN":
-            secret = f"\0{self._identity.name}\0{self._identity.password}".encode()
+            secret = f"\0{self._credentials.name}\0{self._credentials.password}".encode()
             return f"PLAIN {encoded(secret)}"
         return self.mechanism
 
@@ -206,7 +199,7 @@ class Proof:
             self._scram.check(octets)
             return b""
         if self.mechanism == "LOGIN" and self._steps <= 2:
-            word = self._identity.name if self._steps == 1 else self._identity.password
+            word = self._credentials.name if self._steps == 1 else self._credentials.password
             return encoded(word.encode()).encode()
         raise Malformed("the server asks for more than the mechanism has")
 
