@@ -52,7 +52,10 @@ def _issuer(
 def _dead_end(current: Certificate, issuer: Certificate | None) -> str:
     if issuer is not None or current.issuer == current.subject:
         return f"the path ends at {current.name!r}, which is not trusted here"
-    issuer_name = current.x509.issuer.rfc4514_string()[:200]
+    try:
+        issuer_name = current.x509.issuer.rfc4514_string()[:200]
+    except ValueError:  # read lazily: a certificate can be whole and its names not
+        return "its issuer has a name that cannot be read"
     return f"the certificate of its issuer {issuer_name!r} is not known"
 
 

@@ -17,7 +17,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from tests.pki_builder import SoftDecryptor
-from tests.unit.smime.letters import HEADER, Chance, bob, decrypt, encrypt
+from tests.unit.smime.letters import ANCHORS, HEADER, NOW, Chance, alice, bob, decrypt, encrypt
 from tests.world import World, incoming, only
 
 from gatepost.certificate import Certificate
@@ -32,7 +32,7 @@ from gatepost.flow.verdict import Outcome
 from gatepost.mail.content import Octets, join
 from gatepost.mime import headers
 from gatepost.mime.transfer import encode_base64
-from gatepost.pki.validate import Anchors
+from gatepost.pki.validate import Anchors, validate
 from gatepost.smime.encrypt import PKCS1
 
 READER = "reader@xyz.example"
@@ -228,3 +228,14 @@ def _broken(body: bytes) -> bytes:
     content = bytearray(base64.b64decode(body))
     content[-1] ^= 0xFF
     return encode_base64(bytes(content))
+
+
+def test_a_certificate_with_an_unreadable_issuer_stops_nothing() -> None:
+    """One mail, tried again and again, fails every time with an error nobody expects."""
+    good = alice().certificate
+    issuer = good.issuer[:-1] + b"\xff"  # no UTF-8: found when the name is read, not before
+    odd = Certificate.from_der(good.der.replace(good.issuer, issuer, 1))
+    path = validate(odd, (), ANCHORS, moment=NOW)
+
+    assert not path.trusted
+    assert path.reasons == ("its issuer has a name that cannot be read",)
