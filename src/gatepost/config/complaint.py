@@ -15,12 +15,16 @@ from gatepost.config.locate import line_of
 from gatepost.config.settings import Settings
 
 Key = tuple[str | int, ...]
+_PLAINER = (
+    ("expected greater than or equal to", "expected at least"),
+    ("expected less than or equal to", "expected at most"),
+)
 _UNKNOWN = ("unexpected_keyword_argument", "extra_forbidden")
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong with the file, and where."""
+    """One thing wrong with the file, and where; line 0: nothing of it is there."""
 
     path: Path
     line: int
@@ -28,8 +32,9 @@ class Problem:
     text: str
 
     def __str__(self) -> str:
-        key = f", {self.key}" if self.key else ""
-        return f"{self.path} line {self.line}{key}: {self.text}"
+        line = f" line {self.line}" if self.line else ""
+        key = f"{', ' if line else ': '}{self.key}" if self.key else ""
+        return f"{self.path}{line}{key}: {self.text}"
 
 
 def problems(error: ValidationError, path: Path, found: dict[Key, int]) -> tuple[Problem, ...]:
@@ -38,7 +43,7 @@ def problems(error: ValidationError, path: Path, found: dict[Key, int]) -> tuple
     keys = [key for _, key in errors]
     meant = {(*key[:-1], _nearest(key)) for one, key in errors if one["type"] in _UNKNOWN}
     out = [
-        Problem(path, line_of(found, key), _written(key), _sentence(one, key))
+        _problem(path, found, one, key)
         for one, key in errors
         if not (one["type"] == "missing" and key in meant)
         and not (
@@ -46,6 +51,14 @@ def problems(error: ValidationError, path: Path, found: dict[Key, int]) -> tuple
         )
     ]
     return tuple(sorted(out, key=lambda problem: problem.line))
+
+
+def _problem(path: Path, found: dict[Key, int], one: ErrorDetails, key: Key) -> Problem:
+    text = _sentence(one, key)
+    named, _, rest = text.partition(": ")
+    if not key and named.replace(".", "").replace("_", "").isalpha():
+        key, text = tuple(named.split(".")), rest  # about several keys: the one to look at
+    return Problem(path, line_of(found, key), _written(key), text)
 
 
 def _key(location: tuple[int | str, ...]) -> Key:
@@ -93,11 +106,13 @@ def _sentence(one: ErrorDetails, key: Key) -> str:
             return "needs at least one entry"
         case _:
             message = one["msg"].replace("Input should be ", "expected ", 1)
+            for theirs, ours in _PLAINER:
+                message = message.replace(theirs, ours)
             return f"{message[:1].lower()}{message[1:]}, found {_shown(one['input'])}"
 
 
 def _shown(value: object) -> str:
-    shown = repr(value)
+    shown = str(value).lower() if isinstance(value, bool) else repr(value)
     return shown if len(shown) <= 60 else f"{shown[:57]}..."
 
 

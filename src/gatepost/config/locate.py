@@ -39,11 +39,14 @@ def lines(text: str) -> dict[Path, int]:
 
 
 def line_of(found: dict[Path, int], path: Path) -> int:
-    """The line of a path or of its nearest owner; 1 if nothing is known."""
+    """The line of a path, of its nearest owner or of its first part; 0 if nothing is there."""
     for length in range(len(path), 0, -1):
         if path[:length] in found:
             return found[path[:length]]
-    return 1
+        parts = [line for one, line in found.items() if one[:length] == path[:length]]
+        if parts:
+            return min(parts)
+    return 0
 
 
 def _header(line: str, counts: dict[Path, int]) -> Path:
