@@ -15,7 +15,8 @@ from pydantic.dataclasses import dataclass
 from gatepost.config.quantity import Domain, Duration, File, Size
 
 Direction = Literal["outbound", "inbound", "both"]
-ListenerTls = Literal["off", "offer", "require"]
+ListenerTls = Literal["off", "offer", "require", "implicit"]
+Protocol = Literal["smtp", "lmtp"]
 RelayTls = Literal["none", "opportunistic", "required", "verified"]
 _STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 _PORT = Field(ge=1, le=65535)
@@ -72,8 +73,29 @@ class Endpoint:
         return _joined(self.host, self.port)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, config=_STRICT)
+class Password:
+    """A password, kept outside this file."""
+
+    password_file: Annotated[
+        File | None, Field(description="File with the password, its owner's alone (mode 0600).")
+    ] = None
+    password_environment: Annotated[
+        str | None, Field(description="Name of an environment variable with the password.")
+    ] = None
+    password_credential: Annotated[
+        str | None, Field(description="Name of a systemd credential with the password.")
+    ] = None
+
+    @property
+    def password_sources(self) -> int:
+        """How many places were named; one is right."""
+        named = (self.password_file, self.password_environment, self.password_credential)
+        return sum(one is not None for one in named)
+
+
 @dataclass(frozen=True, slots=True, config=_STRICT)
-class Relay:
+class Relay(Password):
     """A mail server to hand mail to."""
 
     host: Annotated[str, Field(min_length=1)]
@@ -86,6 +108,30 @@ class Relay:
     """Name the server's certificate must carry; empty: the host."""
     tls_ca: File | None = None
     """File of trust anchors (PEM) for `verified`; absent: the system's."""
+    implicit_tls: bool = False
+    """TLS from the first octet (RFC 8314), usually on port 465."""
+    protocol: Protocol = "smtp"
+    """smtp | lmtp: a mailbox server that answers for each recipient."""
+    username: str = ""
+    """Name to log in with; the password stands in password_file, _environment or _credential."""
+    xforward: bool = False
+    """Tell it whose mail this was before ours, where it offers XFORWARD."""
+    chunking: bool = False
+    """Send messages by BDAT where it offers CHUNKING; DATA does the same work everywhere."""
+
+    @model_validator(mode="after")
+    def _check_log_in(self) -> Relay:
+        if self.username and self.password_sources != 1:
+            raise ValueError(
+                "username needs one of password_file, password_environment, password_credential"
+            )
+        if not self.username and self.password_sources:
+            raise ValueError("a password needs a username")
+        if self.implicit_tls and self.tls == "none":
+            raise ValueError('implicit_tls contradicts tls = "none"')
+        if self.protocol == "lmtp" and self.port == 25:
+            raise ValueError("LMTP is not spoken on port 25 (RFC 2033 section 5)")
+        return self
 
     def __str__(self) -> str:
         return _joined(self.host, self.port)
@@ -160,7 +206,21 @@ class Listener:
     trusted: tuple[Network, ...] = _LOOPBACK
     """Networks that may send outbound mail here; everybody else is a stranger."""
     tls: ListenerTls = "off"
-    """STARTTLS: off | offer | require."""
+    """off | offer STARTTLS | require STARTTLS | implicit: from the first octet (port 465)."""
+    protocol: Protocol = "smtp"
+    """smtp | lmtp: one reply for each recipient (RFC 2033)."""
+    authentication: bool = False
+    """Offer AUTH (PLAIN, LOGIN, SCRAM-SHA-256); who logs in may send outbound mail."""
+    trusted_certificates: tuple[str, ...] = ()
+    """Clients that may send outbound mail: "mail.example.com", "*.example.com" or "sha256:..."."""
+    client_ca: File | None = None
+    """File (PEM) of issuers or of the very certificates for these; absent: the system's issuers."""
+    proxies: tuple[Network, ...] = ()
+    """Load balancers here begin each connection with a PROXY header (v1 or v2)."""
+    xclient: tuple[Network, ...] = ()
+    """Proxies here may say by XCLIENT who their client is."""
+    smtputf8: bool = False
+    """Take internationalised addresses (RFC 6531); the next hops must take them too."""
 
     @property
     def label(self) -> str:
@@ -186,6 +246,16 @@ class Listener:
         if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
             address = address.ipv4_mapped
         return any(address in network for network in self.trusted)
+
+    @model_validator(mode="after")
+    def _check(self) -> Listener:
+        if self.trusted_certificates and self.tls == "off":
+            raise ValueError("trusted_certificates needs tls")
+        if self.client_ca is not None and not self.trusted_certificates:
+            raise ValueError("client_ca without trusted_certificates trusts nobody")
+        if self.protocol == "lmtp" and self.bind.port == 25:
+            raise ValueError("LMTP is not spoken on port 25 (RFC 2033 section 5)")
+        return self
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
@@ -213,8 +283,27 @@ class Route(Relay):
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
+class Account(Password):
+    """Somebody who may log in where a listener offers it."""
+
+    name: Annotated[str, Field(min_length=1)]
+    """The name to log in with."""
+    verifier: str = ""
+    """SCRAM-SHA-256$iterations:salt$stored:server, instead of a password."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Account:
+        if self.password_sources + bool(self.verifier) != 1:
+            raise ValueError(
+                "expected exactly one of verifier, password_file, password_environment,"
+                " password_credential"
+            )
+        return self
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
 class Tls:
-    """Our own certificate for STARTTLS."""
+    """Our own certificate for TLS, shown as a server and to next hops that ask."""
 
     certificate: File
     """PEM file: the server's certificate, then its issuers."""
@@ -260,13 +349,23 @@ class Limits:
     recipients: Annotated[int, Field(ge=100)] = 1000
     """Recipients of one message; RFC 5321 section 4.5.3.1.8 asks for at least 100."""
     connections: Annotated[int, Field(ge=1)] = 500
-    """Connections at a time, per listener and worker."""
+    """Connections at a time, per listener and worker; a tenth more for trusted peers."""
+    connections_per_peer: Annotated[int, Field(ge=1)] = 50
+    """Connections at a time of one stranger (an IPv4 address or an IPv6 /64)."""
+    connection_rate: Annotated[int, Field(ge=0)] = 0
+    """New connections of one stranger in a minute; 0 means any number."""
+    message_rate: Annotated[int, Field(ge=0)] = 0
+    """Messages of one stranger in a minute; 0 means any number."""
     bare_newlines: Literal["reject", "normalise"] = "reject"
     """What to do with CR or LF alone, the raw material of SMTP smuggling."""
     command_timeout: Duration = timedelta(minutes=5)
     """Patience for the next command (RFC 5321 section 4.5.3.2.7)."""
     data_timeout: Duration = timedelta(minutes=5)
     """Patience for the next octets of a message."""
+    transaction_timeout: Duration = timedelta(hours=1)
+    """From MAIL to the end of the message, however busy the client is."""
+    minimum_rate: Annotated[Size, Field(ge=0)] = 128
+    """Octets of a message in a second, on the average; slower clients are sent away."""
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
@@ -313,6 +412,7 @@ class Settings:
     next_hop: NextHops = field(default_factory=NextHops)
     route: tuple[Route, ...] = ()
     tls: Tls | None = None
+    account: tuple[Account, ...] = ()
     authority: Authority = field(default_factory=Authority)
     limits: Limits = field(default_factory=Limits)
     queue: Queue = field(default_factory=Queue)
@@ -332,6 +432,10 @@ def _check_listeners(settings: Settings) -> None:
         raise ValueError(f"listener: two are called {doubled!r}, give each its own name")
     if settings.tls is None and any(one.tls != "off" for one in settings.listener):
         raise ValueError("tls: is missing, a listener uses STARTTLS with its certificate and key")
+    if not settings.account and any(one.authentication for one in settings.listener):
+        raise ValueError("a listener offers authentication, but there is no [[account]]")
+    if doubled := _doubled(one.name for one in settings.account):
+        raise ValueError(f"two accounts are called {doubled!r}")
 
 
 def _check_hops(settings: Settings) -> None:
