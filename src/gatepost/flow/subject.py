@@ -17,6 +17,11 @@ from gatepost.mime.headers import Field
 
 NAME = "Subject"
 MAXIMUM_ROUNDS = 8  # "[se[secure]cure]": each removal may uncover one more
+# What no reader sees beside zero-width and direction marks (Cf): fillers, joiners, variation
+# selectors (Unicode's Default_Ignorable_Code_Point).
+_INVISIBLE = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0000-\U000e0fff]"
+)
 MAXIMUM_LINE = 900  # of the first line, before a tag is put on a line of its own
 
 
@@ -27,11 +32,13 @@ def tagged(header: bytes, tags: Sequence[str]) -> bool:
 
 def without(header: bytes, tags: Sequence[str]) -> bytes:
     """The header with these tags taken out of every Subject."""
-    for field in reversed(headers.every(header, NAME)):
+    kept, position = [], 0
+    for field in headers.every(header, NAME):
         if _found(field.text, tags):
             cleaned = _cut(field, tags) or _composed(_cleaned(field.text, tags))
-            header = header[: field.start] + cleaned + header[field.stop :]
-    return header
+            kept += [header[position : field.start], cleaned]
+            position = field.stop
+    return b"".join([*kept, header[position:]]) if kept else header
 
 
 def prefixed(header: bytes, tag: str) -> bytes:
@@ -103,7 +110,7 @@ def _folded(text: str) -> tuple[str, list[int]]:
     kept: list[str] = []
     places: list[int] = []
     for place, character in enumerate(text):
-        if unicodedata.category(character) == "Cf":  # zero-width and direction marks
+        if unicodedata.category(character) == "Cf" or _INVISIBLE.match(character):
             continue
         for one in unicodedata.normalize("NFKC", character).casefold():
             if one.isspace():

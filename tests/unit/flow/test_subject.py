@@ -1,5 +1,7 @@
 """Tags in the Subject."""
 
+import time
+
 import pytest
 
 from gatepost.flow import subject
@@ -64,3 +66,18 @@ def test_a_prefix_may_be_in_any_language() -> None:
     field = headers.first(header, "Subject")
     assert field is not None
     assert field.text == "[verschlüsselt] Hi"
+
+
+@pytest.mark.parametrize("invisible", "\ufe0f\u034f\u3164\u115f\u200b\u00ad\U000e0101")
+def test_a_tag_with_nothing_visible_in_it(invisible: str) -> None:
+    """A stranger writes what looks exactly like our mark."""
+    header = f"Subject: [sec{invisible}ure] Hi\r\n".encode()
+    assert subject.without(header, TAGS) == b"Subject: Hi\r\n"
+
+
+def test_very_many_subjects() -> None:
+    """One message stalls the gateway for a second."""
+    header = b"Subject: [secure] %s\r\nX: y\r\n" % (b"x" * 180)
+    before = time.process_time()
+    assert b"secure" not in subject.without(header * 4900, TAGS)
+    assert time.process_time() - before < 0.8
