@@ -195,10 +195,15 @@ def call(*arguments: str, codes: tuple[int, ...] = (0,)) -> str:
 
 
 def _event(line: str) -> Event:
-    """The event of a line; nothing for one not yet written, or cut by a kill."""
-    with contextlib.suppress(ValueError):
-        if isinstance(found := json.loads(line), dict):
-            return found
+    """The event of a line; nothing for one not yet written whole.
+
+    The kernel may cut a killed process's last line at a page's end; another process's
+    first then stands right behind it.
+    """
+    for start in (0, line.rfind('{"')):
+        with contextlib.suppress(ValueError):
+            if isinstance(found := json.loads(line[start:]), dict):
+                return found
     return {}
 
 
