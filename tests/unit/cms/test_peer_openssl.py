@@ -11,7 +11,7 @@ import pytest
 from tests.pki_builder import KeyKind, User, company_root, user
 
 from gatepost.cms import content, enveloped, signed
-from gatepost.cms.capability import KeyTransport, SignatureScheme
+from gatepost.cms.capability import KeyTransport, Password, Secret, SharedKey, SignatureScheme
 from gatepost.mail.content import Octets, join
 
 pytestmark = pytest.mark.peer("openssl")
@@ -26,6 +26,8 @@ SCHEMES: list[tuple[KeyKind, SignatureScheme]] = [
     ("p256", SignatureScheme("ecdsa", "sha256")),
     ("p384", SignatureScheme("ecdsa", "sha384")),
     ("p521", SignatureScheme("ecdsa", "sha512")),
+    ("bp256", SignatureScheme("ecdsa", "sha256")),
+    ("bp384", SignatureScheme("ecdsa", "sha384")),
 ]
 CIPHERS = ["aes128-cbc", "aes192-cbc", "aes256-cbc", "aes128-gcm", "aes256-gcm"]
 TRANSPORTS: list[tuple[KeyKind, KeyTransport]] = [
@@ -36,6 +38,8 @@ TRANSPORTS: list[tuple[KeyKind, KeyTransport]] = [
     ("p256", KeyTransport("rsa-pkcs1")),
     ("p384", KeyTransport("rsa-pkcs1")),
     ("p521", KeyTransport("rsa-pkcs1")),
+    ("bp256", KeyTransport("rsa-pkcs1")),
+    ("bp512", KeyTransport("rsa-pkcs1")),
 ]
 
 
@@ -182,3 +186,29 @@ def test_we_decrypt_openssls(
     assert len(enveloped.recipients(made)) == 1
     expected = "authenveloped-data" if "gcm" in cipher else "enveloped-data"
     assert content.kind(made) == expected
+
+
+KEY = bytes(range(16))
+
+
+@pytest.mark.parametrize("cipher", ["aes128", "aes256", "des3", "aes-256-gcm"])
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize(
+    ("options", "secret"),
+    [
+        (("-pwri_password", "secret"), Password(b"secret")),
+        (("-secretkey", KEY.hex(), "-secretkeyid", "0102"), SharedKey(KEY, b"\x01\x02")),
+    ],
+)
+def test_we_open_openssls_with_a_secret(
+    options: tuple[str, ...], secret: Secret, cipher: str, stream: bool
+) -> None:
+    """Partners without certificates send a password by telephone."""
+    if isinstance(secret, Password) and "gcm" in cipher:
+        return  # OpenSSL wraps the key with the content's cipher and cannot write this
+    command = ("-encrypt", "-binary", "-outform", "DER", f"-{cipher}", *(["-stream"] * stream))
+    made = openssl(*command, *options, feed=TEXT)
+    opened = enveloped.decrypt(made, [], entropy=os.urandom, secrets=[secret])
+    assert (opened.content, opened.used) == (TEXT, None)
+    assert opened.authenticated == ("gcm" in cipher)
+    assert opened.weak == (cipher == "des3")
