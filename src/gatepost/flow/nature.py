@@ -6,15 +6,15 @@ is: labels alone never exempt a message from encryption.
 
 from __future__ import annotations
 
-import re
 from enum import Enum
 from typing import Literal
 
 from gatepost.cms import der
 from gatepost.mail.content import Content, Slice, join
-from gatepost.mime import headers, transfer
+from gatepost.mime import entity, headers, transfer
 
 PREFIX = 64 * 1024
+MAXIMUM_BESIDE = 512  # of a preamble such as "This is an OpenPGP/MIME encrypted message"
 MAXIMUM_INLINE = 1024 * 1024  # of a text looked through for inline OpenPGP
 
 _PKCS7 = frozenset(
@@ -29,7 +29,6 @@ _ENVELOPED = frozenset(
     }
 )
 _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=\r\n \t"
-_PGP_START = re.compile(rb"(?m)^-----BEGIN PGP MESSAGE-----\r?$")
 _PGP_FIRST, _PGP_LAST = b"-----BEGIN PGP MESSAGE-----", b"-----END PGP MESSAGE-----"
 
 
@@ -77,15 +76,46 @@ def _is_base64(body: Content) -> bool:
 
 def _is_openpgp(header: bytes, body: Content) -> bool:
     kind = headers.content_type(header)
-    if kind.essence == "multipart/encrypted":  # RFC 3156 section 4
-        start = join(Slice(body, 0, min(body.size, PREFIX)))
+    if kind.essence == "multipart/encrypted":
         protocol = kind.get("protocol").lower()
-        return protocol == "application/pgp-encrypted" and bool(_PGP_START.search(start))
+        return protocol == "application/pgp-encrypted" and _is_pgp_mime(header, body)
     if kind.essence == "text/plain" and body.size <= MAXIMUM_INLINE:
-        text = join(body).strip()
-        armoured = text.startswith(_PGP_FIRST) and text.endswith(_PGP_LAST)
-        return armoured and text.count(b"-----") == 4  # one block and nothing beside it
+        return _is_armour(join(body))
     return False
+
+
+def _is_pgp_mime(header: bytes, body: Content) -> bool:
+    """RFC 3156 section 4: 'exactly two body parts', and nothing in clear beside them."""
+    fields = (one.raw for one in headers.fields(header) if one.name.lower() == "content-type")
+    root = entity.parse(b"".join((*fields, b"\r\n", _ends(body))), descend=False)
+    if len(root.children) != 2 or root.close is None:
+        return False
+    control, content = root.children
+    beside = root.octets[root.body_start : control.start], root.octets[root.close :], control.body
+    return (
+        control.content_type.essence == "application/pgp-encrypted"
+        and all(len(one.strip()) <= MAXIMUM_BESIDE for one in beside)
+        and not beside[1].strip()
+        and _is_armour(entity.decoded(content))
+    )
+
+
+def _ends(body: Content) -> bytes:
+    """A body without its middle, if that can only be armour; nothing of any other large body."""
+    if body.size <= 2 * PREFIX:
+        return join(body)
+    if not _is_base64(Slice(body, PREFIX, body.size - PREFIX)):
+        return b""
+    return b"".join(
+        (*Slice(body, 0, PREFIX).chunks(), *Slice(body, body.size - PREFIX, body.size).chunks())
+    )
+
+
+def _is_armour(octets: bytes) -> bool:
+    """One OpenPGP message and nothing beside it."""
+    text = octets.strip()
+    armoured = text.startswith(_PGP_FIRST) and text.endswith(_PGP_LAST)
+    return armoured and text.count(b"-----") == 4
 
 
 def _content_type(octets: bytes) -> bytes:

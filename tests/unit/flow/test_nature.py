@@ -66,3 +66,36 @@ def test_a_large_plain_message_is_not_read() -> None:
         assert outer(header, Endless()) in ("none", "unknown")
         if header != HEADER:
             assert nature(header, Endless()) is Nature.PLAIN
+
+
+MIME = b'Content-Type: multipart/encrypted; protocol="application/pgp-encrypted"; boundary=b\r\n'
+CONTROL = b"--b\r\nContent-Type: application/pgp-encrypted\r\n\r\nVersion: 1\r\n"
+OCTETS = b"--b\r\nContent-Type: application/octet-stream\r\n\r\n"
+LONG = PGP.replace(b"hQEMA5", b"\r\n".join([b"A" * 64] * 4000))
+
+
+@pytest.mark.parametrize("armour", [PGP, LONG])
+@pytest.mark.parametrize("preamble", [b"", b"This is an OpenPGP/MIME encrypted message.\r\n\r\n"])
+def test_openpgp_stays_its_authors(armour: bytes, preamble: bytes) -> None:
+    """A correspondent has to open two envelopes, one of them with a key he may not have."""
+    body = preamble + CONTROL + OCTETS + armour + b"\r\n--b--\r\n"
+    assert nature(MIME, Octets(body)) is Nature.ENCRYPTED
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        # a server's footer, or an attachment, beside the encrypted part
+        CONTROL + OCTETS + PGP + b"\r\n--b\r\n\r\nsecret\r\n--b--\r\n",
+        CONTROL + OCTETS + PGP + b"\r\n--b--\r\nsecret\r\n",
+        CONTROL + OCTETS + PGP + b"secret\r\n--b--\r\n",
+        CONTROL + OCTETS + LONG.replace(b"AAAA\r\n", b"secret!\r\n", 2500) + b"\r\n--b--\r\n",
+        CONTROL + b"secret\r\n" * 100 + OCTETS + PGP + b"\r\n--b--\r\n",
+        b"secret\r\n" * 100 + CONTROL + OCTETS + PGP + b"\r\n--b--\r\n",
+        CONTROL + OCTETS + b"secret\r\n--b--\r\n",
+        OCTETS + PGP + CONTROL + b"--b--\r\n",
+    ],
+)
+def test_clear_text_beside_openpgp(body: bytes) -> None:
+    """The part in clear leaves although encryption is mandatory."""
+    assert nature(MIME, Octets(body)) is Nature.PLAIN
