@@ -11,32 +11,68 @@ from collections.abc import Iterator
 
 from gatepost.errors import Malformed
 from gatepost.mail.address import Mailbox
+from gatepost.mail.delivery import Credentials
 from gatepost.mail.envelope import Envelope, Recipient
 from gatepost.mail.reply import Reply
 from gatepost.smtp import replies
-from gatepost.smtp.client import ClientSession, Ready, SendBody, Settled, TlsAnswer
+from gatepost.smtp.client import (
+    AuthAnswer,
+    ClientSession,
+    Ready,
+    SendBody,
+    Settled,
+    TlsAnswer,
+)
 from gatepost.smtp.data import has_bare_line_end
 from gatepost.smtp.events import (
     BodyChunk,
     BodyStart,
     EndOfData,
+    Login,
+    LookUp,
     MailFrom,
     RcptTo,
     Signal,
     StartTls,
+    Substituted,
 )
+from gatepost.smtp.sasl import LINE_LIMIT, MECHANISMS, Proof, choose
+from gatepost.smtp.scram import Verifier
 from gatepost.smtp.server import ServerSession
 from gatepost.smtp.settings import ClientSettings, ServerSettings
+from gatepost.smtp.state import State
 from gatepost.smtp.submission import Job
 
-STRICT = ServerSettings("gw.example", size_limit=500, starttls=True, forward=True, smtputf8=True)
-GENTLE = ServerSettings("gw.example", bare="normalise", error_limit=1000)
+STRICT = ServerSettings(
+    "gw.example",
+    size_limit=500,
+    starttls=True,
+    forward=True,
+    smtputf8=True,
+    substitute=True,
+    mechanisms=MECHANISMS,
+    auth_in_clear=True,
+)
+GENTLE = ServerSettings(
+    "gw.example",
+    bare="normalise",
+    error_limit=1000,
+    idle_limit=1000,
+    login_limit=1000,
+    mechanisms=MECHANISMS,
+    auth_in_clear=True,
+)
+LMTP = ServerSettings("gw.example", lmtp=True, error_limit=1000)
+KINDS = (STRICT, STRICT, GENTLE, LMTP)
+KNOWN = Verifier.decoy("a", b"key")
 LETTER = Job(
     Envelope(
         Mailbox.parse("a@x.example"),
         (Recipient(Mailbox.parse("b@y.example")), Recipient(Mailbox.parse("ä@y.example"))),
     ),
     10,
+    chunked=True,
+    forward=True,
 )
 
 
@@ -48,7 +84,8 @@ def pieces(data: bytes) -> Iterator[bytes]:
 
 def server(data: bytes) -> None:
     """Play a client that says `data`."""
-    session = ServerSession(STRICT if data[:1] < b"\x80" else GENTLE)
+    settings = KINDS[data[0] >> 6 if data else 0]
+    session = ServerSession(settings, entropy=bytes)
     session.greet()
     body = b""
     for piece in pieces(data):
@@ -71,9 +108,18 @@ def server(data: bytes) -> None:
                     session.answer(replies.OK)
                 case StartTls():
                     session.tls_started()
+                case LookUp():
+                    session.supply(KNOWN)
+                case Login() as login:
+                    assert login.proven is not True  # nobody can have proven a decoy's password
+                    session.answer(replies.DENIED if login.password else replies.AUTHENTICATED)
+                case Substituted():
+                    session.renew(settings)
+                    session.greet()
                 case _:
                     pass
-        assert session.backlog <= STRICT.line_limit + 2
+        limit = LINE_LIMIT if session.state is State.AUTHENTICATING else settings.line_limit
+        assert session.backlog <= limit + 2
         _check_replies(session.data_to_send())
 
 
@@ -108,6 +154,14 @@ def _react(session: ClientSession, event: object) -> None:
             assert not any(reply.code == 354 for _, reply in results)
             if session.is_idle:
                 session.begin(LETTER)
+        case Ready() if "AUTH" in session.extensions:
+            mechanism = choose(session.extensions["AUTH"], is_private=True)
+            if mechanism is None:
+                session.begin(LETTER)
+            else:
+                session.authenticate(Proof(mechanism, Credentials("a", "b"), bytes))
+        case AuthAnswer():
+            session.begin(LETTER)
         case Ready():
             if "STARTTLS" in session.extensions:
                 session.starttls()
