@@ -46,20 +46,28 @@ def check(
 def _explain(id_: str, *, json: bool) -> None:
     from gatepost.admin import check as operation  # noqa: PLC0415
 
-    chosen = operation.checks() if id_ == "all" else (operation.explain(id_),)
-    for one in chosen:
-        if json:
-            show.as_json(one)
-            continue
+    if json and id_ == "all":
+        show.data([one.as_data() for one in operation.checks()])
+        return
+    if json:
+        show.as_json(operation.explain(id_))
+        return
+    for one in operation.checks() if id_ == "all" else (operation.explain(id_),):
         show.say(f"{one.id}  {one.title}", "bold")
         show.say(f"    {one.explanation}")
 
 
 def _render(report: Report) -> None:
-    for one in report.findings:
+    findings, blocked = list(report.findings), "needs a configuration without faults (CFG-01)"
+    if others := [one for one in findings if one.detail == blocked]:
+        findings = [one for one in findings if one.detail != blocked]
+    for one in findings:
         word = show.paint(str(one.status), _STYLES[one.status])
         show.line(f"{word}  {one.id}  {show.clean(one.title)}: {show.clean(one.detail)}")
         if one.fix:
             show.say(f"              → {one.fix}", "dim")
+    if others:
+        skipped = show.paint("SKIP", "dim")
+        show.line(f"{skipped}  {len(others)} more checks, which need a right configuration")
     counts = [f"{report.count(status)} {status}" for status in type(report.status)]
     show.say(", ".join(counts), _STYLES[report.status])

@@ -9,10 +9,12 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 import typer
 
-from gatepost.errors import ConfigError, GatepostError
+from gatepost.cli import show
+from gatepost.errors import GatepostError, Unavailable
 
 GOOD, NEGATIVE, ERROR = 0, 1, 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
@@ -22,6 +24,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command; returns its exit code."""
     debug = "--debug" in arguments or os.environ.get("GATEPOST_DEBUG") == "1"
     rest = [one for one in arguments if one != "--debug"]
+    _ready_streams()
     if debug:
         return _call(rest)
     try:
@@ -29,11 +32,19 @@ def run(arguments: Sequence[str]) -> int:
     except GatepostError as error:
         return _fail(str(error), hint(error), rest)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _abandon_output()
         return GOOD
+    except SystemExit as ended:
+        if isinstance(ended.__context__, BrokenPipeError):  # Click's answer to one
+            _abandon_output()
+            return GOOD
+        raise
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        return _fail(f"{where}{error.strerror or error}", "", rest)
+        then = "run as root or as the gateway's user" if isinstance(error, PermissionError) else ""
+        return _fail(f"{where}{error.strerror or error}", then, rest)
+    except UnicodeEncodeError:
+        return _fail("an argument holds octets that are not UTF-8 text", "", rest)
     except KeyboardInterrupt:
         sys.stderr.write("\n")
         return INTERRUPTED
@@ -48,19 +59,39 @@ def _call(arguments: list[str]) -> int:
     try:
         result = app(arguments, prog_name="gatepost", standalone_mode=False)
     except typer.Abort:
-        sys.stderr.write("stopped, nothing was changed\n")
+        sys.stderr.write("\nstopped, nothing was changed\n")
         return NEGATIVE
     except typer.TyperException as error:
-        return _usage(error)
+        return _usage(error, arguments)
     finally:
         sys.stdout.flush()
     return result if isinstance(result, int) else GOOD
 
 
-def _usage(error: typer.TyperException) -> int:
-    show = getattr(error, "show", None)
-    if callable(show):
-        show()
+def _ready_streams() -> None:
+    """Let no terminal's alphabet and no closed stream end a command half-way."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by who called us
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _abandon_output() -> None:
+    """What could not be written is not tried again when Python ends."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _usage(error: typer.TyperException, arguments: Sequence[str]) -> int:
+    context = getattr(error, "ctx", None)
+    if "--json" in arguments:
+        path = context.command_path if context is not None else "gatepost"
+        return _fail(error.format_message(), f"{path} --help", arguments)
+    shown = getattr(error, "show", None)
+    if callable(shown):
+        shown()
     else:
         sys.stderr.write(f"{error.format_message()}\n")
     return ERROR
@@ -70,18 +101,23 @@ def hint(error: GatepostError) -> str:
     """The next command, for errors that have an obvious one."""
     if isinstance(given := error.fields.get("hint"), str):
         return given
-    if isinstance(error, ConfigError):
-        if "no configuration found" in str(error):
-            return "gatepost init DOMAIN makes one, --config FILE names another"
-        if error.fields.get("problems"):
-            return "gatepost config schema tells what may stand there"
-    return ""
+    return "gatepost check says more" if isinstance(error, Unavailable) else ""
 
 
 def _fail(what: str, then: str, arguments: Sequence[str]) -> int:
     if "--json" in arguments:
-        json.dump({"error": what, "hint": then}, sys.stdout, ensure_ascii=False)
-        sys.stdout.write("\n")
-    else:
-        sys.stderr.write(f"gatepost: {what}\n" + (f"  → {then}\n" if then else ""))
+        with suppress(OSError):  # a full disk: standard error may still be read
+            json.dump({"error": what, "hint": then}, sys.stdout)
+            sys.stdout.write("\n")
+            sys.stdout.flush()
+            return ERROR
+    _abandon_unwritten()
+    sys.stderr.write(show.clean(f"gatepost: {what}\n" + (f"  → {then}\n" if then else "")))
     return ERROR
+
+
+def _abandon_unwritten() -> None:
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _abandon_output()

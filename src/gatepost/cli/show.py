@@ -28,7 +28,13 @@ class Result(Protocol):
 
 def as_json(result: Result) -> None:
     """Print the result as JSON."""
-    json.dump(result.as_data(), sys.stdout, ensure_ascii=False, indent=2)
+    data(result.as_data())
+
+
+def data(value: object) -> None:
+    """Print a value as JSON, in escapes where standard output cannot carry every character."""
+    unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    json.dump(value, sys.stdout, ensure_ascii=not unicode, indent=2)
     sys.stdout.write("\n")
 
 

@@ -168,3 +168,54 @@ def test_without_configuration(
     ran = gatepost("cert", "list")
     assert ran.code == 2
     assert "gatepost init" in ran.err
+
+
+@pytest.mark.parametrize(
+    "arguments", [("trace",), ("queue", "list", "--state", "odd"), ("nonsense",), ("mailq", "--no")]
+)
+def test_usage_errors_in_json(gatepost: Gatepost, arguments: tuple[str, ...]) -> None:
+    """A program that asked for JSON gets a usage text for people."""
+    ran = gatepost(*arguments, "--json")
+    assert ran.code == 2
+    assert ran.data["error"]
+    assert ran.data["hint"].startswith("gatepost")
+
+
+def test_every_check_explained_in_json(gatepost: Gatepost) -> None:
+    """Several JSON values behind each other are none."""
+    assert {"id", "title", "explanation"} == set(
+        gatepost("check", "--explain", "all", "--json").data[0]
+    )
+
+
+def test_an_error_cannot_drive_the_terminal(gatepost: Gatepost, home: Path) -> None:
+    """An identifier pasted from a log colours the terminal or types into it."""
+    assert "\x1b" not in gatepost("trace", "\x1b[31mred").err
+
+
+@pytest.mark.parametrize(
+    ("redirection", "environment"),
+    [(">&-", {}), ("> /dev/full", {}), ("", {"PYTHONIOENCODING": "ascii"})],
+)
+def test_an_output_that_cannot_be_written(
+    home: Path, redirection: str, environment: dict[str, str]
+) -> None:
+    """A closed or full standard output, or one for ASCII only, ends in an internal error."""
+    done = subprocess.run(
+        f"{sys.executable} -m gatepost policy history {redirection}",
+        shell=True,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": "/usr/bin:/bin", "GATEPOST_CONFIG": str(home / "gatepost.toml")} | environment,
+    )
+    assert done.returncode in {0, 2}
+    assert "internal error" not in done.stderr
+    assert "Exception" not in done.stderr
+
+
+def test_an_argument_that_is_no_text(gatepost: Gatepost, home: Path) -> None:
+    """A byte of another alphabet ends in an internal error."""
+    ran = gatepost("cert", "list", "\udcff")
+    assert ran.code == 2
+    assert "not UTF-8" in ran.err
