@@ -21,7 +21,7 @@ KEM = der.oid_contents("1.2.840.113549.1.9.16.13.3")  # id-ori-kem
 MAXIMUM_CIPHERTEXT = 4096  # ML-KEM-1024 has 1568
 MAXIMUM_MATERIAL = 4096
 
-_HKDF = der.sequence(der.oid(BY_NAME["hkdf-sha256"].oid))  # RFC 9936 2.2.1: the mandatory one
+_HKDF = der.sequence(der.oid(BY_NAME["hkdf-sha256"].oid))  # RFC 9936 2.1: the mandatory one
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Encapsulated:
 def compose(certificate: Certificate, public: PublicKey, key: bytes) -> bytes:
     """An OtherRecipientInfo for this certificate.
 
-    RFC 9936 section 2.2.2 asks for AES-256 key wrap for both, whatever the content's cipher.
+    RFC 9936 section 2.1 asks for AES-256 key wrap for both, whatever the content's cipher.
     """
     secret, ciphertext = public.encapsulate()
     name = "ml-kem-768" if isinstance(public, mlkem.MLKEM768PublicKey) else "ml-kem-1024"
