@@ -1,4 +1,7 @@
-"""What would be done with a message: the gateway's own flow, with facts that are only read."""
+"""What would be done with a message: the gateway's own flow, with facts that are only read.
+
+It begins at RCPT, as the session does, with a peer who may send for our people.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,11 @@ from gatepost.engine.gather import Gatherer
 from gatepost.engine.rulebook import Rulebook
 from gatepost.engine.service import Stores, context, own_domains
 from gatepost.errors import ConfigError
-from gatepost.flow.decision import Decision, decisions
+from gatepost.flow import admit
+from gatepost.flow.admit import Gate
+from gatepost.flow.classify import sole_author
+from gatepost.flow.context import Context
+from gatepost.flow.decision import Decision, Done, decisions
 from gatepost.flow.explain import render
 from gatepost.flow.stage import run
 from gatepost.flow.verdict import Defer, Discard, Hold, Outcome, Reject
@@ -27,6 +34,7 @@ from gatepost.mail.content import Octets
 from gatepost.mail.envelope import Envelope, Recipient
 from gatepost.mail.message import Arrival, Direction, Message
 from gatepost.mime import canonical, split_header
+from gatepost.policy.evaluate import evaluate
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,32 +131,53 @@ async def _explained(
     )
     snapshot = context(settings, Rulebook(stores.directory), clock)()
     outcomes: list[tuple[Direction, Outcome]] = []
-    for message in _messages(settings, request, now):
-        flow = run(message, snapshot, STAGES[message.direction])
-        outcomes += [(message.direction, one) for one in await drive(flow, gather)]
+    gate = Gate(request.direction, trusted=True, domains=own_domains(settings))
+    for message in _messages(gate, request, now):
+        refused, admitted = await _admitted(gate, message, snapshot, gather)
+        outcomes += [(message.direction, one) for one in refused]
+        if admitted is not None:
+            flow = run(admitted, snapshot, STAGES[message.direction])
+            outcomes += [(message.direction, one) for one in await drive(flow, gather)]
     return Explanation(tuple(outcomes), tuple(sorted(map(str, gather.rehearsed))))
 
 
-def _messages(settings: Settings, request: Request, now: datetime) -> list[Message]:
+def _messages(gate: Gate, request: Request, now: datetime) -> list[Message]:
     """One message per direction, as the gateway divides an envelope."""
     header, body = split_header(canonical.crlf(request.message))
-    own = own_domains(settings)
     arrival = Arrival(f"EXPLAIN-{secrets.token_hex(3)}", now, listener="explain", peer="127.0.0.1")
-    found: list[Message] = []
-    for direction in Direction:
-        recipients = tuple(
-            Recipient(one)
-            for one in request.recipients
-            if (request.direction or _direction(one, own)) is direction
-        )
-        if recipients:
-            envelope = Envelope(request.return_path, recipients)
-            found.append(Message(direction, envelope, arrival, header, Octets(body)))
-    return found
+    envelope = Envelope(request.return_path, tuple(map(Recipient, request.recipients)))
+    return [
+        Message(direction, part, arrival, header, Octets(body))
+        for direction, part in admit.divided(gate, envelope)
+    ]
 
 
-def _direction(recipient: Mailbox, own: frozenset[str]) -> Direction:
-    return Direction.INBOUND if recipient.domain_key in own else Direction.OUTBOUND
+async def _admitted(
+    gate: Gate, message: Message, snapshot: Context, gather: Gatherer
+) -> tuple[list[Outcome], Message | None]:
+    """Who would be refused at RCPT, each by himself, and the message for everybody else."""
+    refused, kept = [], []
+    return_path = message.envelope.return_path
+    for one in message.envelope.recipients:
+        facts = admit.asks(gate, return_path, one.mailbox, snapshot)
+        knowing = snapshot.knowing(await gather(facts))
+        reply = admit.admit_recipient(gate, return_path, one.mailbox, knowing)
+        if reply.is_positive:
+            kept.append(one)
+        else:
+            author = sole_author(message.header)
+            decision = Decision(
+                str(one),
+                str(author or ""),
+                Done.REFUSED,
+                "refused at RCPT, before the message is sent",
+                evaluate(snapshot.policy, return_path, one.mailbox)
+                if message.direction is Direction.OUTBOUND
+                else None,
+            )
+            part = message.to(one).noting(decision)
+            refused.append(Outcome(part, Reject(reply, "refused at RCPT")))
+    return refused, message.to(*kept) if kept else None
 
 
 def _said(outcome: Outcome) -> str:
