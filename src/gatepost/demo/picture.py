@@ -9,6 +9,7 @@ from gatepost.demo.exchange import Exchange
 from gatepost.demo.wire import dialogue
 
 NOT_SHOWN = "(Nothing of the message is shown: it cannot be opened.)"
+NOTHING = "(No mail came.)"
 ICONS = {"valid": "✔", "invalid": "✘", "waiting": "…"}
 
 
@@ -25,18 +26,26 @@ def picture(exchange: Exchange) -> dict[str, Any]:
         "refused": f"{exchange.author.name} is told at once: {exchange.reply}"
         if exchange.refused
         else "",
-        "summary": f"{len(exchange.octets):,} octets between the gateways" if exchange.wire else "",
+        "summary": f"{len(exchange.octets):,} octets between the gateways"
+        if exchange.wire or exchange.refused
+        else "",
         "sees": _sees(exchange),
         "wire": dialogue(exchange.wire),
         "badge": {"kind": kind, "text": words},
         "read": {
             "subject": exchange.read_subject,
-            "text": exchange.read_text or (NOT_SHOWN if exchange.arrived else ""),
+            "text": exchange.read_text or _instead(exchange),
         },
         "results": f"Authentication-Results: {exchange.results}" if exchange.results else "",
         "layers": _layers(exchange),
         "decision": exchange.decision,
     }
+
+
+def _instead(exchange: Exchange) -> str:
+    if exchange.refused:
+        return NOTHING
+    return NOT_SHOWN if exchange.arrived else ""
 
 
 def _badge(exchange: Exchange) -> tuple[str, str]:

@@ -98,19 +98,25 @@ class World:
             self._decided.clear()
             tap = self._eastward if author is ALICE else self._westward
             tap.tamper = tamper
-            reply = await sender.server.submit(
-                sender.submission_port, author.address, reader.address, content
-            )
-            exchange.reply, exchange.refused = str(reply), not reply.is_positive
-            exchange.decision = self._explained(sender) or _refusal(exchange, reply)
-            self.changed(exchange)
-            if not exchange.refused:
-                async with asyncio.timeout(PATIENCE):
-                    await self._delivered.wait()
-                receiver = self.bobs if author is ALICE else self.alices
-                await receiver.service.settle()  # the next mail may build on what this one taught
-            tap.tamper = False
-            return exchange
+            try:
+                return await self._carried(exchange, sender)
+            finally:
+                tap.tamper = False
+
+    async def _carried(self, exchange: Exchange, sender: Company) -> Exchange:
+        author, reader, content = exchange.author, exchange.reader, exchange.content
+        reply = await sender.server.submit(
+            sender.submission_port, author.address, reader.address, content
+        )
+        exchange.reply, exchange.refused = str(reply), not reply.is_positive
+        exchange.decision = self._explained(sender) or _refusal(exchange, reply)
+        self.changed(exchange)
+        if not exchange.refused:
+            async with asyncio.timeout(PATIENCE):
+                await self._delivered.wait()
+            receiver = self.bobs if author is ALICE else self.alices
+            await receiver.service.settle()  # the next mail may build on what this one taught
+        return exchange
 
     def saw(self, octets: bytes) -> bool:
         """Whether Eve ever saw these octets, on either wire."""

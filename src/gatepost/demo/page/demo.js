@@ -10,7 +10,8 @@ function put(id, text) { byId(id).textContent = text || ""; }
 function renderWire(exchange) {
   const box = byId("wire");
   box.replaceChildren();
-  for (const [kind, line] of exchange.wire) {
+  const wire = exchange.refused ? [["s", "(not one octet)"]] : exchange.wire;
+  for (const [kind, line] of wire) {
     const span = document.createElement("span");
     span.className = kind;
     span.textContent = line + "\n";
@@ -20,9 +21,10 @@ function renderWire(exchange) {
   box.scrollTop = secret ? secret.offsetTop - box.offsetTop - box.clientHeight / 2 : 0;
 }
 
-function renderTree(layers) {
+function renderTree(layers, refused) {
   const list = byId("tree");
   list.replaceChildren();
+  put("untouched", refused ? "Nothing was sent, so there was nothing to open." : "");
   layers.forEach((layer, depth) => {
     const item = document.createElement("li");
     item.className = `layer depth${Math.min(depth, 3)}${layer.good ? "" : " bad"}`;
@@ -35,17 +37,25 @@ function renderTree(layers) {
   });
 }
 
+const chips = new Map();  // kept from one rendering to the next: a button that has the focus keeps it
+
+function chip(exchange) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.addEventListener("click", () => { following = false; show(exchange.id); });
+  chips.set(exchange.id, button);
+  byId("history").append(button);
+  return button;
+}
+
 function renderHistory() {
-  const box = byId("history");
-  box.replaceChildren();
   for (const exchange of exchanges.values()) {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.textContent = `${exchange.icon} ${exchange.label}`;
+    const button = chips.get(exchange.id) || chip(exchange);
+    const text = `${exchange.icon} ${exchange.id} ${exchange.label}`;
+    if (button.textContent !== text) button.textContent = text;
     button.setAttribute("aria-current", String(exchange.id === shown));
-    button.addEventListener("click", () => { following = false; show(exchange.id); });
-    box.append(button);
   }
+  if (following) byId("history").scrollTop = byId("history").scrollHeight;
 }
 
 function show(id) {
@@ -58,9 +68,10 @@ function show(id) {
   put("wire-summary", e.summary); put("sees", e.sees);
   renderWire(e);
   const badge = byId("badge");
-  badge.className = `badge ${e.badge.kind}`; badge.textContent = e.badge.text;
+  badge.className = `badge ${e.badge.kind}`;
+  if (badge.textContent !== e.badge.text) badge.textContent = e.badge.text;
   put("read-subject", e.read.subject); put("read-text", e.read.text); put("results", e.results);
-  renderTree(e.layers);
+  renderTree(e.layers, e.refused);
   put("decision", e.decision);
   renderHistory();
 }
@@ -73,16 +84,32 @@ source.addEventListener("exchange", (event) => {
   if (!exchanges.has(exchange.id)) following = true;
   exchanges.set(exchange.id, exchange);
   if (following) shown = exchange.id;
-  show(shown);
+  if (shown === exchange.id) show(shown); else renderHistory();
 });
+let present = null;
 source.addEventListener("certificate", (event) => {
-  put("certificate", JSON.parse(event.data).present ? "Remove Bob’s certificate" : "Give Bob his certificate back");
+  const now = JSON.parse(event.data).present;
+  put("certificate", now ? "Remove Bob’s certificate" : "Give Bob his certificate back");
+  if (now !== present && !(now && present === null)) {
+    put("news", now
+      ? "Alice’s Gatepost knows Bob’s certificate again."
+      : "Alice’s Gatepost knows no certificate for Bob: what must be encrypted to him is refused.");
+  }
+  present = now;
 });
 
+// aria-disabled, not disabled: a disabled button loses the keyboard's focus.
 async function post(path, body, button) {
-  button.disabled = true;
+  if (button.getAttribute("aria-disabled") === "true") return;
+  button.setAttribute("aria-disabled", "true");
   following = true;
-  try { await fetch(path, { method: "POST", body }); } finally { button.disabled = false; }
+  try {
+    await fetch(path, { method: "POST", body });
+  } catch {
+    put("news", "The demo does not answer: was it stopped? make demo starts it again.");
+  } finally {
+    button.removeAttribute("aria-disabled");
+  }
 }
 byId("compose").addEventListener("submit", (event) => {
   event.preventDefault();
