@@ -48,6 +48,16 @@ LAYERS = EncryptionReport | SignatureReport | CompressionReport
 CERTIFICATES = "certs-only"  # smime-type of RFC 8551 section 3.8
 
 
+# What a stranger's octets do to a parser.  One that forgot a case must not show by its 451
+# what only a key could uncover, nor have the same mail sent again for days.
+FAULTS = (GatepostError, ValueError, TypeError, LookupError, ArithmeticError, RecursionError)
+
+
+def _why(error: Exception) -> str:
+    """In our own words only: others may hold the octets."""
+    return str(error) if isinstance(error, GatepostError) else "it could not be read"
+
+
 @dataclass(frozen=True, slots=True)
 class SealedReport:
     """A layer these recipients cannot open; under it the message stays as it came."""
@@ -82,8 +92,8 @@ def does(message: Message, context: Context) -> tuple[Message, Verdict]:
         return replace(message, header=bare[0], body=bare[1]), Again()
     try:
         layer = _outermost(message)
-    except GatepostError as error:
-        return message.noting(SealedReport("unknown", str(error))), Continue()
+    except FAULTS as error:
+        return message.noting(SealedReport("unknown", _why(error))), Continue()
     if layer is None:
         return message, Continue()
     if layer.kind == "unknown" and layer.declared == CERTIFICATES:
@@ -139,8 +149,8 @@ def _verified(message: Message, layer: Layer, context: Context) -> tuple[Message
             layer=layer,
             decrypted=any(isinstance(one, EncryptionReport) for one in message.findings),
         )
-    except GatepostError as error:
-        broken = SignatureReport(layer.kind, report.Verdict.INVALID, reasons=(str(error),))
+    except FAULTS as error:
+        broken = SignatureReport(layer.kind, report.Verdict.INVALID, reasons=(_why(error),))
         return message.noting(broken), Continue()
     noted = message.noting(found.report)
     inner = replace(noted, header=found.header, body=found.body)
@@ -163,7 +173,7 @@ def _keeps(found: SignatureReport, context: Context) -> bool:
 def _more(message: Message) -> bool:
     try:
         layer = _outermost(message)
-    except GatepostError:
+    except FAULTS:
         return False
     return layer is not None and layer.whole
 
@@ -176,7 +186,7 @@ def _decrypted(message: Message, layer: Layer, context: Context) -> tuple[Messag
         parts = _parts(message, layer, context)
     except KeyUnavailable as error:  # says nothing about the message: the vault is locked
         return message, Defer(Reply.for_error(error), str(error))
-    except GatepostError:
+    except FAULTS:
         return message.noting(SealedReport(layer.kind)), Continue()
     if len(parts) > 1:
         return message, Split(parts, again=True)
@@ -227,7 +237,7 @@ def _unlocked(
         )
     except KeyUnavailable:
         raise
-    except GatepostError:
+    except FAULTS:
         return None
 
 
@@ -237,8 +247,8 @@ def _unlocked(
 def _expanded(message: Message, layer: Layer) -> tuple[Message, Verdict]:
     try:
         found = expand(message.header, layer)
-    except GatepostError as error:
-        return message.noting(SealedReport(layer.kind, str(error))), Continue()
+    except FAULTS as error:
+        return message.noting(SealedReport(layer.kind, _why(error))), Continue()
     return replace(message, header=found.header, body=found.body).noting(found.report), Again()
 
 
