@@ -20,6 +20,7 @@ from gatepost.mail.content import Octets
 from gatepost.mime import entity
 from gatepost.pki import p12
 from gatepost.pki.pem import read_certificates
+from gatepost.pki.policy import ANY, PolicyRules
 from gatepost.pki.validate import Anchors, validate
 from gatepost.smime import layers
 from gatepost.smtp.events import EndOfData, MailFrom
@@ -91,7 +92,21 @@ def path(entry: Entry, content: bytes) -> Seen:
     when = TODAY
     if "-attime" in options:
         when = datetime.fromtimestamp(int(options[options.index("-attime") + 1]), UTC)
-    return Seen(paths=(validate(leaf, extra, Anchors(roots), moment=when, purpose="any"),))
+    anchors = Anchors(roots)
+    rules = _rules(entry)
+    found = validate(leaf, extra, anchors, moment=when, purpose="any", rules=rules)
+    return Seen(paths=(found,))
+
+
+def _rules(entry: Entry) -> PolicyRules:
+    """The inputs of RFC 5280 section 6.1.1 that PKITS varies."""
+    said = entry.row.get("validation_params") or {}
+    return PolicyRules(
+        accepted=frozenset(said.get("user_initial_policy_set", (ANY,))),
+        explicit=said.get("initial_explicit_policy", False),
+        inhibit_mapping=said.get("initial_policy_mapping_inhibit", False),
+        inhibit_any=said.get("initial_any_policy_inhibit", False),
+    )
 
 
 def limbo(_entry: Entry, content: bytes) -> Seen:

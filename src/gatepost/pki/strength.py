@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import (
 )
 
 from gatepost.certificate import Certificate
+from gatepost.pki.der import items
 
 MINIMUM_RSA = 2048
 MAXIMUM_RSA = 16384
@@ -38,6 +39,8 @@ def key_weakness(certificate: Certificate) -> str:
         case ec.EllipticCurvePublicKey():
             if key.curve.key_size < MINIMUM_CURVE:
                 return f"its curve {key.curve.name} is shorter than {MINIMUM_CURVE} bits"
+            if not _names_its_curve(certificate):
+                return "its curve is written out instead of named, which RFC 5480 forbids"
         case dsa.DSAPublicKey():
             return "its key is a DSA key, which is no longer accepted"
         case (
@@ -65,6 +68,14 @@ def signature_weakness(certificate: Certificate) -> str:
     if digest is not None and digest.name in WEAK_DIGESTS:
         return f"{certificate.name!r} is signed with {digest.name.upper()}, which can be forged"
     return ""
+
+
+def _names_its_curve(certificate: Certificate) -> bool:
+    """RFC 5480 section 2.1.1: written-out parameters can be an attacker's (CVE-2020-0601)."""
+    tbs = next(items(certificate.der))
+    fields = [one for one in items(tbs) if one[0] != 0xA0]  # but version
+    identifier = next(items(fields[5]))  # of subjectPublicKeyInfo
+    return [one[0] for one in items(identifier)] == [0x06, 0x06]
 
 
 def _key_algorithm(certificate: Certificate) -> str:

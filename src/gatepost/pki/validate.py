@@ -1,32 +1,31 @@
 """Certification path validation for e-mail (RFC 5280 section 6, RFC 8550 section 4).
 
-The path itself is built and checked by `cryptography.x509.verification` under our own
-extension rules; key sizes, digests, the pinned leaf and the address in the subject are
-checked here.  A certificate that does not pass gets reasons, never an exception.
+Paths are found by `build` and judged by `path`; here stand what is asked of the leaf itself,
+the pinned leaf, and the memory of verdicts.  A certificate that does not pass gets reasons,
+never an exception.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Literal
 
 from cryptography import x509
-from cryptography.x509 import verification
-from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from gatepost.certificate import Certificate
+from gatepost.pki.build import Search
 from gatepost.pki.explain import explain
-from gatepost.pki.identity import names_in_subject_only
+from gatepost.pki.path import Purpose, objection
+from gatepost.pki.policy import PolicyRules
 from gatepost.pki.strength import key_weakness, signature_weakness
+from gatepost.pki.trait import traits
 from gatepost.pki.usable import date_objection, purpose_objection
 
-MAXIMUM_DEPTH = 8
 MAXIMUM_INTERMEDIATES = 32  # what may come into a path; the rest of a hostile bag is not looked at
 HOUR = timedelta(hours=1)
-Purpose = Literal["email", "any"]
+_NO_RULES = PolicyRules()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +48,16 @@ class PathReport:
         raise TypeError("a report is not a boolean: read `trusted`")
 
 
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """All a verdict depends on but the certificate and the time."""
+
+    pool: frozenset[Certificate]
+    roots: frozenset[Certificate]
+    purpose: Purpose
+    rules: PolicyRules
+
+
 def validate(
     certificate: Certificate,
     extra: Sequence[Certificate],
@@ -56,29 +65,26 @@ def validate(
     *,
     moment: datetime,
     purpose: Purpose = "email",
+    rules: PolicyRules = _NO_RULES,
 ) -> PathReport:
     """Look for a path from the certificate to an anchor that holds at the moment.
 
-    With purpose "any" no certificate's extended key usage is asked (RFC 5280 section 6.1).
+    With purpose "any" no certificate's extended key usage is asked (RFC 5280 section 6.1),
+    and the certificate may be an authority's.
     """
     moment = moment.replace(microsecond=0)  # dates are whole seconds (RFC 5280 section 4.1.2.5)
-    pool = _relevant(certificate, (*extra, *anchors.intermediates))
+    pool = _relevant(certificate, extra, anchors.intermediates)
+    asked = _Question(pool, anchors.roots, purpose, rules)
     hour = moment.replace(minute=0, second=0, microsecond=0)
     if any(_turns(one, hour) for one in (certificate, *pool)):
-        return _judge(certificate, pool, anchors.roots, moment, purpose)
-    return _remembered(certificate, pool, anchors.roots, hour, purpose)
+        return _judge(certificate, asked, moment)
+    return _remembered(certificate, asked, hour)
 
 
 @lru_cache(maxsize=8192)
-def _remembered(
-    certificate: Certificate,
-    pool: frozenset[Certificate],
-    roots: frozenset[Certificate],
-    hour: datetime,
-    purpose: Purpose,
-) -> PathReport:
+def _remembered(certificate: Certificate, asked: _Question, hour: datetime) -> PathReport:
     """Nothing begins or ends within this hour, so one verdict holds for all of it."""
-    return _judge(certificate, pool, roots, hour, purpose)
+    return _judge(certificate, asked, hour)
 
 
 def _turns(certificate: Certificate, hour: datetime) -> bool:
@@ -86,144 +92,69 @@ def _turns(certificate: Certificate, hour: datetime) -> bool:
     return hour <= certificate.not_before < end or hour <= certificate.not_after < end
 
 
-def _judge(
-    certificate: Certificate,
-    pool: frozenset[Certificate],
-    roots: frozenset[Certificate],
-    moment: datetime,
-    purpose: Purpose,
-) -> PathReport:
-    reasons = tuple(filter(None, _own_objections(certificate, roots, moment, purpose)))
+def _judge(certificate: Certificate, asked: _Question, moment: datetime) -> PathReport:
+    reasons = tuple(filter(None, _own_objections(certificate, asked, moment)))
     if reasons:
         return PathReport(trusted=False, reasons=reasons)
-    if certificate in roots:  # pinned: the anchor and the end entity are one
+    if certificate in asked.roots:  # pinned: the anchor and the end entity are one
         return PathReport(trusted=True, chain=(certificate,))
-    try:
-        chain = _build(certificate, pool, roots, moment, purpose)
-    except (verification.VerificationError, ValueError) as error:
-        return PathReport(
-            trusted=False, reasons=(explain(certificate, pool, roots, moment, str(error)),)
-        )
-    reasons = tuple(filter(None, _chain_objections(chain)))
-    return PathReport(trusted=not reasons, chain=chain, reasons=reasons)
+    search = Search(
+        asked.pool, asked.roots, moment, lambda chain: objection(chain, asked.purpose, asked.rules)
+    )
+    for chain in search.chains(certificate):
+        return PathReport(trusted=True, chain=chain)
+    why = explain(certificate, asked.pool, asked.roots, moment, search.verdict)
+    return PathReport(trusted=False, reasons=(why,))
 
 
 def _own_objections(
-    certificate: Certificate,
-    roots: frozenset[Certificate],
-    moment: datetime,
-    purpose: Purpose,
+    certificate: Certificate, asked: _Question, moment: datetime
 ) -> tuple[str, ...]:
-    pinned = certificate in roots
+    pinned = certificate in asked.roots
+    mail = asked.purpose == "email"
+    authority = mail and not pinned and certificate.is_authority
     return (
         date_objection(certificate, moment),
         key_weakness(certificate),
-        purpose_objection(certificate) if purpose == "email" else "",
+        purpose_objection(certificate) if mail else "",
         "" if pinned else signature_weakness(certificate),
-        "it is itself a certification authority" if certificate.is_authority and not pinned else "",
+        "it is itself a certification authority" if authority else "",
+        ""
+        if pinned or _says_its_use(certificate)
+        else "it is of version 1 and says nothing of its use",
     )
 
 
-def _chain_objections(chain: tuple[Certificate, ...]) -> tuple[str, ...]:
-    *below, anchor = chain
-    weak = [signature_weakness(one) for one in below] + [key_weakness(one) for one in below[1:]]
-    if names_in_subject_only(chain[0]) and any(_constrains_mail(one) for one in (*below, anchor)):
-        # RFC 5280 section 4.2.1.10 wants the constraint applied there too; the verifier does not.
-        weak.append("its address stands in the subject, out of reach of its issuer's constraints")
-    return tuple(weak)
+def _says_its_use(certificate: Certificate) -> bool:
+    return certificate.x509.version is x509.Version.v3
 
 
-def _constrains_mail(certificate: Certificate) -> bool:
-    try:
-        found = certificate.x509.extensions.get_extension_for_class(x509.NameConstraints).value
-    except x509.ExtensionNotFound:
-        return False
-    trees = [*(found.permitted_subtrees or ()), *(found.excluded_subtrees or ())]
-    return any(isinstance(tree, x509.RFC822Name) for tree in trees)
-
-
-def _relevant(certificate: Certificate, offered: Sequence[Certificate]) -> frozenset[Certificate]:
-    """Those of the offered certificates that could stand above this one, by their names."""
+def _relevant(
+    certificate: Certificate, extra: Sequence[Certificate], known: frozenset[Certificate]
+) -> frozenset[Certificate]:
+    """Those that could stand above this one by their names; what we know goes first."""
     by_subject: dict[bytes, list[Certificate]] = {}
-    for one in offered:
-        by_subject.setdefault(one.subject, []).append(one)
+    for one in extra:
+        by_subject.setdefault(traits(one).subject, []).append(one)
+    filed = _filed(known)
     found: dict[Certificate, None] = {}
-    wanted = [certificate.issuer]
-    for name in wanted:
-        for one in by_subject.pop(name, ()):
+    wanted = dict.fromkeys((traits(certificate).issuer,))
+    for name in (queue := list(wanted)):
+        for one in (*filed.get(name, ()), *by_subject.get(name, ())):
             if len(found) >= MAXIMUM_INTERMEDIATES:
                 return frozenset(found)
             found[one] = None
-            wanted.append(one.issuer)
+            above = traits(one).issuer
+            if above not in wanted:
+                wanted[above] = None
+                queue.append(above)
     return frozenset(found)
 
 
-def _build(
-    certificate: Certificate,
-    pool: frozenset[Certificate],
-    roots: frozenset[Certificate],
-    moment: datetime,
-    purpose: Purpose,
-) -> tuple[Certificate, ...]:
-    store = _store(roots)
-    if store is None:
-        raise ValueError("no anchors")
-    authority, end_entity = _POLICIES[purpose]
-    builder = (
-        verification.PolicyBuilder()
-        .store(store)
-        .time(moment)
-        .max_chain_depth(MAXIMUM_DEPTH)
-        .extension_policies(ca_policy=authority, ee_policy=end_entity)
-    )
-    ordered = sorted(pool, key=lambda one: one.fingerprint)
-    found = builder.build_client_verifier().verify(certificate.x509, [one.x509 for one in ordered])
-    return tuple(Certificate.from_x509(one) for one in found.chain)
-
-
-@lru_cache(maxsize=256)
-def _store(roots: frozenset[Certificate]) -> verification.Store | None:
-    return verification.Store([one.x509 for one in roots]) if roots else None
-
-
-def _require_authority(
-    _policy: verification.Policy, _certificate: x509.Certificate, value: x509.BasicConstraints
-) -> None:
-    """RFC 5280 section 6.1.4 (k); the path length is the verifier's."""
-    if not value.ca:
-        raise ValueError("an issuer is not a certification authority")
-
-
-def _require_signing(
-    _policy: verification.Policy, _certificate: x509.Certificate, value: x509.KeyUsage | None
-) -> None:
-    """RFC 5280 section 6.1.4 (n)."""
-    if value is not None and not value.key_cert_sign:
-        raise ValueError("an issuer may not sign certificates")
-
-
-def _require_mail(
-    _policy: verification.Policy,
-    _certificate: x509.Certificate,
-    value: x509.ExtendedKeyUsage | None,
-) -> None:
-    """RFC 8550 section 4.4.4; an issuer's extended key usage limits what stands below it."""
-    if value is not None and not _MAIL & set(value):
-        raise ValueError("a certificate on the path is not for e-mail")
-
-
-_MAIL = {ExtendedKeyUsageOID.EMAIL_PROTECTION, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
-_ANY = verification.Criticality.AGNOSTIC
-_AUTHORITY = (
-    verification.ExtensionPolicy.permit_all()
-    .require_present(x509.BasicConstraints, _ANY, _require_authority)
-    .may_be_present(x509.KeyUsage, _ANY, _require_signing)
-)
-_END_ENTITY = verification.ExtensionPolicy.permit_all()
-_POLICIES: dict[Purpose, tuple[verification.ExtensionPolicy, verification.ExtensionPolicy]] = {
-    "any": (_AUTHORITY, _END_ENTITY),
-    "email": (
-        _AUTHORITY.may_be_present(x509.ExtendedKeyUsage, _ANY, _require_mail),
-        _END_ENTITY.may_be_present(x509.ExtendedKeyUsage, _ANY, _require_mail),
-    ),
-}
+@lru_cache(maxsize=64)
+def _filed(known: frozenset[Certificate]) -> Mapping[bytes, tuple[Certificate, ...]]:
+    """By subject; the set is the same for many questions, and its hash is remembered."""
+    found: dict[bytes, list[Certificate]] = {}
+    for one in sorted(known, key=lambda one: one.fingerprint):
+        found.setdefault(traits(one).subject, []).append(one)
+    return {name: tuple(some) for name, some in found.items()}

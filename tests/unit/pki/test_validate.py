@@ -52,6 +52,8 @@ def test_rsa_pss_and_ed25519_leaf_keys() -> None:
     rsa_root = authority("RSA Root", kind="rsa2048")
     assert judge(forge("a", "RSA Root", by="rsa2048", pss=True), roots=[rsa_root]).trusted
     assert judge(forge("b", "Issuing", kind="ed25519"), ISSUING).trusted
+    edwards = authority("Edwards", "Root", kind="ed25519")
+    assert judge(forge("c", "Edwards", by="ed25519"), edwards).trusted
 
 
 @pytest.mark.parametrize(
@@ -107,17 +109,16 @@ def test_rsa_pss_and_ed25519_leaf_keys() -> None:
             [authority("Sha1", "Root", by="rsa2048", sha1=True)],
             "its issuer 'Sha1' does not count: 'Sha1' is signed with SHA1",
         ),
+        (forge("a", "User"), [forge("User", "Root")], "it is not a certification authority"),
         (
-            forge("a", "Edwards", by="ed25519"),
-            [authority("Edwards", "Root", kind="ed25519")],
-            "'a' is signed with EdDSA, which path validation does not support",
+            forge("a", "Bare"),
+            [forge("Bare", "Root", ca=None)],
+            "it is not a certification authority",
         ),
-        (forge("a", "User"), [forge("User", "Root")], "basicConstraints.cA must be asserted"),
-        (forge("a", "Bare"), [forge("Bare", "Root", ca=None)], "no basicConstraints"),
         (
             forge("a", "NoSign"),
             [authority("NoSign", "Root", usages=["digital_signature"])],
-            "an issuer may not sign certificates",
+            "it may not sign certificates",
         ),
         (
             forge("a", "Web"),
@@ -127,12 +128,12 @@ def test_rsa_pss_and_ed25519_leaf_keys() -> None:
         (
             forge("a", "Below"),
             [authority("Below", "Issuing"), ISSUING],
-            "path length constraint violated",
+            "allows no further authority below it",
         ),
         (
             forge("a", "Elsewhere"),
             [authority("Elsewhere", "Root", constraints=ELSEWHERE)],
-            "no permitted name constraints matched",
+            "its e-mail address 'a@example.com' is not among the names",
         ),
         (
             forge(
@@ -143,7 +144,7 @@ def test_rsa_pss_and_ed25519_leaf_keys() -> None:
                 ],
             ),
             [ISSUING],
-            "unaccounted-for critical extensions",
+            "has a critical extension that is not understood: 1.2.3.4",
         ),
         (forge("a", "Issuing", key_name="x", by="rsa2048"), [ISSUING], "the path does not hold"),
     ],
@@ -179,7 +180,7 @@ def test_an_address_in_the_subject_does_not_escape_its_issuers_constraints() -> 
     subject = forge("a", "Here", emails=None, subject_email="ceo@bank.example")
     report = judge(subject, authority("Here", "Root", constraints=HERE))
     assert not report.trusted
-    assert "out of reach of its issuer's constraints" in report.reasons[0]
+    assert "is not among the names its issuer may certify" in report.reasons[0]
     assert judge(forge("b", "Issuing", emails=None, subject_email="a@example.com"), ISSUING).trusted
     assert judge(forge("c", "Here"), authority("Here", "Root", constraints=HERE)).trusted
 

@@ -1,0 +1,105 @@
+"""Looking for a certification path (RFC 4158), upward from the leaf, within fixed budgets.
+
+Names and dates are free, so they go first; signatures are checked only on paths that reach
+an anchor and hold otherwise, each once.  A bag of hostile certificates costs the budget, no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import pairwise
+
+from gatepost.certificate import Certificate
+from gatepost.pki.path import role_objection
+from gatepost.pki.signature import signed_by
+from gatepost.pki.strength import key_weakness, signature_weakness
+from gatepost.pki.trait import traits
+from gatepost.pki.usable import date_objection
+
+MAXIMUM_DEPTH = 8  # authorities between leaf and anchor
+MAXIMUM_STEPS = 512
+MAXIMUM_SIGNATURES = 48
+
+Chain = tuple[Certificate, ...]
+
+
+@dataclass(slots=True)
+class Search:
+    """One search; `verdict` says last why a path that reached an anchor did not hold."""
+
+    pool: Collection[Certificate]
+    roots: frozenset[Certificate]
+    moment: datetime
+    objection: Callable[[Chain], str]
+    verdict: str = ""
+    spent: int = 0  # signatures
+    steps: int = 0
+    _above: dict[bytes, list[Certificate]] = field(default_factory=dict)
+    _checked: dict[tuple[Certificate, Certificate], bool] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        usable = (one for one in self.pool if one not in self.roots)
+        for one in (*self.roots, *usable):
+            self._above.setdefault(traits(one).subject, []).append(one)
+
+    def chains(self, leaf: Certificate) -> Iterator[Chain]:
+        """Every path that holds, the likeliest first."""
+        for chain in self._climb((leaf,)):
+            wrong = self.objection(chain) or self._signatures(chain)
+            if not wrong:
+                yield chain
+            else:
+                self.verdict = wrong
+
+    def _climb(self, chain: Chain) -> Iterator[Chain]:
+        """Depth first; an edge whose signature has failed is not gone again."""
+        for issuer in self._issuers(chain[-1]):
+            self.steps += 1
+            if self.steps > MAXIMUM_STEPS or self.spent >= MAXIMUM_SIGNATURES:
+                self.verdict = "too many certificates stand between it and an anchor"
+                return
+            if _repeats(chain, issuer) or self._checked.get((chain[-1], issuer)) is False:
+                continue
+            if issuer in self.roots:
+                yield (*chain, issuer)
+            elif len(chain) <= MAXIMUM_DEPTH:
+                yield from self._climb((*chain, issuer))
+
+    def _issuers(self, child: Certificate) -> list[Certificate]:
+        wanted = traits(child)
+        named = self._above.get(wanted.issuer, ())
+        found = [one for one in named if not self._unfit(one)]
+        found.sort(key=lambda one: self._merit(one, wanted.authority_key_id))
+        return found
+
+    def _unfit(self, issuer: Certificate) -> bool:
+        return bool(
+            role_objection(issuer)
+            or date_objection(issuer, self.moment)
+            or key_weakness(issuer)
+            or (issuer not in self.roots and signature_weakness(issuer))
+        )
+
+    def _merit(self, issuer: Certificate, key_id: bytes | None) -> tuple[bool, bool, float, str]:
+        """The right key, the shortest way, the longest valid; the same on every node."""
+        other = key_id is not None and issuer.key_id is not None and issuer.key_id != key_id
+        return other, issuer not in self.roots, -issuer.not_after.timestamp(), issuer.fingerprint
+
+    def _signatures(self, chain: Chain) -> str:
+        """RFC 5280 section 6.1.3 (a)(1), from the anchor down: most forgeries end there."""
+        for child, issuer in reversed(tuple(pairwise(chain))):
+            edge = (child, issuer)
+            if edge not in self._checked:
+                self.spent += 1
+                self._checked[edge] = signed_by(child, issuer.public_key)
+            if not self._checked[edge]:
+                return f"the signature on {child.name!r} was not made by {issuer.name!r}"
+        return ""
+
+
+def _repeats(chain: Chain, issuer: Certificate) -> bool:
+    """RFC 4158 section 2.4.2: the same name and key lead only in circles."""
+    new = traits(issuer)
+    return any(old.subject == new.subject and old.key == new.key for old in map(traits, chain))

@@ -1,0 +1,43 @@
+"""The little DER that path validation reads by itself; whoever calls catches IndexError."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+
+def inside(der: bytes, start: int) -> int:
+    """Where the content of the element at `start` begins."""
+    length = der[start + 1]
+    return start + 2 + (length & 0x7F if length & 0x80 else 0)
+
+
+def after(der: bytes, start: int) -> int:
+    """Where the element at `start` ends."""
+    length, body = der[start + 1], inside(der, start)
+    if length & 0x80:
+        length = int.from_bytes(der[start + 2 : body], "big")
+    return body + length
+
+
+def items(der: bytes) -> Iterator[bytes]:
+    """The elements in the content of the element that `der` is."""
+    position = inside(der, 0)
+    while position < len(der):
+        stop = after(der, position)
+        if stop > len(der):
+            raise IndexError("an element is cut off")
+        yield der[position:stop]
+        position = stop
+
+
+def dotted(der: bytes) -> str:
+    """An OBJECT IDENTIFIER in digits and dots."""
+    numbers: list[int] = []
+    value = 0
+    for octet in der[inside(der, 0) :]:
+        value = value << 7 | octet & 0x7F
+        if not octet & 0x80:
+            numbers.append(value)
+            value = 0
+    first = min(numbers[0] // 40, 2)
+    return ".".join(map(str, (first, numbers[0] - 40 * first, *numbers[1:])))

@@ -1,0 +1,47 @@
+"""Comparing distinguished names (RFC 5280 section 7.1): letter case and spacing do not count.
+
+A folded name is octets, so that it can key a dictionary; equal octets are equal names.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from functools import lru_cache
+
+from cryptography import x509
+
+Folded = tuple[bytes, ...]  # one item for each relative distinguished name
+
+
+@lru_cache(maxsize=8192)
+def folded(name: x509.Name) -> Folded:
+    """Every relative name in a form that is equal exactly when the names are."""
+    return tuple(_relative(one) for one in name.rdns)
+
+
+def key(name: x509.Name) -> bytes:
+    """The whole name as octets."""
+    return joined(folded(name))
+
+
+def joined(relatives: Folded) -> bytes:
+    """Lengths go first, so that no value can pose as two."""
+    return b"".join(len(one).to_bytes(4, "big") + one for one in relatives)
+
+
+def _relative(relative: x509.RelativeDistinguishedName) -> bytes:
+    """The order within a set means nothing (X.501 section 9.3)."""
+    return joined(tuple(sorted(_attribute(one) for one in relative)))
+
+
+def _attribute(attribute: x509.NameAttribute[str | bytes]) -> bytes:
+    value = attribute.value
+    octets = _text(value).encode("utf-8", "surrogatepass") if isinstance(value, str) else value
+    return joined((attribute.oid.dotted_string.encode(), octets))
+
+
+def _text(value: str) -> str:
+    """RFC 4518 in what matters here: compatibility forms, case, and runs of spaces."""
+    if not value.isascii():
+        value = unicodedata.normalize("NFKC", value)
+    return " ".join(value.casefold().split())
