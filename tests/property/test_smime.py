@@ -10,7 +10,7 @@ from tests.unit.smime.letters import HEADER, decrypt, encrypt, octets, sign, ver
 
 from gatepost.errors import GatepostError
 from gatepost.mail.content import Octets, join
-from gatepost.mime import canonical
+from gatepost.mime import canonical, entity
 from gatepost.mime import headers as mime
 from gatepost.mime.transfer import encode_base64
 from gatepost.smime import layers
@@ -101,7 +101,8 @@ def test_protected_fields_come_back(subject: bytes, hides: bool, body: bytes, se
     assert b"HP-Outer" not in fields
     assert b"hp=" not in fields
     if body.isascii() and canonical.is_seven_bit(Octets(body)):
-        assert text == body
+        # a copy of a Subject that is not ASCII makes the text one that has to be encoded
+        assert entity.decoded(entity.parse(fields + b"\r\n" + text)) == body
 
 
 CLEAR_HEADER, CLEAR = sign()

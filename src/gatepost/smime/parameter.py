@@ -21,7 +21,8 @@ def added(fields: bytes, name: str, value: str) -> bytes:
     if found is None:
         return fields
     raw = _LOOSE_END.sub(b"", found.raw) + f';\r\n {name}="{value}"\r\n'.encode("ascii")
-    if media.parse(_value(raw)).get(name) != value:  # an open quote or comment swallowed it
+    # an open quote or comment swallows what follows
+    if not _is_plain(found.raw) and media.parse(_value(raw)).get(name) != value:
         kind = media.parse(found.value)
         raw = headers.compose(_NAME, f'{kind.compose()}; {name}="{value}"')
     return fields[: found.start] + raw + fields[found.stop :]
@@ -36,7 +37,7 @@ def removed(fields: bytes, *names: str) -> bytes:
 
 def _removed(fields: bytes, name: str) -> bytes:
     found = headers.first(fields, _NAME)
-    if found is None:
+    if found is None or name.encode("ascii") not in found.raw.lower():
         return fields
     kind = media.parse(found.value)
     if name not in kind.parameters:
@@ -46,6 +47,10 @@ def _removed(fields: bytes, name: str) -> bytes:
     if raw == found.raw or dict(media.parse(_value(raw)).parameters) != left:
         raw = headers.compose(_NAME, media.ContentType(kind.type, kind.subtype, left).compose())
     return fields[: found.start] + raw + fields[found.stop :]
+
+
+def _is_plain(raw: bytes) -> bool:
+    return raw.count(b'"') in (0, 2) and b"(" not in raw and b"\\" not in raw
 
 
 def _pattern(name: str) -> re.Pattern[bytes]:

@@ -72,6 +72,8 @@ def _copies(outside: bytes) -> Iterator[bytes]:
 
 def copy(field: Field) -> bytes:
     """The field as ASCII lines of fair length; empty where that cannot be."""
+    if _is_plain(field):
+        return field.raw
     rest = payload.ended(field.raw[field.raw.index(b":") + 1 :])
     raw = field.name.encode("ascii") + (b":" if rest[:1] in b" \t\r" else b": ") + rest
     if raw.isascii() and b"\0" not in raw and max(map(len, raw.split(b"\r\n"))) <= 900:
@@ -82,6 +84,19 @@ def copy(field: Field) -> bytes:
         )
     except Malformed:
         return b""
+
+
+def _is_plain(field: Field) -> bool:
+    """The usual case: "Name: value" on one short line."""
+    raw, size = field.raw, len(field.name)
+    return (
+        len(raw) <= 900
+        and raw.isascii()
+        and raw.endswith(b"\r\n")
+        and raw[size : size + 2] == b": "
+        and raw.count(b"\r") == raw.count(b"\n") == 1
+        and b"\0" not in raw
+    )
 
 
 def _hidden(outside: bytes) -> bytes:
