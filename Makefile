@@ -49,7 +49,7 @@ fix: $(READY) ## Format and repair what can be repaired by machine
 	$(BIN)/ruff check --fix .
 
 interop: $(READY) ## Only the tests against independent programs (OpenSSL, gpgsm, NSS, BouncyCastle, Postfix)
-	GATEPOST_REQUIRE_PEERS=1 $(BIN)/pytest tests/interop -n auto
+	GATEPOST_REQUIRE_PEERS=1 $(BIN)/pytest -n auto -m peer
 
 bench: $(READY) ## Measure against Postfix and the openssl pipe recipe, in one interleaved run
 	$(BIN)/python -m benchmarks
