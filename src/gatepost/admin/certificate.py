@@ -61,6 +61,7 @@ class Found:
     """Certificates of the directory."""
 
     entries: tuple[Entry, ...]
+    remarks: tuple[str, ...] = ()  # what whoever brought them should know
 
     def as_data(self) -> list[dict[str, Any]]:
         """Values JSON can carry."""
@@ -133,7 +134,7 @@ def take_in(
             source: Literal["pinned", "imported"] = "pinned" if addresses else "imported"
             stores.directory.add_certificate(one, wanted, source=source, now=now)
         kept = (stores.directory.entry(one.fingerprint) for one in certificates)
-        return Found(tuple(kept))
+        return Found(tuple(kept), tuple(filter(None, (_remark(one, now) for one in certificates))))
 
 
 def take_in_key(
@@ -145,7 +146,9 @@ def take_in_key(
         for issuer in given.chain:
             stores.directory.add_certificate(issuer, (), now=now)
         stores.vault.add(given.key, given.certificate, _purpose(given), addresses=wanted, now=now)
-        return Found((stores.directory.entry(given.certificate.fingerprint),))
+        remark = _remark(given.certificate, now, with_key=True)
+        kept = stores.directory.entry(given.certificate.fingerprint)
+        return Found((kept,), (remark,) if remark else ())
 
 
 def give_out(
@@ -255,6 +258,20 @@ def anchors_for(message: bytes, files: Sequence[Path], config: Path | None) -> A
         if config is not None:
             raise
         return Anchors(frozenset())  # no installation here: everything is "not trusted"
+
+
+def _remark(one: Certificate, now: datetime, *, with_key: bool = False) -> str:
+    """Why a certificate that was taken in will not be used."""
+    if one.is_authority:
+        if with_key:
+            return (
+                f"{one.name} is a CA's certificate: nobody's mail is signed or opened with its key"
+            )
+        return f"{one.name} is a CA: gatepost partner add DOMAIN --ca FILE trusts it"
+    signing, encrypting = usable_for(one, "sign", now), usable_for(one, "encrypt", now)
+    if signing and encrypting:
+        return f"{one.name} cannot be used now: {'; '.join(dict.fromkeys(signing + encrypting))}"
+    return ""
 
 
 def _one(stores: Stores, which: str) -> Entry:

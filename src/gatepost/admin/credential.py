@@ -68,9 +68,9 @@ def read(path: Path, passphrase: Passphrase, beside: Sequence[Path] = ()) -> Cre
         except ConfigError:
             continue
         return Credential(one, _chain(one, certificates), key)
+    what = "no certificate given belongs to" if certificates else "no certificate was given for"
     raise ConfigError(
-        f"no certificate for the private key of {path} was given",
-        hint="name the certificate's file with --certificate",
+        f"{what} the private key of {path}", hint="name the certificate's file with --certificate"
     )
 
 
@@ -82,7 +82,9 @@ def certificates_in(path: Path) -> tuple[Certificate, ...]:
             return Certificate.from_pem(octets)
         return (Certificate.from_der(octets),)
     except Malformed as error:
-        raise ConfigError(f"{path} holds no certificate: {error}") from error
+        raise ConfigError(
+            f"{path} holds no certificate, in PEM or DER, that can be read"
+        ) from error
 
 
 def is_key_file(path: Path) -> bool:
@@ -128,6 +130,8 @@ def _octets(path: Path) -> bytes:
         octets = file.read(MAXIMUM_SIZE + 1)
     if len(octets) > MAXIMUM_SIZE:
         raise ConfigError(f"{path} is too large to hold a key or certificates")
+    if not octets.strip():
+        raise ConfigError(f"{path} is empty")
     return octets
 
 
@@ -180,7 +184,10 @@ def _unlocked(path: Path, load: Callable[[bytes | None], T], passphrase: Passphr
         pass  # PEM says that it is encrypted
     except ValueError as error:
         if "assword" not in str(error):
-            raise ConfigError(f"{path} holds no key that can be read: {error}") from error
+            raise ConfigError(
+                f"{path} holds neither a certificate nor a private key that can be read",
+                hint="PEM, DER and PKCS #12 can",
+            ) from error
     try:
         return load(passphrase())
     except (ValueError, TypeError) as error:

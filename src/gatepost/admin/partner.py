@@ -10,6 +10,7 @@ from typing import Any
 
 from gatepost.admin import credential
 from gatepost.admin.access import opened
+from gatepost.config.quantity import domain as as_domain
 from gatepost.errors import ConfigError
 from gatepost.store.record import Partner
 
@@ -46,8 +47,12 @@ def add(
 ) -> Partners:
     """Trust the CAs in these files for mail of this domain."""
     given = [one for path in files for one in credential.certificates_in(path)]
+    try:
+        domain = as_domain(domain)
+    except ValueError as error:
+        raise ConfigError(f"{domain!r}: {error}") from error
     with opened(config) as (settings, stores):
-        if domain.lower() in settings.gateway.domains:
+        if domain in settings.gateway.domains:
             raise ConfigError(f"{domain} is your own domain; its CA is trusted already")
         return Partners((stores.directory.add_partner(domain, given, note=note, now=now),))
 

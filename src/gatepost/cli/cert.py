@@ -20,7 +20,9 @@ app = group(help="Certificates: list, show, import, export, issue, delete.")
 Which = Annotated[str, typer.Argument(help="Fingerprint (its beginning will do) or address.")]
 For = Annotated[
     list[str] | None,
-    typer.Option("--for", metavar="ADDRESS", help="File it for this address or @domain."),
+    typer.Option(
+        "--for", metavar="ADDRESS", help="File it for this address or @domain; may be repeated."
+    ),
 ]
 
 
@@ -57,7 +59,7 @@ def import_(
     for_: For = None,
     certificate_file: Annotated[
         list[Path] | None,
-        typer.Option("--certificate", help="File with the key's certificate.", show_default=False),
+        file.BESIDE,
     ] = None,
     passphrase_file: file.PassphraseFile = None,
     config: option.Config = None,
@@ -119,7 +121,10 @@ def issue(
     *,
     json: option.Json = False,
 ) -> None:
-    """Issue certificates from your own CA; they replace the address's current ones."""
+    """Issue certificates from your own CA.
+
+    They replace the address's current ones.
+    """
     from gatepost.admin import certificate  # noqa: PLC0415
     from gatepost.admin.clock import utc_now  # noqa: PLC0415
 
@@ -157,6 +162,8 @@ def _show_found(found: Found, *, json: bool) -> None:
         )
     else:
         show.note("no certificate")
+    for remark in found.remarks:
+        show.note(remark)
     raise typer.Exit(0 if found.entries else 1)
 
 

@@ -12,7 +12,10 @@ app = group(help="Look at the configuration file.")
 
 @app.command("show")
 def show_(config: option.Config = None, *, json: option.Json = False) -> None:
-    """Print the settings in force: file, environment and defaults together."""
+    """Print the settings in force.
+
+    File, environment and defaults together.
+    """
     from gatepost.admin import configuration  # noqa: PLC0415
 
     result = configuration.show(config)
@@ -41,7 +44,7 @@ def validate(config: option.Config = None, *, json: option.Json = False) -> None
 
 @app.command()
 def schema(*, json: option.Json = False) -> None:  # noqa: ARG001  JSON is all there is
-    """Print the JSON Schema of the file, for editors and programs."""
+    """Print the JSON Schema of the file."""
     from gatepost.admin import configuration  # noqa: PLC0415
 
     show.as_json(configuration.schema())

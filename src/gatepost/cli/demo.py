@@ -16,10 +16,12 @@ def demo(
         Path | None, typer.Option(help="Keep everything in this new folder.", show_default=False)
     ] = None,
     *,
-    once: Annotated[bool, typer.Option(help="Tell the story once, without a page.")] = False,
+    once: Annotated[
+        bool, typer.Option("--once", help="Tell the story once, without a page.")
+    ] = False,
     json: option.Json = False,
 ) -> None:
-    """Watch Alice's mail to Bob leave signed and encrypted and arrive decrypted and verified.
+    """Watch a mail leave encrypted and arrive verified.
 
     Needs no root, no network and no DNS.  With --once it exits 0 only if every claim holds.
     """

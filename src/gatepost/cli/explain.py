@@ -24,7 +24,9 @@ def explain(
     *,
     json: option.Json = False,
 ) -> None:
-    """Tell what the gateway would do with a message, and why; nothing is sent or stored.
+    """Tell what would be done with a message, and why.
+
+    Nothing is sent, stored or issued.
 
     Exit code 1 when a recipient would not get it.
     """

@@ -18,6 +18,12 @@ _MAXIMUM_PASSPHRASE = 1024
 Output = Annotated[
     Path, typer.Option("--output", "-o", help="File to write; - is standard output.")
 ]
+BESIDE = typer.Option(
+    "--certificate",
+    metavar="FILE",
+    help="File with the key's certificate; may be repeated.",
+    show_default=False,
+)
 PassphraseFile = Annotated[
     Path | None,
     typer.Option(help="File whose first line is the key's passphrase.", show_default=False),

@@ -30,9 +30,15 @@ def init(  # noqa: PLR0917  one option per decision
     ] = None,
     hostname: Annotated[str, typer.Option(help="The gateway's own name.")] = "",
     company: Annotated[str, typer.Option(help="Name in the company CA.")] = "",
-    listen: Annotated[str, typer.Option(help="Where to take mail.")] = "127.0.0.1:10025",
-    mail_server: Annotated[str, typer.Option(help="Your mail server.")] = "127.0.0.1:10026",
-    relay: Annotated[str, typer.Option(help="The way to the world.")] = "127.0.0.1:10026",
+    listen: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="Where to take mail.")
+    ] = "127.0.0.1:10025",
+    mail_server: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="Your mail server.")
+    ] = "127.0.0.1:10026",
+    relay: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="The way to the world.")
+    ] = "127.0.0.1:10026",
     key: Annotated[
         Literal["p256", "rsa3072"], typer.Option(help="Key type of the company CA.")
     ] = "p256",
@@ -40,7 +46,7 @@ def init(  # noqa: PLR0917  one option per decision
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing, write.")] = False,
     json: option.Json = False,
 ) -> None:
-    """Set up a gateway: keys, company CA, first policy and configuration file.
+    """Set up a gateway: keys, company CA, policy, configuration.
 
     Shows what it would write and asks first.  Never overwrites anything.
     """
@@ -118,11 +124,13 @@ def _sections(request: Request, plan: Plan, *, ask: bool) -> Request:
 
 
 def _answer(name: str, question: str, value: str) -> str | Path:
+    from gatepost.admin import setup  # noqa: PLC0415
+
     while True:
         answer = str(typer.prompt(f"  {question}", default=value)).strip()
-        if name != "key" or answer in {"p256", "rsa3072"}:
+        if not (wrong := setup.complaint(name, answer)):
             return Path(answer) if name in {"config", "state"} else answer
-        show.say("  p256 or rsa3072", "warn")
+        show.say(f"  {answer}: {wrong}", "warn")
 
 
 def _show_plan(plan: Plan) -> None:
@@ -160,15 +168,10 @@ def _next_steps(result: Result) -> None:
     show.say(f"{result.plan.settings.gateway.domains[0]} is set up.", "good")
     show.say()
     show.say(f"Company CA   {result.root.name}, until {result.root.not_after:%Y-%m-%d}")
-    show.say(f"SHA-256      {_grouped(result.root.fingerprint)}")
+    show.say(f"SHA-256      {show.fingerprint(result.root.fingerprint)}")
     show.say("             Read this to partners when they import your CA.", "dim")
     show.say("\nNext", "bold")
     show.say(f"  1. Keep a copy of {result.plan.path('vault key')} in a safe place.")
     show.say(f"  2. gatepost check --config {config}")
     show.say(f"  3. gatepost serve --config {config}")
     show.say(f"  4. Let your mail server send outbound mail to {listen}.")
-
-
-def _grouped(fingerprint: str) -> str:
-    upper = fingerprint.upper()
-    return ":".join(upper[i : i + 2] for i in range(0, len(upper), 2))

@@ -19,12 +19,15 @@ if TYPE_CHECKING:
 Message = Annotated[Path, typer.Argument(help="Message; - is standard input.")]
 Keys = Annotated[
     list[Path] | None,
-    typer.Option("--key", "-k", help="PKCS #12 or PEM file with the key.", show_default=False),
+    typer.Option(
+        "--key",
+        "-k",
+        metavar="FILE",
+        help="PKCS #12 or PEM file with the key; may be repeated.",
+        show_default=False,
+    ),
 ]
-Beside = Annotated[
-    list[Path] | None,
-    typer.Option("--certificate", help="File with the key's certificate.", show_default=False),
-]
+Beside = Annotated[list[Path] | None, file.BESIDE]
 As = Annotated[str, typer.Option("--as", metavar="ADDRESS", help="Use this address's own keys.")]
 
 
@@ -37,7 +40,9 @@ def sign(  # noqa: PLR0917  one option per decision
     signature: Annotated[
         Literal["auto", "rsa-pkcs1", "rsa-pss"], typer.Option(help="How an RSA key signs.")
     ] = "auto",
-    digest: Annotated[str, typer.Option(help="sha256, sha384 or sha512.")] = "",
+    digest: Annotated[
+        str, typer.Option(help="sha256, sha384 or sha512; else what fits the key.")
+    ] = "",
     passphrase_file: file.PassphraseFile = None,
     config: option.Config = None,
     *,
@@ -69,11 +74,14 @@ def sign(  # noqa: PLR0917  one option per decision
 def encrypt(  # noqa: PLR0917
     message: Message = file.STDIO,
     to: Annotated[
-        list[Path] | None, typer.Option(help="Certificate file.", show_default=False)
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Certificate file; may be repeated.", show_default=False),
     ] = None,
     for_: Annotated[
         list[str] | None,
-        typer.Option("--for", metavar="ADDRESS", help="Certificate from the directory."),
+        typer.Option(
+            "--for", metavar="ADDRESS", help="Certificate from the directory; may be repeated."
+        ),
     ] = None,
     output: file.Output = file.STDIO,
     cipher: Annotated[
@@ -129,7 +137,8 @@ def decrypt(  # noqa: PLR0917
 def verify(
     message: Message = file.STDIO,
     ca: Annotated[
-        list[Path] | None, typer.Option(help="Trusted CA file.", show_default=False)
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Trusted CA; may be repeated.", show_default=False),
     ] = None,
     output: Annotated[
         Path | None,

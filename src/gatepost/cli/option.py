@@ -15,7 +15,13 @@ if TYPE_CHECKING:
 
 Config = Annotated[
     Path | None,
-    typer.Option("--config", "-c", help="Configuration file.", show_default=False),
+    typer.Option(
+        "--config",
+        "-c",
+        metavar="FILE",
+        help="Configuration file.",
+        show_default="$GATEPOST_CONFIG, gatepost.toml, /etc/gatepost/gatepost.toml",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 

@@ -21,7 +21,10 @@ Domain = Annotated[str, typer.Argument(help="The partner's mail domain.")]
 @app.command()
 def add(
     domain: Domain,
-    ca: Annotated[list[Path], typer.Option(help="File with the partner's CA, PEM or DER.")],
+    ca: Annotated[
+        list[Path],
+        typer.Option(metavar="FILE", help="The partner's CA, PEM or DER; may be repeated."),
+    ],
     note: Annotated[str, typer.Option(help="A remark for whoever reads the list.")] = "",
     config: option.Config = None,
     *,
@@ -34,7 +37,16 @@ def add(
     from gatepost.admin import partner  # noqa: PLC0415
     from gatepost.admin.clock import utc_now  # noqa: PLC0415
 
-    _show(partner.add(config, domain, ca, note, utc_now()), json=json)
+    found = partner.add(config, domain, ca, note, utc_now())
+    if json:
+        show.as_json(found)
+        return
+    for one in found.partners:
+        show.say(f"{one.domain} is a partner: its CA counts for its own mail.", "good")
+        for root in one.roots:
+            show.say(f"CA       {root.name}, until {root.not_after:%Y-%m-%d}")
+            show.say(f"SHA-256  {show.fingerprint(root.fingerprint)}")
+    show.say("Compare this with the partner, by telephone; gatepost partner remove takes it back.")
 
 
 @app.command("list")

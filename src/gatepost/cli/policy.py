@@ -48,7 +48,10 @@ def export(
     *,
     json: option.Json = False,
 ) -> None:
-    """Write the policy in force as TOML, for editing and `policy apply`."""
+    """Write the policy in force as TOML.
+
+    `policy apply` takes it back after editing.
+    """
     from gatepost.admin import policy  # noqa: PLC0415
 
     found = policy.show(config)
@@ -67,7 +70,10 @@ def apply(
     dry_run: Dry = False,
     json: option.Json = False,
 ) -> None:
-    """Put a policy in force; the running gateway follows within a second."""
+    """Put a policy in force.
+
+    The running gateway follows within a second.
+    """
     from gatepost.admin import policy  # noqa: PLC0415
     from gatepost.admin.clock import utc_now  # noqa: PLC0415
     from gatepost.errors import ConfigError  # noqa: PLC0415

@@ -95,6 +95,12 @@ def size(octets: int) -> str:
     return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
 
 
+def fingerprint(hexadecimal: str) -> str:
+    """A fingerprint as people read it to each other, and as `openssl x509` prints it."""
+    upper = hexadecimal.upper()
+    return ":".join(upper[i : i + 2] for i in range(0, len(upper), 2))
+
+
 def moment(when: datetime | None) -> str:
     """A moment for people, in UTC; nothing for none."""
     return f"{when:%Y-%m-%d %H:%M} UTC" if when else ""

@@ -54,7 +54,7 @@ def test_the_right_certificate_is_found(tmp_path: Path) -> None:
     others = [pki_builder.user("x@example.com"), pki_builder.user(kind="rsa2048")]
     beside.write_text("".join(one.certificate.pem for one in others))
     assert credential.read(path, never, [beside]).certificate == given_one.certificate
-    with pytest.raises(ConfigError, match="no certificate for the private key"):
+    with pytest.raises(ConfigError, match="no certificate was given for the private key"):
         credential.read(path, never)
 
 

@@ -1,5 +1,7 @@
 """`gatepost cert` and `gatepost partner`."""
 
+import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -133,7 +135,7 @@ def test_partners(gatepost: Gatepost, ca: Path, bob: Path) -> None:
     assert gatepost("partner", "list").code == 1
     ran = gatepost("partner", "add", "Partner.example", "--ca", ca, "--note", "by telephone")
     assert ran.code == 0
-    assert pki_builder.company_root().certificate.fingerprint in ran.out
+    assert pki_builder.company_root().certificate.fingerprint in gatepost("partner", "list").out
     (partner,) = gatepost("partner", "list", "--json").data
     assert partner["domain"] == "partner.example"
     assert [one["root"] for one in partner["authorities"]] == [True, False]
@@ -144,3 +146,46 @@ def test_partners(gatepost: Gatepost, ca: Path, bob: Path) -> None:
     assert "not a certification authority" in ran.err
     assert "your own domain" in gatepost("partner", "add", "example.com", "--ca", ca).err
     assert gatepost("partner", "add", "*", "--ca", ca).code == 2
+
+
+def test_files_that_hold_nothing(gatepost: Gatepost, home: Path, tmp_path: Path) -> None:
+    """The reason given is an error of a parser."""
+    for octets, said in (
+        (b"", "is empty"),
+        (b"\x00\x01\x02 noise", "neither a certificate nor a private key"),
+        (b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "no certificate"),
+    ):
+        path = tmp_path / "file"
+        path.write_bytes(octets)
+        ran = gatepost("cert", "import", path)
+        assert ran.code == 2
+        assert said in ran.err
+        assert "Parse" not in ran.err
+
+
+def test_a_certificate_that_will_not_be_used(
+    gatepost: Gatepost, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An expired certificate or a CA is imported, and nobody says that this changes nothing."""
+    path = tmp_path / "ca.pem"
+    path.write_bytes(gatepost("cert", "export", "ca").raw)
+    assert "gatepost partner add DOMAIN" in gatepost("cert", "import", path).err
+    gatepost("cert", "issue", "alice@example.com")
+    which = gatepost("cert", "list", "alice", "--json").data[0]["fingerprint"]
+    path.write_bytes(gatepost("cert", "export", which).raw)
+    late = datetime(2060, 1, 1, tzinfo=UTC)
+    monkeypatch.setattr("gatepost.admin.clock.utc_now", lambda: late)
+    ran = gatepost("cert", "import", path)
+    assert "cannot be used now" in ran.err
+    assert ran.code == 0
+
+
+def test_a_partner_is_compared(gatepost: Gatepost, home: Path, tmp_path: Path) -> None:
+    """A fingerprint in another form than the partner's cannot be compared by telephone."""
+    path = tmp_path / "ca.pem"
+    path.write_bytes(gatepost("cert", "export", "ca").raw)
+    ran = gatepost("partner", "add", "Partner.Example", "--ca", path)
+    assert re.search(r"SHA-256  (?:[0-9A-F]{2}:){31}[0-9A-F]{2}\n", ran.out)
+    assert "partner.example is a partner" in ran.out
+    ran = gatepost("partner", "add", "no domain", "--ca", path)
+    assert "'no domain': expected a domain name" in ran.err

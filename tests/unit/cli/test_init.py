@@ -127,7 +127,7 @@ def test_a_failure_keeps_what_was_there_before(
         (("exa mple.com",), "expected a domain name"),
         (("example.com", "--listen", "nowhere"), 'expected "host:port"'),
         (("example.com", "--relay", "127.0.0.1:10025"), "mail would loop"),
-        (("example.com", "--hostname", "not a name"), "gateway.hostname"),
+        (("example.com", "--hostname", "not a name"), "--hostname"),
         (("example.com", "--config", "/etc/hostname/gatepost.toml"), "nothing can be written"),
     ],
 )
@@ -171,3 +171,24 @@ def test_the_dialogue_asks_before_it_writes(tmp_path: Path, answer: bytes, code:
         assert load(tmp_path / "gatepost.toml", {}).gateway.hostname == "mx.example.com"
     else:
         assert tree(tmp_path) == set()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "expected"),
+    [
+        ("--listen", "25", 'expected "host:port"'),
+        ("--mail-server", "::1", "in brackets"),
+        ("--relay", "mx.example.net:99999", 'expected "host:port"'),
+        ("--hostname", "no name", "expected a domain name"),
+    ],
+)
+def test_a_wrong_option_is_named(
+    gatepost: Gatepost, tmp_path: Path, option: str, value: str, expected: str
+) -> None:
+    """The complaint is about a line of a file that does not exist yet."""
+    config = tmp_path / "gatepost.toml"
+    ran = gatepost("init", "example.com", "--yes", "--config", config, option, value)
+    assert ran.code == 2
+    assert f"{option} {value}: " in ran.err
+    assert expected in ran.err
+    assert not config.exists()

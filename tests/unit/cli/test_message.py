@@ -155,7 +155,7 @@ def test_errors_say_what_to_do(
     assert "--key FILE" in gatepost("sign", letter).err
     assert "--to CERTIFICATE-FILE" in gatepost("encrypt", letter).err
     assert "holds no certificate" in gatepost("encrypt", letter, "--to", letter).err
-    assert "holds no key" in gatepost("sign", letter, "-k", letter).err
+    assert "neither a certificate nor a private key" in gatepost("sign", letter, "-k", letter).err
     assert "would mix" in gatepost("sign", letter, "-k", alice, "--json").data["error"]
     assert gatepost("sign", tmp_path / "absent", "-k", alice).err.endswith(
         "No such file or directory\n"

@@ -7,11 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from gatepost.admin.setup.text import configuration
 from gatepost.config import Settings, parse
 from gatepost.config.quantity import domain
+from gatepost.config.settings import split_port
 from gatepost.errors import ConfigError
 
 Algorithm = Literal["p256", "rsa3072"]
@@ -96,9 +97,31 @@ class Plan:
         return {"items": [one.as_data() for one in self.items], "configuration": self.text}
 
 
+def complaint(name: str, value: str) -> str:
+    """What is wrong with one value of a request; empty if nothing is."""
+    try:
+        match name:
+            case "listen":
+                split_port(value, least=0)
+            case "mail_server" | "relay":
+                split_port(value, default=25)
+            case "hostname":
+                domain(value)
+            case "key" if value not in get_args(Algorithm):
+                return f"expected {' or '.join(get_args(Algorithm))}"
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
 def plan(request: Request) -> Plan:
     """Plan a set-up; raises ConfigError for values that cannot be, Already for a second one."""
     own = _domain(request.domain)
+    for name in ("hostname", "listen", "mail_server", "relay"):
+        value = getattr(request, name)
+        if value and (wrong := complaint(name, value)):
+            option = f"--{name.replace('_', '-')}"
+            raise ConfigError(f"{option} {value}: {wrong}", hint="gatepost init --help")
     folder = request.config.absolute().parent
     files = {
         "configuration": (request.config.absolute(), "settings, with comments"),
