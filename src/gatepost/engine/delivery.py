@@ -28,7 +28,7 @@ from gatepost.mail.content import Content, Octets
 from gatepost.mail.delivery import Attempt, NextHop
 from gatepost.mail.envelope import Envelope
 from gatepost.mail.reply import Reply
-from gatepost.store.queue import Queue
+from gatepost.store.contract import MailQueue
 from gatepost.store.queue_item import Done, Item, NewItem, Parked, Record, Retried, Settlement
 from gatepost.store.sealing import Corrupt
 
@@ -64,7 +64,7 @@ class Delivery:
 
     def __init__(
         self,
-        queue: Queue,
+        queue: MailQueue,
         relay: Relay,
         routes: Callable[[Item], NextHop],
         settings: DeliverySettings,

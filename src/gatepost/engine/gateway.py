@@ -35,7 +35,7 @@ from gatepost.mail.message import Arrival, Direction, Message
 from gatepost.mail.reply import Reply
 from gatepost.net.application import SessionInfo, Sink
 from gatepost.store.directory import Directory
-from gatepost.store.queue import Queue
+from gatepost.store.contract import MailQueue
 from gatepost.store.queue_item import Item, NewItem
 
 STAGES = {Direction.OUTBOUND: outbound.STAGES, Direction.INBOUND: inbound.STAGES}
@@ -51,7 +51,7 @@ class Parts:
 
     listeners: Mapping[str, Listener]
     context: Callable[[], Context]  # a fresh snapshot: time and policy of this moment
-    queue: Queue
+    queue: MailQueue
     delivery: Delivery
     directory: Directory
     gather: Gatherer

@@ -65,7 +65,7 @@ class Queue:
         connect: Connect = database.connect,
     ) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock = _lock(folder / f"{name}.lock")
+        self._lock = lock(folder / f"{name}.lock")
         self._folder = folder
         self._seal = seal
         self._clock = clock
@@ -101,7 +101,7 @@ class Queue:
         now = self._clock()
         prepared: list[tuple[Item, bytes | None]] = []
         try:
-            for message, id_ in zip(messages, _ids(messages), strict=True):
+            for message, id_ in zip(messages, ids(messages), strict=True):
                 prepared.append(await self._prepare(message, id_, now))
         except BaseException:
             self._forget(item for item, _ in prepared)
@@ -364,7 +364,7 @@ class Queue:
                 raise Unavailable(f"the queue cannot be read: {error}") from error
 
 
-def _ids(messages: Sequence[NewItem]) -> tuple[str, ...]:
+def ids(messages: Sequence[NewItem]) -> tuple[str, ...]:
     """One id each: the queue id, and ".2", ".3" for further items of the same message."""
     seen: dict[str, int] = {}
     out = []
@@ -374,7 +374,8 @@ def _ids(messages: Sequence[NewItem]) -> tuple[str, ...]:
     return tuple(out)
 
 
-def _lock(path: Path) -> int:
+def lock(path: Path) -> int:
+    """Lock the file for this process; raises ConfigError when another one has it."""
     number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)

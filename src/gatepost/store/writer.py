@@ -135,14 +135,14 @@ class Writer:
             # One job's own fault; the others must not suffer for it.
             if len(batch) == 1:
                 self._log_failure(error)
-                _settle(batch, Unavailable(f"the queue refused an item: {error}"))
+                conclude(batch, Unavailable(f"the queue refused an item: {error}"))
                 return
             for job in batch:
                 self._commit_all([job])
         except (sqlite3.Error, OSError) as error:
             self._fail(batch, error)
         else:
-            _settle(batch, None)
+            conclude(batch, None)
 
     def _commit(self, batch: Iterable[Job]) -> None:
         connection = self._connection
@@ -166,7 +166,7 @@ class Writer:
         self._drop_connection()
         self._owed += [job for job in batch if job.owed]
         reason = error if isinstance(error, GatepostError) else Unavailable(_reason(error))
-        _settle([job for job in batch if not job.owed], reason)
+        conclude([job for job in batch if not job.owed], reason)
 
     def _pay(self) -> None:
         """Write what earlier batches owe, in a transaction of its own."""
@@ -230,7 +230,8 @@ class Writer:
         self._finish = frames >= _FINISH_AT and threading.current_thread() is self._cleaner
 
 
-def _settle(batch: Iterable[Job], error: Exception | None) -> None:
+def conclude(batch: Iterable[Job], error: Exception | None) -> None:
+    """Tell whoever waits for these jobs how they ended."""
     waiting: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
     for job in batch:
         if job.after is not None:

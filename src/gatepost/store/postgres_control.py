@@ -1,0 +1,104 @@
+"""What an administrator does to the shared queue, from any machine that reaches the database.
+
+Each call is one short transaction; every node notices within a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import psycopg
+
+from gatepost.errors import Unavailable
+from gatepost.store import postgres_database as database
+from gatepost.store import queue_row
+from gatepost.store.postgres_database import Connection
+from gatepost.store.queue_body import UnreadBody
+from gatepost.store.queue_control import ALL
+from gatepost.store.queue_item import Item, Record, State
+
+_Change = Callable[[Item], queue_row.Statement]
+
+
+class PostgresControl:
+    """The queue of all nodes; bodies stay sealed."""
+
+    def __init__(
+        self, address: str, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
+        self._address = address
+        self._clock = clock
+
+    def list(self) -> tuple[Item, ...]:
+        """Every item, oldest first."""
+        with self._opened() as connection:
+            return _named(connection, ALL)
+
+    def show(self, id_: str) -> tuple[Item, ...]:
+        """The items with this id; none when there is no such thing."""
+        with self._opened() as connection:
+            return _named(connection, id_)
+
+    def records(self, queue_id: str) -> tuple[Record, ...]:
+        """What was decided and what happened about a message, oldest first."""
+        with self._opened() as connection:
+            rows = connection.execute(database.SELECT_RECORDS, (queue_id,)).fetchall()
+            return tuple(queue_row.record(row) for row in rows)
+
+    def retry(self, id_: str) -> tuple[Item, ...]:
+        """Make active items due now, and have hops that are down tried at once."""
+        now = queue_row.milliseconds(self._clock())
+        return self._each(id_, ("active",), lambda item: (database.MAKE_DUE, (now, item.number)))
+
+    def hold(self, id_: str, reason: str = "held by the administrator") -> tuple[Item, ...]:
+        """Keep active items until they are released."""
+        return self._each(id_, ("active",), lambda item: (database.HOLD, (reason, item.number)))
+
+    def release(self, id_: str) -> tuple[Item, ...]:
+        """Let held items go on to delivery; corrupt ones are tried again, too."""
+        now = queue_row.milliseconds(self._clock())
+        return self._each(
+            id_, ("hold", "corrupt"), lambda item: (database.RELEASE, (now, item.number))
+        )
+
+    def delete(self, id_: str) -> tuple[Item, ...]:
+        """Remove items for ever; nobody is told."""
+        return self._each(
+            id_,
+            ("active", "hold", "corrupt"),
+            lambda item: (database.DELETE_ITEM, (item.number,)),
+        )
+
+    def _each(self, id_: str, states: tuple[State, ...], change: _Change) -> tuple[Item, ...]:
+        changed: list[Item] = []
+        with self._opened() as connection, connection.transaction():
+            items = [item for item in _named(connection, id_) if item.state in states]
+            for item in items:
+                sql, values = change(item)
+                if connection.execute(sql.encode(), values).rowcount:
+                    changed.append(item)
+            if items:
+                connection.execute(database.NUDGE)
+        return tuple(changed)
+
+    @contextmanager
+    def _opened(self) -> Iterator[Connection]:
+        connection = database.opened(self._address, database.connect)
+        try:
+            yield connection
+        except psycopg.Error as error:
+            raise Unavailable(f"the queue's database cannot be used: {error}") from error
+        finally:
+            connection.close()
+
+
+def _named(connection: Connection, id_: str) -> tuple[Item, ...]:
+    if id_ == ALL:
+        rows = connection.execute(database.SELECT_ALL).fetchall()
+    else:
+        rows = connection.execute(database.SELECT_NAMED, (id_, id_)).fetchall()
+    return tuple(
+        queue_row.restored(row[:-1], lambda one: UnreadBody(queue_row.size(one))) for row in rows
+    )

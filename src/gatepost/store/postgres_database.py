@@ -1,0 +1,180 @@
+"""The queue's PostgreSQL side: connections, numbered migrations, every statement by name.
+
+Leases are measured by the database's clock alone; due times are the writing node's, as
+retry pauses are minutes and nodes keep time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import resources
+from typing import Final, LiteralString
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from gatepost.errors import ConfigError, Unavailable
+
+Connection = psycopg.Connection[tuple[object, ...]]
+Connect = Callable[[str], Connection]
+
+_COLUMNS: Final = (
+    "number, id, queue_id, hop, state, reason, created, due, tries, warned, protected,"
+    " return_path, recipients, options, size, path"
+)
+_ROW: Final = f"{_COLUMNS}, chunked"
+# Said only where the address in the configuration does not say otherwise.
+_DEFAULTS: Final[dict[str, str | int]] = {
+    "application_name": "gatepost",
+    "connect_timeout": 5,
+    "keepalives_idle": 10,  # a cut cable is noticed within half a minute
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+    "target_session_attrs": "read-write",  # of several hosts the one that takes writes
+}
+_MIGRATING: Final = 0x6761_7465  # the advisory lock's number: "gate"
+
+INSERT_ITEM: Final = (
+    f"INSERT INTO item ({_COLUMNS}, body, chunked, holder)"  # noqa: S608 - constants only
+    f" VALUES ({', '.join(['%s'] * 19)})"
+)
+INSERT_CHUNK: Final = "INSERT INTO chunk (number, nth, data) VALUES (%s, %s, %s)"
+INSERT_RECORD: Final = "INSERT INTO record (queue_id, at, name, data) VALUES (%s, %s, %s, %s)"
+
+# A node settles what it holds.  Whose lease has ended changes nothing: another has the item.
+DONE: Final = "DELETE FROM item WHERE number = %s AND holder = %s"
+RETRIED: Final = (
+    "UPDATE item SET recipients = %s, due = %s, tries = %s, warned = %s, holder = NULL"
+    " WHERE number = %s AND holder = %s"
+)
+PARKED: Final = (
+    "UPDATE item SET state = %s, reason = %s, holder = NULL WHERE number = %s AND holder = %s"
+)
+RELEASED: Final = "UPDATE item SET holder = NULL WHERE number = ANY(%s) AND holder = %s"
+DENIED: Final = "DELETE FROM item WHERE number = ANY(%s) AND holder = %s"
+
+# What is free, in the words of the index item_due.
+_FREE: Final = "state = 'active' AND holder IS NULL AND hop = %s AND number <> ALL(%s)"
+_DUE: Final = f"{_FREE} AND due <= %s"
+_LATE: Final = f"{_FREE} AND (created <= %s OR created <= %s AND NOT warned)"
+PROBE_DUE: Final = f"SELECT 1 FROM item WHERE {_DUE} LIMIT 1"  # noqa: S608 - constants only
+PROBE_LATE: Final = f"SELECT 1 FROM item WHERE {_LATE} LIMIT 1"  # noqa: S608 - constants only
+_TAKE: Final = "UPDATE item SET holder = %s WHERE number = ANY(ARRAY(SELECT number FROM item WHERE"
+LEASE_DUE: Final = (
+    f"{_TAKE} {_DUE} ORDER BY due, number LIMIT %s FOR UPDATE SKIP LOCKED)) RETURNING {_ROW}"
+)
+LEASE_LATE: Final = f"{_TAKE} {_LATE} LIMIT %s FOR UPDATE SKIP LOCKED)) RETURNING {_ROW}"
+
+SELECT_ALL: Final = f"SELECT {_ROW} FROM item ORDER BY created, number"  # noqa: S608 - constants only
+SELECT_NAMED: Final = (
+    f"SELECT {_ROW} FROM item WHERE queue_id = %s OR id = %s ORDER BY created, number"  # noqa: S608 - constants only
+)
+SELECT_BODY: Final = "SELECT body FROM item WHERE number = %s"
+SELECT_CHUNK: Final = "SELECT data FROM chunk WHERE number = %s AND nth = %s"
+SELECT_OURS: Final = "SELECT number, holder FROM item WHERE number = ANY(%s) AND state = 'active'"
+SELECT_HELD: Final = "SELECT number FROM item WHERE holder = %s"
+# Before a settlement that must stand: whether somebody else holds what it settles.
+SELECT_OTHERS: Final = "SELECT 1 FROM item WHERE number = ANY(%s) AND holder IS DISTINCT FROM %s"
+SELECT_HOPS: Final = "SELECT DISTINCT hop FROM item WHERE state = 'active'"
+SELECT_COUNTS: Final = "SELECT state, hop, count(*) FROM item GROUP BY state, hop"
+SELECT_NUDGE: Final = "SELECT count FROM nudge"
+SELECT_RECORDS: Final = (
+    "SELECT queue_id, at, name, data FROM record WHERE queue_id = %s ORDER BY at, number"
+)
+PRUNE_RECORDS: Final = (
+    "DELETE FROM record WHERE number IN"
+    " (SELECT number FROM record WHERE at < %s LIMIT %s FOR UPDATE SKIP LOCKED)"
+)
+
+# The guard: while it is locked, nobody can declare this node dead (see postgres_node).
+GUARD: Final = "SELECT id FROM node WHERE id = ANY(%s) FOR KEY SHARE"
+REGISTER: Final = (
+    "INSERT INTO node (name, until)"
+    " VALUES (%s, clock_timestamp() + make_interval(secs => %s)) RETURNING id"
+)
+FORGET_NAME: Final = "DELETE FROM node WHERE name = %s RETURNING id"
+FORGET: Final = "DELETE FROM node WHERE id = %s RETURNING id"
+RENEW: Final = "UPDATE node SET until = clock_timestamp() + make_interval(secs => %s) WHERE id = %s"
+BURY: Final = (
+    "DELETE FROM node WHERE id IN (SELECT id FROM node WHERE until < clock_timestamp()"
+    " FOR UPDATE SKIP LOCKED) RETURNING id"
+)
+ORPHANED: Final = "UPDATE item SET holder = NULL WHERE holder = ANY(%s)"
+
+NUDGE: Final = "UPDATE nudge SET count = count + 1"
+HOLD: Final = "UPDATE item SET state = 'hold', reason = %s WHERE number = %s AND state = 'active'"
+RELEASE: Final = (
+    "UPDATE item SET state = 'active', reason = '', due = %s"
+    " WHERE number = %s AND state IN ('hold', 'corrupt')"
+)
+MAKE_DUE: Final = "UPDATE item SET due = %s WHERE number = %s AND state = 'active'"
+DELETE_ITEM: Final = "DELETE FROM item WHERE number = %s"
+
+
+def connect(address: str) -> Connection:
+    """Open a connection that commits durably; transactions are begun by hand."""
+    given = conninfo_to_dict(address)
+    left = {name: value for name, value in _DEFAULTS.items() if name not in given}
+    return prepared(psycopg.connect(address, autocommit=True, **left))  # type: ignore[arg-type]  # any libpq keyword
+
+
+def prepared(connection: Connection) -> Connection:
+    """Settings of every session of ours."""
+    try:
+        if _shown(connection, "synchronous_commit") == "off":  # stricter choices stay
+            connection.execute("SET synchronous_commit = on")
+        # A node that was cut off must not keep its locks.
+        connection.execute("SET idle_in_transaction_session_timeout = '30s'")
+    except psycopg.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def migrate(connection: Connection) -> None:
+    """Bring the schema up to date, one node at a time; raises ConfigError for a newer one."""
+    if _shown(connection, "fsync") != "on":
+        raise ConfigError("PostgreSQL runs with fsync off: acknowledged mail would be lost")
+    steps = _migrations()
+    with connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_MIGRATING,))
+        connection.execute("CREATE TABLE IF NOT EXISTS queue_schema (version integer NOT NULL)")
+        row = connection.execute("SELECT coalesce(max(version), 0) FROM queue_schema").fetchone()
+        version = int(str(row[0])) if row else 0
+        if version > len(steps):
+            raise ConfigError(
+                f"the queue database has schema {version}, this Gatepost knows {len(steps)}; "
+                "run the newer version"
+            )
+        for number, step in enumerate(steps[version:], version + 1):
+            connection.execute(step.encode())
+            connection.execute("INSERT INTO queue_schema VALUES (%s)", (number,))
+
+
+def opened(address: str, connect: Connect) -> Connection:
+    """Connect and migrate; raises Unavailable when there is no database."""
+    try:
+        connection = connect(address)
+    except psycopg.Error as error:
+        raise Unavailable(f"the queue's database cannot be reached: {error}") from error
+    try:
+        migrate(connection)
+    except psycopg.Error as error:
+        connection.close()
+        raise Unavailable(f"the queue's database cannot be used: {error}") from error
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _migrations() -> tuple[str, ...]:
+    folder = resources.files("gatepost.store") / "postgres_migrations"
+    names = sorted(one.name for one in folder.iterdir() if one.name.endswith(".sql"))
+    return tuple((folder / name).read_text("utf-8") for name in names)
+
+
+def _shown(connection: Connection, name: LiteralString) -> str:
+    row = connection.execute("SELECT current_setting(%s)", (name,)).fetchone()
+    return str(row[0]) if row else ""

@@ -1,0 +1,160 @@
+"""One node's lease of the queue, and the taking over of nodes whose lease has ended.
+
+A node lives while its row stands.  It renews the row from a thread and a connection of its
+own; others delete the row once it is past its time (by the database's clock) and free what
+it held.  Whoever finds its own row gone registers anew and drops what it held.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import psycopg
+import structlog
+
+from gatepost.errors import Unavailable
+from gatepost.events import Name
+from gatepost.store import postgres_database as database
+from gatepost.store.postgres_database import Connect, Connection
+
+_TICK = 1.0  # seconds between looks for what others wrote
+
+_log = structlog.get_logger("gatepost.store")
+
+
+class Node:
+    """This worker's membership."""
+
+    def __init__(
+        self,
+        address: str,
+        connect: Connect,
+        name: str,
+        lease: float,
+        *,
+        changed: Callable[[], None],
+        tended: Callable[[], None],
+    ) -> None:
+        self._address = address
+        self._connect = connect
+        self._name = name
+        self._lease = lease
+        self._changed = changed
+        self._tended = tended  # called after each look that found the database
+        self._connection: Connection | None = connect(address)
+        self.id = _register(self._connection, name, lease)
+        self._until = time.monotonic() + lease
+        self._nudges = _nudges(self._connection)
+        self._renew_at = 0.0
+        self._wake = threading.Event()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name=f"node {name}", daemon=True)
+
+    def start(self) -> None:
+        """Renew from now on."""
+        self._thread.start()
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether nobody can have taken over what this node holds."""
+        return time.monotonic() < self._until
+
+    def doubt(self) -> None:
+        """Look at once whether the lease still stands."""
+        self._renew_at = 0.0
+        self._wake.set()
+
+    def close(self) -> None:
+        """Give everything up, so that the others need not wait."""
+        self._stopping = True
+        self._wake.set()
+        self._thread.join()
+        try:
+            connection = self._opened()
+            with connection.transaction():
+                _free(connection, connection.execute(database.FORGET, (self.id,)).fetchall())
+        except psycopg.Error as error:
+            _report(error)
+        self._drop()
+
+    def _run(self) -> None:
+        while not self._stopping:
+            try:
+                self._look(self._opened())
+                self._tended()
+            except (psycopg.Error, Unavailable) as error:
+                _report(error)
+                self._drop()
+            except Exception as error:  # noqa: BLE001 - without this thread the node dies
+                _report(error)
+                self._drop()
+            self._wake.wait(min(_TICK, self._lease / 4))
+            self._wake.clear()
+
+    def _look(self, connection: Connection) -> None:
+        now = time.monotonic()
+        found = False
+        if now >= self._renew_at:
+            self._renew_at = now + self._lease / 4
+            found = self._renew(connection, now) | self._bury(connection)
+        nudges = _nudges(connection)
+        if nudges != self._nudges or found:
+            self._nudges = nudges
+            self._changed()
+
+    def _renew(self, connection: Connection, now: float) -> bool:
+        """Whether the lease was lost."""
+        if connection.execute(database.RENEW, (self._lease, self.id)).rowcount:
+            self._until = now + self._lease
+            return False
+        _log.error(
+            Name.SERVICE_ERROR,
+            service="store.postgres",
+            reason="this node's lease of the queue ended; others may have its mail",
+        )
+        self.id = _register(connection, self._name, self._lease)
+        self._until = now + self._lease
+        return True
+
+    def _bury(self, connection: Connection) -> bool:
+        """Free what dead nodes held; two statements, the second sees all they committed."""
+        with connection.transaction():
+            dead = connection.execute(database.BURY).fetchall()
+            return _free(connection, dead) > 0
+
+    def _opened(self) -> Connection:
+        if self._connection is None:
+            self._connection = self._connect(self._address)
+            self._renew_at = 0.0
+        return self._connection
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+
+def _register(connection: Connection, name: str, lease: float) -> int:
+    """A fresh start; what an earlier one of the same name held is free (its lock file was)."""
+    with connection.transaction():
+        _free(connection, connection.execute(database.FORGET_NAME, (name,)).fetchall())
+        row = connection.execute(database.REGISTER, (name, lease)).fetchone()
+    assert row is not None
+    return int(str(row[0]))
+
+
+def _free(connection: Connection, nodes: list[tuple[object, ...]]) -> int:
+    if not nodes:
+        return 0
+    return connection.execute(database.ORPHANED, ([row[0] for row in nodes],)).rowcount
+
+
+def _nudges(connection: Connection) -> int:
+    row = connection.execute(database.SELECT_NUDGE).fetchone()
+    return int(str(row[0])) if row else 0
+
+
+def _report(error: Exception) -> None:
+    _log.error(Name.SERVICE_ERROR, service="store.postgres", reason=f"node: {error}")

@@ -1,0 +1,484 @@
+"""The queue of several nodes in one PostgreSQL: the same promises as `store.queue`.
+
+What a node accepts or takes it holds, by its id in the row, until it settles or releases
+it or its lease ends (`postgres_node`).  Rows are taken with FOR UPDATE SKIP LOCKED, so
+nodes never wait for each other.  After the end of a lease a mail can be delivered twice,
+never lost: the next hop has no part in the lease.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+from typing import Any, assert_never
+
+import psycopg
+import structlog
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from gatepost.errors import Unavailable
+from gatepost.events import Name
+from gatepost.flow.retry import Schedule
+from gatepost.mail.content import Content, Octets, join
+from gatepost.store import postgres_body, queue_body, queue_row
+from gatepost.store import postgres_database as database
+from gatepost.store.postgres_body import ChunkedBody
+from gatepost.store.postgres_database import Connect, Connection
+from gatepost.store.postgres_node import Node
+from gatepost.store.postgres_writer import Body, Order, Writer, demand
+from gatepost.store.queue import Recovered, ids, lock
+from gatepost.store.queue_body import StoredBody
+from gatepost.store.queue_item import Done, Item, NewItem, Parked, Record, Retried, Settlement
+from gatepost.store.sealing import Seal
+from gatepost.store.spool import IN_MEMORY, Spool
+
+LEASE = timedelta(seconds=60)
+
+_ROOM = 64 * 1024 * 1024  # octets that must stay free where bodies arrive
+_PRUNE_BATCH = 1000
+_AUDIT = 60.0  # seconds after a failure during which strays are looked for
+_DUE = (database.PROBE_DUE, database.LEASE_DUE)
+_LATE = (database.PROBE_LATE, database.LEASE_LATE)
+_NUMBERS = 32  # bits of an item's number below its node's
+
+_log = structlog.get_logger("gatepost.store")
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """One item on its way into the table."""
+
+    item: Item
+    sealed: bytes  # the content, or the key of the rows
+    body: Body | None
+
+
+@dataclass(slots=True)
+class _Taking:
+    """Leases rows, in the writing thread; looks first, because a lease is a write."""
+
+    holder: int
+    held: dict[int, int]
+    sql: tuple[str, str]
+    values: tuple[object, ...]
+    limit: int
+    taken: tuple[int, ...] = ()
+
+    def __call__(self, connection: Connection) -> list[queue_row.Row]:
+        probe, lease = self.sql
+        # Held under a lease that has ended: not again before its task here has let go of it.
+        hop, *rest = self.values
+        values = (hop, list(self.held.copy()), *rest)
+        if connection.execute(probe.encode(), values).fetchone() is None:
+            return []
+        demand(connection, self.holder)
+        found: list[queue_row.Row] = connection.execute(
+            lease.encode(), (self.holder, *values, self.limit)
+        ).fetchall()
+        self.taken = tuple(row[0] for row in found)
+        self.held.update(dict.fromkeys(self.taken, self.holder))
+        return found
+
+
+class PostgresQueue:
+    """One worker's part in the shared queue; `folder` only holds bodies that are arriving."""
+
+    def __init__(
+        self,
+        address: str,
+        folder: Path,
+        seal: Seal,
+        name: str = "0",
+        *,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        connect: Connect = database.connect,
+        lease: timedelta = LEASE,
+    ) -> None:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._folder = folder
+        self._seal = seal
+        self._clock = clock
+        self._address = address
+        self._connect = connect
+        self._lock = lock(folder / f"{name}.lock")
+        self.spool = Spool(folder / f"{name}.bodies", seal)
+        self.changed: Callable[[], object] = lambda: None  # called from another thread
+        self._held: dict[int, int] = {}  # item number: the id we hold it under
+        self._denied: set[int] = set()  # refused with an error, yet perhaps committed
+        self._audit_until = 0.0
+        self._numbers = count(1)
+        self._reading = threading.Lock()
+        try:
+            self._reader: Connection | None = database.opened(address, connect)
+            self._node = Node(
+                address,
+                connect,
+                f"{_identity(self._lock)}/{name}",
+                lease.total_seconds(),
+                changed=self._tell,
+                tended=self._tend,
+            )
+            self._writer = Writer(
+                address, connect, name=name, failed=self._failed, regained=self._audit
+            )
+            # Large bodies take their time: not that of everybody else's commit.
+            self._bulk = Writer(address, connect, name=f"{name} bulk", batch=1, failed=self._failed)
+        except psycopg.Error as error:
+            os.close(self._lock)
+            raise Unavailable(f"the queue's database cannot be used: {error}") from error
+        except BaseException:
+            os.close(self._lock)
+            raise
+        self._node.start()
+
+    async def accept(
+        self,
+        messages: Sequence[NewItem],
+        records: Sequence[Record] = (),
+        settlements: Sequence[Settlement] = (),
+    ) -> tuple[Item, ...]:
+        """Make items, records and settlements durable, all or nothing, then return the items.
+
+        Raises Unavailable when nothing was stored.
+        """
+        now, holder = self._clock(), self._node.id
+        prepared: list[_Prepared] = []
+        try:
+            for message, id_ in zip(messages, ids(messages), strict=True):
+                prepared.append(self._prepare(message, id_, now, holder))
+        except BaseException:
+            self._forget(one.item for one in prepared)
+            raise
+        items = tuple(one.item for one in prepared)
+        order = Order(
+            (
+                *(_insert(one, holder) for one in prepared),
+                *(_insert_record(one) for one in records),
+                *(self._settle(one) for one in settlements),
+            ),
+            octets=sum(len(one.sealed) for one in prepared),
+            future=asyncio.get_running_loop().create_future(),
+            holder=holder,
+            ours=tuple(one.item.number for one in settlements),
+            bodies=tuple(one.body for one in prepared if one.body is not None),
+        )
+        order.after = lambda error: self._accepted(order, items, settlements, error)
+        await self._wait(order, items)
+        return items
+
+    def settle(self, *settlements: Settlement, records: Sequence[Record] = ()) -> None:
+        """Write this with the next commit, whenever that is; returns at once."""
+        statements = (
+            *(self._settle(one) for one in settlements),
+            *(_insert_record(one) for one in records),
+        )
+        self._writer.post(
+            Order(statements, owed=True, after=lambda _: self._forget(s.item for s in settlements))
+        )
+
+    async def flush(self) -> None:
+        """Return when everything settled before is durable."""
+        future = asyncio.get_running_loop().create_future()
+        self._writer.post(Order((), future=future))
+        await future
+
+    def due(self, hop: str, now: datetime, limit: int) -> tuple[Item, ...]:
+        """Lease up to `limit` items of this hop that are due, oldest first."""
+        return self._lease(_DUE, hop, (queue_row.milliseconds(now),), limit)
+
+    def late(self, hop: str, now: datetime, schedule: Schedule, limit: int) -> tuple[Item, ...]:
+        """Lease items of a hop that is down whose author must hear of a delay or a failure."""
+        expired = now - schedule.maximum_age
+        warned = now - min(schedule.warn_after or schedule.maximum_age, schedule.maximum_age)
+        values = (queue_row.milliseconds(expired), queue_row.milliseconds(warned))
+        return self._lease(_LATE, hop, values, limit)
+
+    def release(self, items: Iterable[Item]) -> None:
+        """Give leases back; the items stay as they stand in the database."""
+        numbers: dict[int, list[int]] = {}
+        for item in items:
+            holder = self._held.pop(item.number, None)
+            if holder is not None:
+                numbers.setdefault(holder, []).append(item.number)
+        for holder, released in numbers.items():
+            try:
+                self._writer.post(Order(((database.RELEASED, (released, holder)),), owed=True))
+            except Unavailable:  # closed: the node's end frees them
+                return
+
+    def gone(self, items: Iterable[Item]) -> frozenset[int]:
+        """Numbers of those items that somebody deleted, put on hold or took over meanwhile."""
+        numbers = [item.number for item in items]
+        rows = self._read(database.SELECT_OURS, (numbers,))
+        ours = {number for number, holder in rows if holder == self._held.get(number)}
+        return frozenset(numbers) - ours
+
+    def hops(self) -> frozenset[str]:
+        """Every next hop that active items wait for."""
+        return frozenset(hop for (hop,) in self._read(database.SELECT_HOPS))
+
+    def nudges(self) -> int:
+        """How often somebody asked that waiting mail be tried at once."""
+        ((found,),) = self._read(database.SELECT_NUDGE)
+        return int(found)
+
+    def counts(self) -> dict[tuple[str, str], int]:
+        """How many items there are by state and hop, on all nodes together."""
+        rows = self._read(database.SELECT_COUNTS)
+        return {(state, hop): number for state, hop, number in rows}
+
+    def has_room(self) -> bool:
+        """Whether the database is there and arriving bodies find room; asked before DATA."""
+        free = os.statvfs(self._folder)
+        return self._writer.is_up and free.f_bavail * free.f_frsize >= _ROOM
+
+    def opened(self, item: Item) -> Item:
+        """The item with a body known to be whole; blocks while it is read through.
+
+        Raises Corrupt before a next hop has heard of the message.
+        """
+        if isinstance(item.content, ChunkedBody):
+            item.content.check()
+        elif isinstance(item.content, StoredBody):
+            return replace(item, content=Octets(item.content.check()))
+        return item
+
+    def recover(self) -> Recovered:
+        """Sweep the folder of arriving bodies; the database is in accord by its constraints."""
+        waiting = sum(n for (state, _), n in self.counts().items() if state == "active")
+        return Recovered(waiting, 0, self.spool.sweep())
+
+    async def prune(self, retention: timedelta) -> int:
+        """Remove records older than that, a little at a time; returns how many."""
+        before = queue_row.milliseconds(self._clock() - retention)
+        total = 0
+        while True:
+            removed = await asyncio.to_thread(self._writer.call, _pruning(before))
+            total += removed
+            if removed < _PRUNE_BATCH:
+                return total
+
+    def close(self) -> None:
+        """Write everything settled and give the rest to the other nodes; blocks until done."""
+        self._bulk.close()
+        self._writer.close()
+        self._node.close()
+        with self._reading:
+            self._drop_reader()
+        number, self._lock = self._lock, -1
+        if number >= 0:
+            os.close(number)
+
+    def _prepare(self, message: NewItem, id_: str, now: datetime, holder: int) -> _Prepared:
+        number = holder << _NUMBERS | next(self._numbers)
+        content, body = message.content, None
+        if content.size > IN_MEMORY:
+            key = AESGCM.generate_key(256)
+            sealed = self._seal.seal(key, postgres_body.bound(id_))
+            body = Body(number, lambda: postgres_body.sealed_rows(message.content, key))
+            content = self._chunked(number, id_, content.size)
+        else:
+            octets = Octets(join(content))
+            if octets.size != content.size:
+                raise Unavailable(f"content gave {octets.size} octets, not {content.size}")
+            sealed = self._seal.seal(octets.data, queue_body.bound(id_))
+            content = octets
+        item = Item(
+            number=number,
+            id=id_,
+            queue_id=message.queue_id,
+            hop=message.hop,
+            envelope=message.envelope,
+            content=content,
+            created=now,
+            due=now,
+            last=(None,) * len(message.envelope.recipients),
+            protected=message.protected,
+            state=message.state,
+            reason=message.reason,
+        )
+        self._held[number] = holder
+        return _Prepared(item, sealed, body)
+
+    async def _wait(self, order: Order, items: tuple[Item, ...]) -> None:
+        assert order.future is not None
+        try:
+            (self._bulk if order.bodies else self._writer).post(order)
+        except Unavailable:
+            self._forget(items)
+            raise
+        try:
+            await order.future
+        except asyncio.CancelledError:
+            order.abandoned = True  # whoever waited is gone; what is stored will be found due
+            self.release(items)
+            raise
+
+    def _accepted(
+        self,
+        order: Order,
+        items: Iterable[Item],
+        settlements: Sequence[Settlement],
+        error: Exception | None,
+    ) -> None:
+        if error is not None:
+            if not settlements:  # the peer sends it again: what was committed after all must go
+                self._denied.update(item.number for item in items)
+            self._forget(items)
+            return
+        self._forget(one.item for one in settlements)
+        if order.abandoned:
+            self._held.update((item.number, order.holder) for item in items)
+            self.release(items)
+
+    def _settle(self, settlement: Settlement) -> queue_row.Statement:
+        values = queue_row.settle(settlement)[1]
+        holder = self._held.get(settlement.item.number, self._node.id)
+        match settlement:
+            case Done():
+                return database.DONE, (*values, holder)
+            case Retried():
+                return database.RETRIED, (*values, holder)
+            case Parked(_, state, reason):
+                number = settlement.item.number
+                return database.PARKED, (state, _clean(reason), number, holder)
+            case _:
+                assert_never(settlement)
+
+    def _forget(self, items: Iterable[Item]) -> None:
+        for item in items:
+            self._held.pop(item.number, None)
+
+    def _tell(self) -> None:
+        self.changed()
+
+    def _failed(self) -> None:
+        """Something may stand in the table that nobody here knows of."""
+        self._audit_until = time.monotonic() + _AUDIT
+        self._node.doubt()
+
+    def _tend(self) -> None:
+        if time.monotonic() < self._audit_until:
+            try:
+                self._writer.call(self._audit)
+            except Unavailable:  # the next look tries again
+                return
+        else:
+            self._denied.clear()
+
+    def _audit(self, connection: Connection) -> None:
+        """Free rows held in this node's name that nobody here works on; runs between commits."""
+        holder = self._node.id
+        rows = connection.execute(database.SELECT_HELD, (holder,)).fetchall()
+        found: set[int] = {int(str(row[0])) for row in rows}
+        stray = found.difference(self._held.copy())
+        denied, stray = stray & self._denied, stray - self._denied
+        if denied:
+            connection.execute(database.DENIED, (list(denied), holder))
+        if stray:
+            _log.warning(Name.SERVICE_ERROR, service="store.postgres", reason=f"{len(stray)} stray")
+            connection.execute(database.RELEASED, (list(stray), holder))
+        self._denied -= denied
+
+    def _lease(
+        self, sql: tuple[str, str], hop: str, values: tuple[object, ...], limit: int
+    ) -> tuple[Item, ...]:
+        taking = _Taking(self._node.id, self._held, sql, (hop, *values), limit)
+        try:
+            rows = self._writer.call(taking)
+        except BaseException:
+            for number in taking.taken:
+                self._held.pop(number, None)
+            raise
+        found = [item for row in rows for item in self._restored(row, taking.holder)]
+        return tuple(sorted(found, key=lambda item: (item.due, item.number)))
+
+    def _restored(self, row: queue_row.Row, holder: int) -> tuple[Item, ...]:
+        """The item, or none: one damaged row must not keep a hop's other mail from leaving."""
+        try:
+            return (queue_row.restored(row[:-1], lambda _: self._body(row)),)
+        except (ValueError, TypeError, LookupError) as error:
+            number, queue_id = row[0], row[2]
+            reason = f"the row cannot be read: {type(error).__name__}"
+            _log.error(Name.SERVICE_ERROR, service="store.queue", queue_id=queue_id, reason=reason)
+            self._held.pop(number, None)
+            statement = (database.PARKED, ("corrupt", reason, number, holder))
+            self._writer.post(Order((statement,), owed=True))
+            return ()
+
+    def _body(self, row: queue_row.Row) -> Content:
+        number, id_, size, chunked = row[0], row[1], queue_row.size(row), row[-1]
+        if chunked:
+            return self._chunked(number, id_, size)
+        return StoredBody(
+            lambda: self._read(database.SELECT_BODY, (number,)), id_, size, self._seal
+        )
+
+    def _chunked(self, number: int, id_: str, size: int) -> ChunkedBody:
+        return ChunkedBody(
+            lambda: _single(self._read(database.SELECT_BODY, (number,))),
+            lambda nth: _single(self._read(database.SELECT_CHUNK, (number, nth))),
+            id_,
+            size,
+            self._seal,
+        )
+
+    def _read(self, sql: str, values: tuple[object, ...] = ()) -> list[Any]:
+        with self._reading:
+            for attempt in (1, 2):  # the connection may have gone while nobody used it
+                try:
+                    if self._reader is None:
+                        self._reader = self._connect(self._address)
+                    return self._reader.execute(sql.encode(), values).fetchall()
+                except psycopg.Error as error:
+                    self._drop_reader()
+                    if attempt == 2:
+                        raise Unavailable(f"the queue cannot be read: {error}") from error
+        raise AssertionError
+
+    def _drop_reader(self) -> None:
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.close()
+
+
+def _insert(one: _Prepared, holder: int) -> queue_row.Statement:
+    values = queue_row.insert(one.item, one.sealed)[1]
+    chunked = one.body is not None
+    return database.INSERT_ITEM, (*values, chunked, holder)
+
+
+def _insert_record(record: Record) -> queue_row.Statement:
+    return database.INSERT_RECORD, queue_row.insert_record(record)[1]
+
+
+def _pruning(before: int) -> Callable[[Connection], int]:
+    return lambda connection: (
+        connection.execute(database.PRUNE_RECORDS, (before, _PRUNE_BATCH)).rowcount
+    )
+
+
+def _identity(number: int) -> str:
+    """What tells this folder from every other node's: written once into its lock file."""
+    found = os.pread(number, 64, 0).decode("ascii", "replace")
+    if not found:
+        found = secrets.token_hex(16)
+        os.pwrite(number, found.encode(), 0)
+        os.fsync(number)
+    return found
+
+
+def _single(rows: list[tuple[bytes | None]]) -> bytes | None:
+    return rows[0][0] if rows else None
+
+
+def _clean(text: str) -> str:
+    return text.replace("\0", "")
