@@ -34,8 +34,8 @@ from gatepost.mail.envelope import Envelope, Recipient
 from gatepost.mail.message import Arrival, Direction, Message
 from gatepost.mail.reply import Reply
 from gatepost.net.application import SessionInfo, Sink
-from gatepost.store.directory import Directory
 from gatepost.store.contract import MailQueue
+from gatepost.store.directory import Directory
 from gatepost.store.queue_item import Item, NewItem
 
 STAGES = {Direction.OUTBOUND: outbound.STAGES, Direction.INBOUND: inbound.STAGES}
