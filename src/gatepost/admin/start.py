@@ -21,6 +21,6 @@ def consider(config: Path) -> None:
     load(config)
     findings = check.run(config, NEEDED).findings
     if faults := [one for one in findings if one.status is check.Status.FAIL]:
-        said = "\n".join(f"{one.title}: no; {one.detail}" for one in faults)
+        said = "\n".join(f"{one.detail} ({one.id})" for one in faults)
         fixes = dict.fromkeys(one.fix for one in faults if one.fix)
         raise ConfigError(said, hint="\n  → ".join(fixes))
