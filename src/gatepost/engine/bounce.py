@@ -7,7 +7,7 @@ or owe encryption, must not leave in a notification.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from gatepost.engine.intake import split
@@ -18,6 +18,7 @@ from gatepost.mail.content import Octets
 from gatepost.mail.delivery import Attempt
 from gatepost.mail.envelope import Envelope, Recipient
 from gatepost.mail.message import Arrival, Direction, Message
+from gatepost.mail.reply import Reply
 from gatepost.mime import headers
 from gatepost.store.queue_item import Item, NewItem
 
@@ -66,12 +67,14 @@ class Bouncer:
         )
         return self._queued(item, header, body, now)
 
-    @staticmethod
-    def _wanted(item: Item, attempts: Sequence[Attempt], event: str) -> tuple[Attempt, ...]:
+    def _wanted(self, item: Item, attempts: Sequence[Attempt], event: str) -> tuple[Attempt, ...]:
         # RFC 5321 section 6.1: a notification has the null path, and none is sent about it.
         if item.envelope.return_path is None:
             return ()
-        return tuple(one for one in attempts if dsn.wanted(one.recipient, event))
+        wanted = tuple(one for one in attempts if dsn.wanted(one.recipient, event))
+        if item.protected and self.back(item.envelope.return_path) != Direction.INBOUND.value:
+            return tuple(replace(one, reply=_silenced(one.reply)) for one in wanted)
+        return wanted
 
     @staticmethod
     def _original(item: Item) -> Message:
@@ -97,3 +100,8 @@ class Bouncer:
             smtputf8=not str(to).isascii(),
         )
         return NewItem(self.identify(now), envelope, self.back(to), Octets(content))
+
+
+def _silenced(reply: Reply) -> Reply:
+    """What a stranger may hear: our own server's words may tell what stands in decrypted mail."""
+    return Reply(reply.code, reply.status, "The recipient's mail server did not accept the message")

@@ -58,7 +58,9 @@ def resolve(
             verdict = outcome.verdict
             return Resolution(verdict.reply, event=Name.MESSAGE_DEFERRED, reason=verdict.reason)
     rejects = [one.verdict for one in outcomes if isinstance(one.verdict, Reject)]
-    if len(rejects) == len(outcomes):
+    # Under the null path nobody would be told of a refusal beside deliveries: refuse as one.
+    unheard = not for_each and outcomes[0].message.envelope.return_path is None
+    if len(rejects) == len(outcomes) or (rejects and unheard):
         reason = "; ".join(dict.fromkeys(one.reason for one in rejects))
         # Refused as one in SMTP, where nobody is owed a notice; each told in LMTP.
         refused = tuple(_refused(outcomes)) if for_each else ()

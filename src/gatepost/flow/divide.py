@@ -23,11 +23,19 @@ from gatepost.flow.verdict import Continue, Reject, Split, Verdict
 from gatepost.mail.address import Mailbox
 from gatepost.mail.envelope import Recipient
 from gatepost.mail.message import Message
+from gatepost.mail.reply import Reply
 from gatepost.pki.choose import Choice
 from gatepost.policy.treatment import Cipher, Encrypt, Mixed, Transport, Treatment
 
 GCM, CBC = Cipher.AES256_GCM.value, Cipher.AES256_CBC.value
 Choices = Mapping[Mailbox, Choice]
+
+MAXIMUM_COPIES = 1024 * 1024 * 1024  # octets of all separate copies: more would not be done in time
+TOO_MUCH = Reply(
+    552,
+    "5.3.4",
+    "Too large for so many separate copies: send it to fewer blind recipients",
+)
 
 
 def asks(message: Message, _context: Context) -> frozenset[Fact]:
@@ -51,6 +59,8 @@ def does(message: Message, context: Context) -> tuple[Message, Verdict]:
     parts = _parts(message, wish, choices, impossible)
     if len(parts) == 1:
         return parts[0], Continue()
+    if len(parts) * message.size > MAXIMUM_COPIES:
+        return message, Reject(TOO_MUCH, f"{len(parts)} copies of {message.size} octets")
     return message, Split(parts)
 
 

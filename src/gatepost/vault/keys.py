@@ -8,10 +8,11 @@ the directory.  Raises KeyUnavailable when a box does not open under our key.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Literal, Protocol
 
+import structlog
 from cryptography.hazmat.primitives.asymmetric.types import (
     CertificatePublicKeyTypes,
     PrivateKeyTypes,
@@ -28,13 +29,16 @@ from cryptography.hazmat.primitives.serialization import (
 from gatepost.certificate import Certificate
 from gatepost.cms.capability import Decryptor, Signer
 from gatepost.errors import ConfigError, KeyUnavailable
+from gatepost.events import Name
 from gatepost.mail.address import Mailbox
 from gatepost.pki.usable import Use, usable_for
-from gatepost.vault.seal import Sealer
+from gatepost.vault.seal import SealBroken, Sealer
 from gatepost.vault.software import SoftwareDecryptor, SoftwareSigner
 
 Purpose = Literal["sign", "encrypt", "both", "authority"]
 Source = Literal["issued", "pinned", "imported", "harvested"]
+
+_log = structlog.get_logger("gatepost.vault")
 
 MAXIMUM_OPEN = 10_000  # parsed keys kept; some 5 KiB each
 
@@ -180,11 +184,19 @@ class Vault:
         lent = self._lent[1]
         pairs = lent.get(address)  # held here: another thread may clear what is remembered
         if pairs is None:
-            pairs = tuple(self._pair(key) for key in self._directory.keys_for(address))
+            pairs = tuple(self._whole(self._directory.keys_for(address)))
             if len(lent) >= MAXIMUM_OPEN:
                 lent.clear()
             lent[address] = pairs
         return pairs
+
+    def _whole(self, keys: Iterable[SealedKey]) -> Iterator[_Pair]:
+        """The keys whose boxes open; one damaged box must not stop a person's other keys."""
+        for key in keys:
+            try:
+                yield self._pair(key)
+            except SealBroken as error:
+                _log.error(Name.SERVICE_ERROR, service="vault", key=key.key_id, reason=str(error))
 
     def _pair(self, key: SealedKey) -> _Pair:
         private_key, certificate = self._unseal(key), key.certificate

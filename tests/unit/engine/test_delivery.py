@@ -261,6 +261,18 @@ async def test_protected(world: World) -> None:
     assert b"Message-ID: <1@alpha.test>" in octets
 
 
+async def test_strangers_hear_nothing_of_our_server(world: World) -> None:
+    """Our own server's words about decrypted mail would tell its sender what was inside."""
+    world.sent.replies = {"alice@alpha.test": Reply(550, "5.7.1", "Virus Eicar in report.doc")}
+    path = Mailbox.parse("stranger@beta.test")
+    wanted = Envelope(path, (Recipient(Mailbox.parse("alice@alpha.test")),))
+    await world.accept(NewItem("1M7AA", wanted, "inbound", Octets(MAIL), protected=True))
+    await world.empty()
+    ((_, _, octets),) = world.notices()
+    assert b"Eicar" not in octets
+    assert b"5.7.1" in octets
+
+
 async def test_hop_down(world: World) -> None:
     """A hop that is down is not asked once per mail, and everything arrives when it is back."""
     world.sent.down = {"outbound"}

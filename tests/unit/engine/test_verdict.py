@@ -46,13 +46,18 @@ def routes() -> Routes:
     return Routes(parse(SETTINGS, ROOT / "gatepost.toml"))
 
 
-def outcome(verdict: Final, *addresses: str, done: Done = Done.CLEAR) -> Outcome:
+def outcome(
+    verdict: Final,
+    *addresses: str,
+    done: Done = Done.CLEAR,
+    author: str | None = "alice@example.com",
+) -> Outcome:
     """A message for these recipients with this end."""
     recipients = tuple(Recipient(Mailbox.parse(one)) for one in addresses)
     decided = tuple(Decision(str(one), "alice@example.com", done) for one in recipients)
     message = Message(
         Direction.OUTBOUND,
-        Envelope(Mailbox.parse("alice@example.com"), recipients),
+        Envelope(Mailbox.parse(author) if author else None, recipients),
         Arrival("Q1", datetime(2026, 6, 1, tzinfo=UTC)),
         b"From: alice@example.com\r\n",
         Octets(b"hello\r\n"),
@@ -149,3 +154,13 @@ def test_records_have_a_limit() -> None:
     kept = Decision.from_data(json.loads(record.data)).layers[0]
     assert isinstance(kept["inner_fields"], list)
     assert kept["inner_fields"][-1] == "and 8968 more"
+
+
+def test_refusal_under_the_null_path_refuses_all(routes: Routes) -> None:
+    """No notice may be sent about a notice, so a refused recipient would vanish silently."""
+    outcomes = [
+        outcome(Continue(), "bob@other.example", author=None),
+        outcome(Reject(NO, "no"), "carol@other.example", author=None),
+    ]
+    found = resolve("Q1", outcomes, routes)
+    assert (found.reply, found.items) == (NO, ())

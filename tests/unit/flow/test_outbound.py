@@ -378,3 +378,13 @@ def test_a_large_body_is_never_whole_in_memory(cipher: str, sign: str) -> None:
     assert outcome.verdict == Continue()
     assert size == outcome.message.body.size > body.size
     assert peak < body.size / 4
+
+
+def test_too_many_large_copies_are_refused_at_once() -> None:
+    """Signing and encrypting them would outlast the client's patience, which then sends again."""
+    blind = [f"p{number}@partner.example" for number in range(40)]
+    message = replace(outgoing(MAIL, BOB, *blind), body=Long(400_000))
+    known = facts(readers=[BOB, *blind], signers=[ALICE])
+    outcome = only(drive(message, STAGES, known))
+    assert isinstance(outcome.verdict, Reject)
+    assert (outcome.verdict.reply.code, outcome.verdict.reply.status) == (552, "5.3.4")

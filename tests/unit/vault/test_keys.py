@@ -15,7 +15,6 @@ from gatepost.cms.capability import Decryptor, KeyTransport, SignatureScheme, Si
 from gatepost.errors import (
     ConfigError,
     DecryptionFailed,
-    GatepostError,
     KeyUnavailable,
     Unsupported,
 )
@@ -226,10 +225,26 @@ def test_another_key_encryption_key_and_swapped_boxes(
     directory.keep_key(
         alice.certificate, found.key_id, "both", box, addresses=[], source="imported", now=now
     )
+    assert vault.signer_for(ALICE, now) is None
+    assert vault.decryptors_for(ALICE) == ()
     with pytest.raises(SealBroken):
-        vault.signer_for(ALICE, now)
-    with pytest.raises(GatepostError):
-        vault.decryptors_for(ALICE)
+        vault.private_key_of(alice.certificate)
+
+
+def test_one_damaged_box_spares_the_others(
+    vault: Vault, directory: Directory, now: datetime
+) -> None:
+    """A damaged old key would stop all of a person's mail."""
+    old, new = user("alice@example.com", "p256"), user("alice@example.com", "rsa2048")
+    for one in (old, new):
+        vault.add(one.key, one.certificate, addresses=[ALICE], now=now)
+    kept = directory.key_of(old.certificate)
+    assert kept is not None
+    damaged = kept.sealed[:-1] + bytes([kept.sealed[-1] ^ 1])
+    directory.keep_key(
+        old.certificate, kept.key_id, "both", damaged, addresses=[], source="imported", now=now
+    )
+    assert [one.certificate for one in vault.decryptors_for(ALICE)] == [new.certificate]
 
 
 def test_what_another_process_imports_is_lent_here(
