@@ -33,7 +33,7 @@ $(READY): pyproject.toml uv.lock | $(VENV)/bin/uv
 dev: $(READY) ## Build the virtual environment with the locked dependencies
 
 demo: $(RUNS) ## Two companies on this machine: watch a mail leave encrypted and arrive verified
-	$(BIN)/gatepost demo
+	$(BIN)/gatepost demo $(if $(PORT),--port $(PORT))
 
 test: $(READY) ## Run the tests (those whose peer program is absent are skipped, with the reason)
 	$(BIN)/pytest -n auto

@@ -63,7 +63,7 @@ class SealedReport:
     """A layer these recipients cannot open; under it the message stays as it came."""
 
     kind: str
-    reason: str = "no key of the recipient opens it"
+    reason: str = "no key of the recipient opens it unchanged"
 
     def as_data(self) -> dict[str, object]:
         """Values JSON can carry."""

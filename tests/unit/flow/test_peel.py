@@ -35,7 +35,7 @@ def sent() -> Message:
 @pytest.mark.parametrize(
     ("broken", "reasons"),
     [
-        ("decrypt", ["no key of the recipient opens it"]),
+        ("decrypt", ["no key of the recipient opens it unchanged"]),
         ("verify", ["it could not be read"]),
     ],
 )
