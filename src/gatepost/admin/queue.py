@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gatepost.config import load
+from gatepost.engine.backend import control as control_of
 from gatepost.errors import ConfigError
 from gatepost.flow.decision import Decision
 from gatepost.mail.reply import Reply
-from gatepost.store.queue_control import ALL, Control
+from gatepost.store.contract import QueueControl
+from gatepost.store.queue_control import ALL
 from gatepost.store.queue_item import Item, Record
 
 Verb = Literal["retry", "hold", "release", "delete"]
@@ -159,5 +161,5 @@ def trace(config: Path | None, queue_id: str) -> Trace:
     return Trace(queue_id, records, waiting)
 
 
-def _control(config: Path | None) -> Control:
-    return Control(load(config).gateway.queue_folder)
+def _control(config: Path | None) -> QueueControl:
+    return control_of(load(config))

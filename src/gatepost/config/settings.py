@@ -8,6 +8,7 @@ from datetime import timedelta
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
@@ -369,9 +370,11 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
-class Queue:
-    """How long and how often delivery is tried."""
+class Queue(Password):
+    """Where accepted mail waits, and how long and how often delivery is tried."""
 
+    database: str = ""
+    """postgresql://user@host/name: one queue for several nodes; empty: files in the state."""
     maximum_age: Duration = timedelta(days=5)
     """After this the sender gets a failure notice (RFC 5321 section 4.5.4.1: 4 to 5 days)."""
     delay_notice: Duration = timedelta(hours=4)
@@ -385,11 +388,22 @@ class Queue:
 
     @model_validator(mode="after")
     def _check(self) -> Queue:
+        self._check_database()
         if self.retry_first > self.retry_maximum:
             raise ValueError("retry_first is longer than retry_maximum")
         if self.retry_first <= timedelta(0):
             raise ValueError("retry_first must be longer than nothing")
         return self
+
+    def _check_database(self) -> None:
+        if self.password_sources > bool(self.database):
+            raise ValueError("a password needs a database, and one place to stand in")
+        if not self.database:
+            return
+        if not self.database.startswith(("postgresql://", "postgres://")):
+            raise ValueError("database is no address like postgresql://user@host/name")
+        if urlsplit(self.database).password is not None:
+            raise ValueError("the database's password belongs in password_file, not in its address")
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)

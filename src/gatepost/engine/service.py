@@ -11,6 +11,7 @@ from pathlib import Path
 
 from gatepost.config import Listener as ListenerSettings
 from gatepost.config import Settings
+from gatepost.engine.backend import open_queue
 from gatepost.engine.bounce import Bouncer
 from gatepost.engine.delivery import Delivery, DeliverySettings
 from gatepost.engine.gateway import Gateway, Parts
@@ -31,6 +32,7 @@ from gatepost.net.settings import EdgeSettings, RelaySettings
 from gatepost.net.tls import server_context
 from gatepost.smtp.sasl import MECHANISMS
 from gatepost.smtp.settings import ServerSettings
+from gatepost.store.contract import MailQueue
 from gatepost.store.directory import Directory
 from gatepost.store.queue import Queue
 from gatepost.store.queue_id import Identifier
@@ -146,8 +148,7 @@ class Service:
         routes = Routes(settings)
         bouncer = Bouncer(hostname, routes.back, identify, secrets.token_urlsafe)
 
-        def deliver(name: str) -> tuple[Queue, Delivery]:
-            queue = Queue(self.stores.queue_folder, self.stores.queue_seal, name, clock=clock)
+        def deliver(queue: MailQueue) -> tuple[MailQueue, Delivery]:
             delivery = Delivery(
                 queue,
                 self._relay,
@@ -159,9 +160,11 @@ class Service:
             )
             return queue, delivery
 
-        self.queue, self._delivery = deliver(worker)
+        folder, seal = self.stores.queue_folder, self.stores.queue_seal
+        self.queue, self._delivery = deliver(open_queue(settings, seal, worker, clock))
         # Queues of workers the configuration no longer has: nothing enters, everything leaves.
-        self._deliveries = ((self.queue, self._delivery), *map(deliver, adopted))
+        left = (Queue(folder, seal, name, clock=clock) for name in adopted)
+        self._deliveries = ((self.queue, self._delivery), *map(deliver, left))
         self.gather = Gatherer(
             self.stores.directory,
             self.stores.vault,

@@ -48,7 +48,9 @@ def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
 async def _work(settings: Settings, worker: int | None) -> int:
     number = worker or 0
     gateway = settings.gateway
-    adopted = orphans(gateway.queue_folder, gateway.workers) if number == 0 else ()
+    # Files from before the queue moved to a database drain, too.
+    filed = 0 if settings.queue.database else gateway.workers
+    adopted = orphans(gateway.queue_folder, filed) if number == 0 else ()
     service = Service(settings, worker=str(number), adopted=adopted)
     stop = _stopped()
     if worker is not None:

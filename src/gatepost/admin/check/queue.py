@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from gatepost.admin.check.registry import Answer, Installation, bad, check, good, warn
-from gatepost.store.queue_control import Control
+from gatepost.engine.backend import control
 
 _OLD = timedelta(hours=1)
 _MANY = 1000
@@ -18,9 +18,7 @@ def moves(place: Installation) -> Iterator[Answer]:
 
     Old mail means that a next hop does not take it; `gatepost queue list` shows its last reply.
     """
-    items = [
-        one for one in Control(place.right.gateway.queue_folder).list() if one.state == "active"
-    ]
+    items = [one for one in control(place.right).list() if one.state == "active"]
     if not items:
         yield good("nothing waits")
         return
@@ -35,7 +33,7 @@ def moves(place: Installation) -> Iterator[Answer]:
 @check("QUE-02", "nothing waits for a decision")
 def is_decided(place: Installation) -> Iterator[Answer]:
     """Held mail waits for somebody to release or delete it; corrupt mail for somebody to look."""
-    items = Control(place.right.gateway.queue_folder).list()
+    items = control(place.right).list()
     held = [one for one in items if one.state == "hold"]
     corrupt = [one for one in items if one.state == "corrupt"]
     if corrupt:

@@ -1,0 +1,64 @@
+"""Which queue engine the configuration asks for: files here, or one PostgreSQL for many nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from gatepost.config import Settings
+from gatepost.engine.secret import password
+from gatepost.errors import ConfigError
+from gatepost.store.contract import MailQueue, QueueControl
+from gatepost.store.queue import Queue
+from gatepost.store.queue_control import Control
+from gatepost.store.sealing import Seal
+
+if TYPE_CHECKING:
+    from gatepost.store.postgres_control import PostgresControl
+    from gatepost.store.postgres_queue import PostgresQueue
+
+ARRIVING = "arriving"  # beside the files of the other engine, which may still drain
+
+
+def open_queue(
+    settings: Settings, seal: Seal, name: str, clock: Callable[[], datetime]
+) -> MailQueue:
+    """One worker's queue; raises ConfigError or Unavailable saying what to do."""
+    folder = settings.gateway.queue_folder
+    if not settings.queue.database:
+        return Queue(folder, seal, name, clock=clock)
+    engine, _ = _postgres()
+    return engine(address(settings), folder / ARRIVING, seal, name, clock=clock)
+
+
+def control(settings: Settings) -> QueueControl:
+    """The administrator's side of the queue."""
+    if not settings.queue.database:
+        return Control(settings.gateway.queue_folder)
+    _, engine = _postgres()
+    return engine(address(settings))
+
+
+def address(settings: Settings) -> str:
+    """The database's address with its password, as libpq reads it."""
+    from psycopg import ProgrammingError  # noqa: PLC0415 - optional, and asked for only here
+    from psycopg.conninfo import make_conninfo  # noqa: PLC0415
+
+    queue = settings.queue
+    secret = {"password": password(queue)} if queue.password_sources else {}
+    try:
+        return make_conninfo(queue.database, **secret)
+    except ProgrammingError as error:
+        raise ConfigError(f"[queue] database: {str(error).strip()}") from error
+
+
+def _postgres() -> tuple[type[PostgresQueue], type[PostgresControl]]:
+    try:
+        from gatepost.store.postgres_control import PostgresControl  # noqa: PLC0415 - optional
+        from gatepost.store.postgres_queue import PostgresQueue  # noqa: PLC0415
+    except ImportError as error:
+        raise ConfigError(
+            "[queue] database needs psycopg", hint='pip install "gatepost[postgres]"'
+        ) from error
+    return PostgresQueue, PostgresControl
