@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from tests.conformance.entry import Entry
-from tests.conformance.material import certificates, decryptors
+from tests.conformance.material import certificates, decryptors, evidence
 from tests.conformance.seen import Seen
 from tests.world import World, incoming, octets
 
@@ -105,7 +105,7 @@ def anchors(entry: Entry) -> Anchors:
     found = certificates(entry.paths("trust_anchor"))
     beside = certificates((*entry.paths("aux_files"), *entry.paths("key_files")))
     authorities = frozenset(one for one in beside if one.is_authority)
-    return Anchors(frozenset(found) or authorities, authorities)
+    return Anchors(frozenset(found) or authorities, authorities, evidence(entry))
 
 
 def moment(entry: Entry, message: Message | None = None) -> datetime:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import warnings
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -13,11 +15,14 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import pkcs12
+from tests.conformance.entry import Entry
 
 from gatepost.certificate import Certificate
 from gatepost.cms.capability import Decryptor
-from gatepost.errors import GatepostError
+from gatepost.errors import GatepostError, Malformed
+from gatepost.pki.crl import Crl
 from gatepost.pki.pem import read_certificates
+from gatepost.pki.revocation import Evidence
 from gatepost.vault.software import SoftwareDecryptor
 
 Found = tuple[tuple[Certificate, ...], tuple[PrivateKeyTypes, ...]]
@@ -39,6 +44,27 @@ def decryptors(paths: Iterable[Path], password: str = "") -> tuple[Decryptor, ..
         for key in keys
         if one.public_key is not None and one.public_key == key.public_key()
     )
+
+
+@cache
+def crls(octets: bytes) -> tuple[Crl, ...]:
+    """The revocation lists in a file, DER or PEM; what is none is passed over."""
+    ders = [octets]
+    if octets.lstrip().startswith(b"-----BEGIN "):
+        blocks = re.findall(rb"-----BEGIN X509 CRL-----(.*?)-----END", octets, re.DOTALL)
+        ders = [base64.b64decode(one) for one in blocks]
+    found: list[Crl] = []
+    for der in ders:
+        with suppress(Malformed):
+            found.append(Crl.from_der(der))
+    return tuple(found)
+
+
+def evidence(entry: Entry) -> Evidence | None:
+    """What comes with an entry to know of revocation; where nothing does, nobody asks."""
+    lists = tuple(one for path in entry.paths("crl_files") for one in crls(path.read_bytes()))
+    beside = certificates((*entry.paths("aux_files"), *entry.paths("trust_anchor")))
+    return Evidence(lists, certificates=beside) if lists else None
 
 
 @cache

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from tests.conformance.arrival import TODAY, anchors, moment
 from tests.conformance.entry import Entry
-from tests.conformance.material import certificates, decryptors
+from tests.conformance.material import certificates, crls, decryptors, evidence
 from tests.conformance.seen import Seen
 from tests.unit.smtp.play import OPEN, Play
 
@@ -21,6 +21,7 @@ from gatepost.mime import entity
 from gatepost.pki import p12
 from gatepost.pki.pem import read_certificates
 from gatepost.pki.policy import ANY, PolicyRules
+from gatepost.pki.revocation import Evidence
 from gatepost.pki.validate import Anchors, validate
 from gatepost.smime import layers
 from gatepost.smtp.events import EndOfData, MailFrom
@@ -92,7 +93,7 @@ def path(entry: Entry, content: bytes) -> Seen:
     when = TODAY
     if "-attime" in options:
         when = datetime.fromtimestamp(int(options[options.index("-attime") + 1]), UTC)
-    anchors = Anchors(roots)
+    anchors = Anchors(roots, evidence=evidence(entry))
     rules = _rules(entry)
     found = validate(leaf, extra, anchors, moment=when, purpose="any", rules=rules)
     return Seen(paths=(found,))
@@ -117,7 +118,9 @@ def limbo(_entry: Entry, content: bytes) -> Seen:
     roots = frozenset(one for pem in case["trusted_certs"] for one in _pem(pem))
     said = case["validation_time"]
     when = datetime.fromisoformat(said) if said else TODAY
-    return Seen(paths=(validate(leaf, extra, Anchors(roots), moment=when, purpose="any"),))
+    lists = tuple(crl for pem in case["crls"] for crl in crls(pem.encode()))
+    anchors = Anchors(roots, evidence=Evidence(lists) if lists else None)
+    return Seen(paths=(validate(leaf, extra, anchors, moment=when, purpose="any"),))
 
 
 def _pem(text: str) -> tuple[Certificate, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from itertools import pairwise
 
 from gatepost.certificate import Certificate
@@ -93,10 +94,22 @@ class Search:
             edge = (child, issuer)
             if edge not in self._checked:
                 self.spent += 1
-                self._checked[edge] = signed_by(child, issuer.public_key)
+                self._checked[edge] = _signed(child, issuer)
             if not self._checked[edge]:
                 return f"the signature on {child.name!r} was not made by {issuer.name!r}"
         return ""
+
+
+def _signed(child: Certificate, issuer: Certificate) -> bool:
+    """Authorities are met again and again, so their signatures are checked once."""
+    if traits(child).basic is None or not child.is_authority:
+        return signed_by(child, issuer.public_key)
+    return _signed_before(child, issuer)
+
+
+@lru_cache(maxsize=2048)
+def _signed_before(child: Certificate, issuer: Certificate) -> bool:
+    return signed_by(child, issuer.public_key)
 
 
 def _repeats(chain: Chain, issuer: Certificate) -> bool:

@@ -22,6 +22,8 @@ def after(der: bytes, start: int) -> int:
 def items(der: bytes) -> Iterator[bytes]:
     """The elements in the content of the element that `der` is."""
     position = inside(der, 0)
+    if after(der, 0) != len(der):
+        raise IndexError("an element is cut off")
     while position < len(der):
         stop = after(der, position)
         if stop > len(der):

@@ -5,9 +5,10 @@ RSA PKCS #1 and PSS, ECDSA, EdDSA and ML-DSA; every other algorithm, and every m
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, padding, rsa
 
 from gatepost.certificate import Certificate
@@ -25,47 +26,79 @@ _Pure = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Algorithm:
+    """How a signature was made; without parameters RSA is read as PKCS #1."""
+
+    oid: str
+    digest: hashes.HashAlgorithm | None
+    parameters: object = None
+
+
 def signed_by(certificate: Certificate, key: CertificatePublicKeyTypes | None) -> bool:
     """Whether the key signed this certificate; names are another matter."""
-    if key is None or not _one_algorithm(certificate):
-        return False
     parsed = certificate.x509
     try:
-        _verify(key, parsed)
-    except Exception:  # noqa: BLE001  unknown algorithm, wrong kind of key, forgery: all mean no
+        algorithm = Algorithm(
+            parsed.signature_algorithm_oid.dotted_string,
+            parsed.signature_hash_algorithm,
+            parsed.signature_algorithm_parameters,
+        )
+    except Exception:  # noqa: BLE001  an algorithm that is not known signs nothing
+        return False
+    return _one_algorithm(certificate) and made_by(
+        key, parsed.signature, parsed.tbs_certificate_bytes, algorithm
+    )
+
+
+def made_by(
+    key: CertificatePublicKeyTypes | None,
+    signature: bytes,
+    octets: bytes,
+    algorithm: Algorithm,
+) -> bool:
+    """Whether the key made the signature."""
+    oid, digest = algorithm.oid, algorithm.digest
+    try:
+        match key:
+            case rsa.RSAPublicKey() if digest is not None:
+                key.verify(signature, octets, _padding(algorithm), digest)
+            case ec.EllipticCurvePublicKey() if digest is not None and oid in _ECDSA:
+                key.verify(signature, octets, ec.ECDSA(digest))
+            case _ if isinstance(key, _Pure) and _identifier(key) == oid:
+                key.verify(signature, octets)
+            case _:
+                return False
+    except Exception:  # noqa: BLE001  wrong kind of key, forgery: all mean no
         return False
     return True
 
 
-def _verify(key: CertificatePublicKeyTypes, parsed: x509.Certificate) -> None:
-    octets, parameters = parsed.tbs_certificate_bytes, parsed.signature_algorithm_parameters
-    match key:
-        case rsa.RSAPublicKey() if isinstance(parameters, (padding.PKCS1v15, padding.PSS)):
-            digest = parsed.signature_hash_algorithm
-            if digest is None:
-                raise ValueError("no digest")
-            key.verify(parsed.signature, octets, parameters, digest)
-        case ec.EllipticCurvePublicKey() if isinstance(parameters, ec.ECDSA):
-            key.verify(parsed.signature, octets, parameters)
-        case _ if isinstance(key, _Pure) and _fits(key, parsed):
-            key.verify(parsed.signature, octets)
-        case _:
-            raise ValueError("the key does not fit the algorithm")
+def _padding(algorithm: Algorithm) -> padding.PKCS1v15 | padding.PSS:
+    if isinstance(algorithm.parameters, (padding.PKCS1v15, padding.PSS)):
+        return algorithm.parameters
+    if algorithm.oid not in _RSA:
+        raise ValueError("not an algorithm of RSA")
+    return padding.PKCS1v15()
 
 
-def _fits(key: _Pure, parsed: x509.Certificate) -> bool:
-    """Keys and signatures of these algorithms share one identifier (RFC 8410, RFC 9881)."""
-    return _IDENTIFIERS[type(key).__name__.lstrip("_").lower().removesuffix("publickey")] == (
-        parsed.signature_algorithm_oid.dotted_string
-    )
+def _identifier(key: _Pure) -> str:
+    """Keys and signatures of these algorithms share one (RFC 8410, RFC 9881)."""
+    return next(oid for kind, oid in _IDENTIFIERS.items() if isinstance(key, kind))
 
 
-_IDENTIFIERS = {
-    "ed25519": "1.3.101.112",
-    "ed448": "1.3.101.113",
-    "mldsa44": "2.16.840.1.101.3.4.3.17",
-    "mldsa65": "2.16.840.1.101.3.4.3.18",
-    "mldsa87": "2.16.840.1.101.3.4.3.19",
+_ECDSA = {f"1.2.840.10045.4.3.{one}" for one in range(1, 5)} | {
+    f"2.16.840.1.101.3.4.3.{one}" for one in range(9, 13)
+}
+_RSA = {f"1.2.840.113549.1.1.{one}" for one in (11, 12, 13, 14)} | {
+    f"2.16.840.1.101.3.4.3.{one}" for one in range(13, 17)
+}
+_IDENTIFIERS: dict[type, str] = {
+    ed25519.Ed25519PublicKey: "1.3.101.112",
+    ed448.Ed448PublicKey: "1.3.101.113",
+    mldsa.MLDSA44PublicKey: "2.16.840.1.101.3.4.3.17",
+    mldsa.MLDSA65PublicKey: "2.16.840.1.101.3.4.3.18",
+    mldsa.MLDSA87PublicKey: "2.16.840.1.101.3.4.3.19",
 }
 
 

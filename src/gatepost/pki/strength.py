@@ -6,6 +6,8 @@ over 16384 bits is refused because every use of it costs the victim, not the att
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import (
     dsa,
@@ -27,6 +29,7 @@ MINIMUM_CURVE = 256
 WEAK_DIGESTS = frozenset({"md2", "md4", "md5", "sha1"})
 
 
+@lru_cache(maxsize=4096)
 def key_weakness(certificate: Certificate) -> str:
     """Why the key is not acceptable; empty when it is."""
     key = certificate.public_key
@@ -58,6 +61,7 @@ def key_weakness(certificate: Certificate) -> str:
     return ""
 
 
+@lru_cache(maxsize=4096)
 def signature_weakness(certificate: Certificate) -> str:
     """Why its issuer's signature proves nothing any more; empty when it does."""
     try:

@@ -14,6 +14,7 @@ from gatepost.certificate import Certificate, quietly
 from gatepost.pki import name
 from gatepost.pki.der import dotted, items
 
+_UNREADABLE = (("2.5.29.32.0", "2.5.29.32.0"),)
 _MAPPINGS = ExtensionOID.POLICY_MAPPINGS
 _Extension = TypeVar("_Extension", bound=x509.ExtensionType)
 
@@ -79,7 +80,7 @@ def traits(certificate: Certificate) -> Traits:
     """Read them; a certificate that was parsed has no unreadable extension but mappings."""
     parsed = certificate.x509
     with quietly():
-        subject = parsed.subject
+        subject, issuer = parsed.subject, _issuer(certificate)
     found = parsed.extensions
     constraints = _get(found, x509.NameConstraints)
     policies = _get(found, x509.CertificatePolicies)
@@ -89,7 +90,7 @@ def traits(certificate: Certificate) -> Traits:
     relatives = name.folded(subject)
     return Traits(
         subject=name.joined(relatives),
-        issuer=_issuer(certificate),
+        issuer=issuer,
         relatives=relatives,
         key=_key(certificate),
         basic=_get(found, x509.BasicConstraints),
@@ -115,8 +116,7 @@ def traits(certificate: Certificate) -> Traits:
 def _issuer(certificate: Certificate) -> bytes:
     """Folded; one that cannot be read equals no other name, for those begin with a length."""
     try:
-        with quietly():
-            return name.key(certificate.x509.issuer)
+        return name.key(certificate.x509.issuer)
     except ValueError:
         return b"\xff" + certificate.issuer
 
@@ -147,6 +147,6 @@ def _mappings(extensions: x509.Extensions) -> tuple[tuple[str, str], ...]:
         return ()
     try:
         pairs = [tuple(map(dotted, items(one))) for one in items(value.public_bytes())]
-        return tuple((theirs, ours) for theirs, ours in pairs)
+        return tuple((theirs, ours) for theirs, ours in pairs) or _UNREADABLE
     except (IndexError, ValueError):
-        return (("2.5.29.32.0", "2.5.29.32.0"),)
+        return _UNREADABLE

@@ -7,7 +7,7 @@ never an exception.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -15,10 +15,11 @@ from functools import lru_cache
 from cryptography import x509
 
 from gatepost.certificate import Certificate
-from gatepost.pki.build import Search
+from gatepost.pki.build import Chain, Search
 from gatepost.pki.explain import explain
 from gatepost.pki.path import Purpose, objection
 from gatepost.pki.policy import PolicyRules
+from gatepost.pki.revocation import Evidence, Finding, Inquiry
 from gatepost.pki.strength import key_weakness, signature_weakness
 from gatepost.pki.trait import traits
 from gatepost.pki.usable import date_objection, purpose_objection
@@ -34,6 +35,7 @@ class Anchors:
 
     roots: frozenset[Certificate]
     intermediates: frozenset[Certificate] = frozenset()
+    evidence: Evidence | None = None  # of revocation; without it nobody asks
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class PathReport:
     trusted: bool
     chain: tuple[Certificate, ...] = ()  # leaf first, anchor last
     reasons: tuple[str, ...] = ()
+    revocation: tuple[Finding, ...] = ()  # leaf first; empty when nobody asked
 
     def __bool__(self) -> bool:
         raise TypeError("a report is not a boolean: read `trusted`")
@@ -66,25 +69,42 @@ def validate(
     moment: datetime,
     purpose: Purpose = "email",
     rules: PolicyRules = _NO_RULES,
+    evidence: Evidence | None = None,
 ) -> PathReport:
     """Look for a path from the certificate to an anchor that holds at the moment.
 
     With purpose "any" no certificate's extended key usage is asked (RFC 5280 section 6.1),
-    and the certificate may be an authority's.
+    and the certificate may be an authority's.  Revocation is asked of the evidence given
+    here, else of that which comes with the anchors.
     """
     moment = moment.replace(microsecond=0)  # dates are whole seconds (RFC 5280 section 4.1.2.5)
     pool = _relevant(certificate, extra, anchors.intermediates)
     asked = _Question(pool, anchors.roots, purpose, rules)
     hour = moment.replace(minute=0, second=0, microsecond=0)
+    evidence = evidence or anchors.evidence
     if any(_turns(one, hour) for one in (certificate, *pool)):
-        return _judge(certificate, asked, moment)
-    return _remembered(certificate, asked, hour)
+        return _judge(certificate, asked, moment, evidence)
+    if evidence is None:
+        return _remembered(certificate, asked, hour)
+    return _recalled(certificate, asked, moment, evidence)
 
 
 @lru_cache(maxsize=8192)
 def _remembered(certificate: Certificate, asked: _Question, hour: datetime) -> PathReport:
     """Nothing begins or ends within this hour, so one verdict holds for all of it."""
-    return _judge(certificate, asked, hour)
+    return _judge(certificate, asked, hour, None)
+
+
+def _recalled(
+    certificate: Certificate, asked: _Question, moment: datetime, evidence: Evidence
+) -> PathReport:
+    """The same with evidence, which keeps its own verdicts: they go when it goes."""
+    hour = moment.replace(minute=0, second=0, microsecond=0)
+    key = (certificate, asked, hour, evidence.epoch(moment))
+    known = evidence.memory.get(key)
+    if not isinstance(known, PathReport):
+        known = evidence.keep(key, _judge(certificate, asked, moment, evidence))
+    return known
 
 
 def _turns(certificate: Certificate, hour: datetime) -> bool:
@@ -92,7 +112,9 @@ def _turns(certificate: Certificate, hour: datetime) -> bool:
     return hour <= certificate.not_before < end or hour <= certificate.not_after < end
 
 
-def _judge(certificate: Certificate, asked: _Question, moment: datetime) -> PathReport:
+def _judge(
+    certificate: Certificate, asked: _Question, moment: datetime, evidence: Evidence | None
+) -> PathReport:
     reasons = tuple(filter(None, _own_objections(certificate, asked, moment)))
     if reasons:
         return PathReport(trusted=False, reasons=reasons)
@@ -101,10 +123,49 @@ def _judge(certificate: Certificate, asked: _Question, moment: datetime) -> Path
     search = Search(
         asked.pool, asked.roots, moment, lambda chain: objection(chain, asked.purpose, asked.rules)
     )
-    for chain in search.chains(certificate):
-        return PathReport(trusted=True, chain=chain)
+    if evidence is None:
+        for chain in search.chains(certificate):
+            return PathReport(trusted=True, chain=chain)
+    else:
+        report = _unrevoked(search.chains(certificate), asked, moment, evidence)
+        if report is not None:
+            return report
     why = explain(certificate, asked.pool, asked.roots, moment, search.verdict)
     return PathReport(trusted=False, reasons=(why,))
+
+
+def _unrevoked(
+    chains: Iterator[Chain], asked: _Question, moment: datetime, evidence: Evidence
+) -> PathReport | None:
+    """The first path nobody on which is revoked, else what is wrong with the first."""
+    refused: PathReport | None = None
+    inquiry = Inquiry(
+        evidence,
+        moment,
+        lambda one: _signer_paths(one, asked, moment, evidence),
+        (*evidence.certificates, *asked.pool),
+    )
+    for chain in chains:
+        findings = inquiry.findings(chain)
+        if inquiry.holds(findings):
+            return PathReport(trusted=True, chain=chain, revocation=findings)
+        bad = tuple(str(one) for one in findings if one.status != "good")
+        refused = refused or PathReport(
+            trusted=False, chain=chain, reasons=bad, revocation=findings
+        )
+    return refused
+
+
+def _signer_paths(
+    signer: Certificate, asked: _Question, moment: datetime, evidence: Evidence
+) -> Iterator[Chain]:
+    """Paths of one who signs lists (RFC 5280 section 6.3.3 (f)): for any purpose and policy."""
+    if date_objection(signer, moment) or key_weakness(signer) or signature_weakness(signer):
+        return iter(())
+    pool = _relevant(signer, (*asked.pool, *evidence.certificates), frozenset())
+    return Search(
+        pool, asked.roots, moment, lambda chain: objection(chain, "any", _NO_RULES)
+    ).chains(signer)
 
 
 def _own_objections(

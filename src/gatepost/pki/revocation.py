@@ -1,0 +1,322 @@
+"""Whether the certificates of a path are revoked (RFC 5280 section 6.3, RFC 6960).
+
+Lists and answers are given; nothing is fetched.  Each certificate gets a finding with its
+reason: good, revoked or unknown.  What unknown means for trust, the evidence says.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Literal, TypeVar
+
+from cryptography import x509
+
+from gatepost.certificate import Certificate
+from gatepost.pki.crl import EVERY_REASON, Crl, Entry, general_name, point_names
+from gatepost.pki.ocsp import Answer
+from gatepost.pki.trait import traits
+
+MAXIMUM_LISTS = 64  # looked at for one certificate
+MAXIMUM_POINTS = 16
+MAXIMUM_SIGNATURES = 64  # checked for one path
+MAXIMUM_KEPT = 16384
+MAXIMUM_NESTING = 3  # whoever signs a list for others has a path, too
+
+Status = Literal["good", "revoked", "unknown"]
+Chain = tuple[Certificate, ...]
+Item = TypeVar("Item")
+Key = TypeVar("Key")
+Kept = TypeVar("Kept")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What is known of one certificate, and from where."""
+
+    certificate: Certificate
+    status: Status
+    reason: str = ""
+    source: Literal["", "crl", "ocsp"] = ""
+    when: datetime | None = None  # it was revoked
+
+    def __str__(self) -> str:
+        if self.status == "revoked":
+            when = f" on {self.when:%Y-%m-%d}" if self.when else ""
+            return f"{self.certificate.name!r} was revoked{when} ({self.reason})"
+        if self.status == "unknown":
+            return f"whether {self.certificate.name!r} is revoked is not known: {self.reason}"
+        return f"{self.certificate.name!r} is not revoked"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evidence:
+    """What is known of revocation at a time.  Equal only to itself, so that verdicts are kept."""
+
+    lists: tuple[Crl, ...] = ()
+    answers: tuple[Answer, ...] = ()
+    certificates: tuple[Certificate, ...] = ()  # of those who sign lists for others
+    required: bool = True  # whether a path with an unknown certificate is refused
+    grace: timedelta = timedelta()  # how long a list or answer counts after its end
+    memory: dict[object, object] = field(default_factory=dict, repr=False)
+    by_issuer: Mapping[bytes, tuple[Crl, ...]] = field(init=False, repr=False)
+    by_serial: Mapping[int, tuple[Answer, ...]] = field(init=False, repr=False)
+    turns: tuple[datetime, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        newest = sorted(
+            self.lists, key=lambda one: (one.this_update, one.number or 0), reverse=True
+        )
+        latest = sorted(self.answers, key=lambda one: one.produced, reverse=True)
+        object.__setattr__(self, "by_issuer", _grouped(newest, lambda one: (one.issuer,)))
+        object.__setattr__(self, "by_serial", _grouped(latest, lambda one: one.serials))
+        object.__setattr__(self, "turns", tuple(sorted(self._turns())))
+
+    def _turns(self) -> Iterator[datetime]:
+        for begin, end in (
+            *((one.this_update, one.next_update) for one in self.lists),
+            *((begin, end) for one in self.answers for begin, end in one.spans),
+        ):
+            yield begin
+            if end is not None:  # the end itself still counts
+                yield end + self.grace + timedelta(seconds=1)
+
+    def epoch(self, moment: datetime) -> int:
+        """Between two turns nothing begins or ends, so that verdicts stay."""
+        return bisect_right(self.turns, moment)
+
+    def keep(self, key: object, value: Kept) -> Kept:
+        """Remember something that goes when the evidence goes."""
+        if len(self.memory) >= MAXIMUM_KEPT:
+            self.memory.clear()
+        self.memory[key] = value
+        return value
+
+    def current(self, begin: datetime, end: datetime | None, moment: datetime) -> str:
+        """Why something does not count now; empty when it does."""
+        if begin > moment:
+            return "it is from the future"
+        if end is None:
+            return "it does not say how long it counts"
+        return (
+            f"it was to be renewed by {end:%Y-%m-%d %H:%M} UTC" if moment > end + self.grace else ""
+        )
+
+
+def _grouped(
+    items: Iterable[Item], keys: Callable[[Item], Iterable[Key]]
+) -> dict[Key, tuple[Item, ...]]:
+    found: dict[Key, list[Item]] = {}
+    for one in items:
+        for key in keys(one):
+            found.setdefault(key, []).append(one)
+    return {key: tuple(some) for key, some in found.items()}
+
+
+@dataclass(slots=True)
+class Inquiry:
+    """Ask for the certificates of one path; `paths` finds those of whoever signed a list."""
+
+    evidence: Evidence
+    moment: datetime
+    paths: Callable[[Certificate], Iterator[Chain]]
+    signers: Sequence[Certificate] = ()  # who may have signed a list, beside those of the path
+    spent: int = 0
+    _asking: list[Certificate] = field(default_factory=list)
+
+    def findings(self, chain: Chain) -> tuple[Finding, ...]:
+        """From the anchor down, since a revoked authority's word counts for nothing below.
+
+        The anchor itself is trusted for other reasons than a list of its own.
+        """
+        found: list[Finding] = []
+        for position in range(len(chain) - 2, -1, -1):
+            found.append(self._finding(chain[position], chain[position + 1 :]))
+            if found[-1].status == "revoked":
+                break
+        return tuple(reversed(found))
+
+    def holds(self, findings: Iterable[Finding]) -> bool:
+        """Whether the path may be trusted as far as revocation goes."""
+        worst = {one.status for one in findings}
+        return "revoked" not in worst and not ("unknown" in worst and self.evidence.required)
+
+    def _finding(self, certificate: Certificate, above: Chain) -> Finding:
+        if certificate in self._asking or len(self._asking) > MAXIMUM_NESTING:
+            return Finding(certificate, "unknown", "the proof would depend on itself")
+        self._asking.append(certificate)
+        try:
+            answered = self._by_answer(certificate, above)
+            if answered is not None and answered.status != "unknown":
+                return answered
+            listed = self._by_list(certificate, above)
+            return answered if answered and not listed.source else listed
+        finally:
+            self._asking.pop()
+
+    # OCSP
+
+    def _by_answer(self, certificate: Certificate, above: Chain) -> Finding | None:
+        found: Finding | None = None
+        for answer in self.evidence.by_serial.get(certificate.serial, ())[:MAXIMUM_LISTS]:
+            single = answer.about(certificate, above[0])
+            if single is None:
+                continue
+            why = self.evidence.current(single.this_update, single.next_update, self.moment)
+            why = why or (
+                "" if self._is_authorised(answer, above) else "its signer is not authorised"
+            )
+            if why:
+                found = Finding(certificate, "unknown", f"an OCSP answer does not count: {why}")
+            elif single.status != "unknown":
+                return Finding(certificate, single.status, single.reason, "ocsp", single.when)
+            else:
+                found = Finding(
+                    certificate, "unknown", "its OCSP responder does not know it", "ocsp"
+                )
+        return found
+
+    def _is_authorised(self, answer: Answer, above: Chain) -> bool:
+        """RFC 6960 section 4.2.2.2: the issuer, or whom it certified for this."""
+        issuer = above[0]
+        for signer in answer.signers(issuer, self.moment):
+            if not self._checked(answer, signer):
+                continue
+            if signer == issuer or answer.is_exempt(signer):
+                return True
+            return self._finding(signer, above).status != "revoked"
+        return False
+
+    # CRL
+
+    def _by_list(self, certificate: Certificate, above: Chain) -> Finding:
+        one = traits(certificate)
+        covered: frozenset[x509.ReasonFlags] = frozenset()
+        why = "there is no list of its issuer"
+        for point in (
+            *map(_Point.of, one.points, [certificate] * len(one.points)),
+            _Point.usual(one.issuer),
+        ):
+            for crl in self._lists(point):
+                reasons = crl.reasons & point.reasons
+                fault = self._objection(crl, point, certificate)
+                if not fault and reasons <= covered:
+                    continue
+                if fault or not self._is_trusted(crl, above):
+                    why = f"a list does not count: {fault or 'nobody trusted signed it'}"
+                    continue
+                entry = self._entry(crl, certificate, above)
+                if entry is not None:
+                    return Finding(certificate, "revoked", entry.reason, "crl", entry.when)
+                covered |= reasons
+        if covered >= EVERY_REASON:
+            return Finding(certificate, "good", source="crl")
+        return Finding(certificate, "unknown", "not every reason is covered" if covered else why)
+
+    def _lists(self, point: _Point) -> Iterator[Crl]:
+        found = (one for name in point.issuers for one in self.evidence.by_issuer.get(name, ()))
+        for _, crl in zip(range(MAXIMUM_LISTS), found, strict=False):
+            if crl.base is None:
+                yield crl
+
+    def _objection(self, crl: Crl, point: _Point, certificate: Certificate) -> str:
+        return (
+            crl.fault
+            or self.evidence.current(crl.this_update, crl.next_update, self.moment)
+            or _out_of_scope(crl, point, certificate)
+        )
+
+    def _entry(self, crl: Crl, certificate: Certificate, above: Chain) -> Entry | None:
+        """RFC 5280 section 6.3.3 (i) to (k): the delta's word goes first."""
+        issuer = traits(certificate).issuer
+        for delta in self.evidence.by_issuer.get(crl.issuer, ())[:MAXIMUM_LISTS]:
+            if not self._updates(delta, crl) or not self._is_trusted(delta, above):
+                continue
+            entry = delta.entry(issuer, certificate.serial)
+            if entry is not None:
+                return None if entry.reason == "removeFromCRL" else entry
+        return crl.entry(issuer, certificate.serial)
+
+    def _updates(self, delta: Crl, crl: Crl) -> bool:
+        """RFC 5280 sections 5.2.4 and 6.3.3 (c)."""
+        return (
+            delta.base is not None
+            and crl.number is not None
+            and delta.number is not None
+            and delta.base <= crl.number < delta.number
+            and delta.scope == crl.scope
+            and delta.key_id == crl.key_id
+            and not delta.fault
+            and not self.evidence.current(delta.this_update, delta.next_update, self.moment)
+        )
+
+    def _is_trusted(self, crl: Crl, above: Chain) -> bool:
+        """RFC 5280 section 6.3.3 (f): its signer's path ends at the same anchor."""
+        for one in above:
+            if traits(one).subject == crl.issuer and self._checked(crl, one):
+                return True
+        for one in self.signers:
+            if traits(one).subject == crl.issuer and one not in above and self._checked(crl, one):
+                return any(
+                    chain[-1] == above[-1] and self.holds(self.findings(chain))
+                    for chain in self.paths(one)
+                )
+        return False
+
+    def _checked(self, statement: Crl | Answer, signer: Certificate) -> bool:
+        """A signature holds for ever, so it is checked once."""
+        known = self.evidence.memory.get((statement, signer))
+        if known is None:
+            self.spent += 1
+            if self.spent > MAXIMUM_SIGNATURES:
+                return False
+            known = self.evidence.keep((statement, signer), statement.is_signed_by(signer))
+        return bool(known)
+
+
+@dataclass(frozen=True, slots=True)
+class _Point:
+    """A distribution point of a certificate, comparable."""
+
+    issuers: tuple[bytes, ...]  # folded names of whoever may sign the list
+    names: frozenset[bytes]
+    delegated: bool  # to another than the certificate's issuer
+    reasons: frozenset[x509.ReasonFlags]
+
+    @classmethod
+    def of(cls, point: x509.DistributionPoint, certificate: Certificate) -> _Point:
+        """RFC 5280 section 4.2.1.13."""
+        others = [one for one in point.crl_issuer or () if isinstance(one, x509.DirectoryName)]
+        base = others[0].value if others else certificate.x509.issuer
+        names = point_names(point.full_name, point.relative_name, base)
+        return cls(
+            issuers=tuple(general_name(one)[1:] for one in others) or (traits(certificate).issuer,),
+            names=names or frozenset(map(general_name, others)),
+            delegated=bool(others),
+            reasons=point.reasons or EVERY_REASON,
+        )
+
+    @classmethod
+    def usual(cls, issuer: bytes) -> _Point:
+        """The lists that no point names but the issuer signs (end of section 6.3.3)."""
+        return cls((issuer,), frozenset({b"d" + issuer}), delegated=False, reasons=EVERY_REASON)
+
+
+def _out_of_scope(crl: Crl, point: _Point, certificate: Certificate) -> str:
+    """RFC 5280 section 6.3.3 (b)."""
+    if point.delegated and not crl.indirect:
+        return "it is not for other issuers' certificates"
+    scope = crl.scope
+    if scope is None:
+        return ""
+    if crl.names and not crl.names & point.names:
+        return "it is for another distribution point"
+    if scope.only_contains_attribute_certs:
+        return "it lists attribute certificates only"
+    if scope.only_contains_user_certs and certificate.is_authority:
+        return "it lists users' certificates only"
+    if scope.only_contains_ca_certs and not certificate.is_authority:
+        return "it lists authorities' certificates only"
+    return ""
