@@ -75,6 +75,7 @@ class Node:
             connection = self._opened()
             with connection.transaction():
                 _free(connection, connection.execute(database.FORGET, (self.id,)).fetchall())
+                connection.execute(database.NUDGE)  # the others may not know all our hops
         except psycopg.Error as error:
             _report(error)
         self._drop()
@@ -119,10 +120,14 @@ class Node:
         return True
 
     def _bury(self, connection: Connection) -> bool:
-        """Free what dead nodes held; two statements, the second sees all they committed."""
+        """Free what dead nodes held; two statements, the second sees all they committed.
+
+        Returns whether there were any: their hops may be new to this node.
+        """
         with connection.transaction():
             dead = connection.execute(database.BURY).fetchall()
-            return _free(connection, dead) > 0
+            _free(connection, dead)
+        return bool(dead)
 
     def _opened(self) -> Connection:
         if self._connection is None:
@@ -145,10 +150,9 @@ def _register(connection: Connection, name: str, lease: float) -> int:
     return int(str(row[0]))
 
 
-def _free(connection: Connection, nodes: list[tuple[object, ...]]) -> int:
-    if not nodes:
-        return 0
-    return connection.execute(database.ORPHANED, ([row[0] for row in nodes],)).rowcount
+def _free(connection: Connection, nodes: list[tuple[object, ...]]) -> None:
+    if nodes:
+        connection.execute(database.ORPHANED, ([row[0] for row in nodes],))
 
 
 def _nudges(connection: Connection) -> int:
