@@ -1,14 +1,17 @@
 """Settings answer what the engine asks of them."""
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gatepost.config import Endpoint, Listener, schema
+from gatepost.config.load import parse
 from gatepost.config.quantity import domain, duration, octets
 from gatepost.config.settings import split_port
+from gatepost.errors import ConfigError
 
 
 @pytest.mark.parametrize(
@@ -110,3 +113,40 @@ def test_the_schema_documents_every_key() -> None:
     ]
     assert undocumented == []
     assert made["additionalProperties"] is False
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('tls = "off"', 'tls = "implicit"', "certificate and key"),
+        ('tls = "off"', "authentication = true", "no [[account]]"),
+        ('tls = "off"', 'trusted_certificates = ["a.example"]', "needs tls"),
+        ('tls = "off"', 'protocol = "lmtp"', "port 25"),
+        ("port = 26", 'port = 26\nusername = "a"', "username needs one of"),
+        ("port = 26", 'port = 26\npassword_file = "x"', "needs a username"),
+        ("port = 26", 'port = 26\ntls = "none"\nimplicit_tls = true', "contradicts"),
+    ],
+)
+def test_what_does_not_go_together(old: str, new: str, said: str) -> None:
+    """A listener that could not work, or a password sent to nobody, is found at the first mail."""
+    text = _WHOLE.replace(old, new)
+    assert text != _WHOLE
+    with pytest.raises(ConfigError) as raised:
+        parse(text, Path("gatepost.toml"))
+    assert said in str(raised.value)
+
+
+_WHOLE = """
+[gateway]
+hostname = "gw.example"
+domains = ["example.com"]
+[[listener]]
+bind = "127.0.0.1:25"
+direction = "outbound"
+tls = "off"
+[next_hop.outbound]
+host = "mx.example"
+port = 26
+[vault]
+key_file = "kek"
+"""
