@@ -123,6 +123,7 @@ async def test_lost_lease(postgres: Postgres) -> None:
     """A node that slept past its lease settles nothing that another works on by now."""
     sleeper, other = postgres.open("a"), postgres.open("b")
     items = await sleeper.accept([new("A"), new("B"), new("C")])
+    assert all(sleeper.holds(item) for item in items)
     with postgres.session() as connection:  # as if its time had passed unrenewed
         connection.execute(
             "UPDATE node SET until = '-infinity' WHERE name LIKE '%/0'"
@@ -132,11 +133,13 @@ async def test_lost_lease(postgres: Postgres) -> None:
         connection.execute("UPDATE item SET holder = NULL")
     taken = due(other)
     assert [item.id for item in taken] == ["A", "B", "C"]
+    assert all(other.holds(item) for item in taken)
     assert {item.number for item in items} == sleeper.gone(items)
     sleeper.settle(Done(items[0]), Retried(items[1]))
     with pytest.raises(Unavailable):  # no second notice about one mail
         await sleeper.accept([new("NOTICE")], (), [Done(items[2])])
     await sleeper.flush()
+    assert not any(sleeper.holds(item) for item in items)
     assert other.gone(taken) == frozenset()
     assert other.counts() == {("active", "outbound"): 3}
     other.settle(*(Done(item) for item in taken))

@@ -16,6 +16,7 @@ from gatepost.mail.delivery import Attempt, NextHop
 from gatepost.mail.envelope import Envelope
 from gatepost.mail.reply import Reply
 from gatepost.store.contract import MailQueue
+from gatepost.store.postgres_queue import PostgresQueue
 from gatepost.store.queue_id import Identifier
 
 SIZES = (100, 3_000_000)
@@ -42,23 +43,23 @@ class Hop:
         return (Attempt(recipient, reply),)
 
 
-@asynccontextmanager
-async def delivering(postgres: Postgres, node: str, hop: Hop) -> AsyncIterator[MailQueue]:
-    queue = postgres.open(node)
-    delivery = Delivery(
+def _delivery(postgres: Postgres, queue: MailQueue, node: str, hop: Hop) -> Delivery:
+    identify = Identifier(lambda n: node.encode() * n)
+    return Delivery(
         queue,
         hop,
         lambda item: NextHop(item.hop),
         DeliverySettings(look_every=0.05, late_every=0.05),
-        bouncer=Bouncer(
-            "gate.alpha.test",
-            lambda _: "inbound",
-            Identifier(lambda n: node.encode() * n),
-            lambda: "t",
-        ),
+        bouncer=Bouncer("gate.alpha.test", lambda _: "inbound", identify, lambda: "t"),
         journal=Journal(postgres.clock),
         clock=postgres.clock,
     )
+
+
+@asynccontextmanager
+async def delivering(postgres: Postgres, node: str, hop: Hop) -> AsyncIterator[MailQueue]:
+    queue = postgres.open(node)
+    delivery = _delivery(postgres, queue, node, hop)
     await delivery.start()
     try:
         yield queue
@@ -124,3 +125,23 @@ async def test_stopping_node_tells_the_others(postgres: Postgres) -> None:
         await postgres.shut(third)
         assert await drained(queue)
     assert len(hop.got) == 1
+
+
+async def test_sleeper_does_not_deliver(postgres: Postgres) -> None:
+    """A node that was paused past its lease leaves its mail to whoever took it over."""
+    hop, other = Hop(), Hop()
+    postgres.lease = timedelta(seconds=60)
+    queue = postgres.open("a")
+    assert isinstance(queue, PostgresQueue)
+    delivery = _delivery(postgres, queue, "a", hop)
+    await delivery.start()
+    items = await queue.accept([new("A")])
+    queue._node._until = 0.0  # as after a pause: the clock has moved, nobody has renewed
+    delivery.submit(items)
+    await asyncio.sleep(0.2)
+    assert hop.got == []
+    await delivery.stop(timedelta(seconds=5))
+    await postgres.shut(queue)
+    async with delivering(postgres, "b", other) as queue:
+        assert await drained(queue)
+    assert [to for to, _ in other.got] == ["bob@beta.test"]

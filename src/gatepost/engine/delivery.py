@@ -159,6 +159,9 @@ class Delivery:
                 self._look.wake()
 
     async def _attempt(self, lane: Lane, item: Item) -> None:
+        if not self._queue.holds(item):  # another node may be delivering it by now
+            self._queue.release((item,))
+            return
         probing = lane.failures > 0
         if not isinstance(item.content, Octets):
             item = await asyncio.to_thread(self._queue.opened, item)

@@ -51,6 +51,10 @@ class MailQueue(Protocol):
         """Give leases back; returns at once."""
         ...
 
+    def holds(self, item: Item) -> bool:
+        """Whether nobody else can have taken the item over; returns at once."""
+        ...
+
     def gone(self, items: Iterable[Item]) -> frozenset[int]:
         """Numbers of those items that are not ours to deliver any more."""
         ...

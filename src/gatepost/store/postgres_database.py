@@ -52,7 +52,7 @@ PARKED: Final = (
     "UPDATE item SET state = %s, reason = %s, holder = NULL WHERE number = %s AND holder = %s"
 )
 RELEASED: Final = "UPDATE item SET holder = NULL WHERE number = ANY(%s) AND holder = %s"
-DENIED: Final = "DELETE FROM item WHERE number = ANY(%s) AND holder = %s"
+DELETED: Final = "DELETE FROM item WHERE number = ANY(%s) AND holder = %s"
 
 # What is free, in the words of the index item_due.
 _FREE: Final = "state = 'active' AND holder IS NULL AND hop = %s AND number <> ALL(%s)"

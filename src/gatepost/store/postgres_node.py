@@ -61,8 +61,10 @@ class Node:
         """Whether nobody can have taken over what this node holds."""
         return time.monotonic() < self._until
 
-    def doubt(self) -> None:
+    def doubt(self, *, has_ended: bool) -> None:
         """Look at once whether the lease still stands."""
+        if has_ended:
+            self._until = 0.0
         self._renew_at = 0.0
         self._wake.set()
 

@@ -177,11 +177,17 @@ class PostgresQueue:
     def settle(self, *settlements: Settlement, records: Sequence[Record] = ()) -> None:
         """Write this with the next commit, whenever that is; returns at once."""
         statements = (
-            *(self._settle(one) for one in settlements),
+            *(self._settle(one) for one in settlements if not isinstance(one, Done)),
             *(_insert_record(one) for one in records),
         )
+        done = [one.item.number for one in settlements if isinstance(one, Done)]
         self._writer.post(
-            Order(statements, owed=True, after=lambda _: self._forget(s.item for s in settlements))
+            Order(
+                statements,
+                owed=True,
+                after=lambda _: self._forget(s.item for s in settlements),
+                done=[(self._held.get(number, self._node.id), number) for number in done],
+            )
         )
 
     async def flush(self) -> None:
@@ -213,6 +219,10 @@ class PostgresQueue:
                 self._writer.post(Order(((database.RELEASED, (released, holder)),), owed=True))
             except Unavailable:  # closed: the node's end frees them
                 return
+
+    def holds(self, item: Item) -> bool:
+        """Whether the lease it was taken under stands for sure: who slept must not deliver."""
+        return self._node.is_sure and self._held.get(item.number) == self._node.id
 
     def gone(self, items: Iterable[Item]) -> frozenset[int]:
         """Numbers of those items that somebody deleted, put on hold or took over meanwhile."""
@@ -360,10 +370,10 @@ class PostgresQueue:
     def _tell(self) -> None:
         self.changed()
 
-    def _failed(self) -> None:
+    def _failed(self, has_ended: bool) -> None:  # noqa: FBT001 - a callback's one argument
         """Something may stand in the table that nobody here knows of."""
         self._audit_until = time.monotonic() + _AUDIT
-        self._node.doubt()
+        self._node.doubt(has_ended=has_ended)
 
     def _tend(self) -> None:
         if time.monotonic() < self._audit_until:
@@ -382,7 +392,7 @@ class PostgresQueue:
         stray = found.difference(self._held.copy())
         denied, stray = stray & self._denied, stray - self._denied
         if denied:
-            connection.execute(database.DENIED, (list(denied), holder))
+            connection.execute(database.DELETED, (list(denied), holder))
         if stray:
             _log.warning(Name.SERVICE_ERROR, service="store.postgres", reason=f"{len(stray)} stray")
             connection.execute(database.RELEASED, (list(stray), holder))

@@ -60,6 +60,7 @@ class Order(Job):
     holder: int = 0  # 0: what it does is guarded by its statements
     ours: Sequence[int] = ()
     bodies: Sequence[Body] = ()
+    done: Sequence[tuple[int, int]] = ()  # holder and number of items to delete
     abandoned: bool = False  # whoever waited is gone
 
 
@@ -81,13 +82,13 @@ class Writer:
         *,
         name: str,
         batch: int = MAXIMUM_BATCH,
-        failed: Callable[[], None],
+        failed: Callable[[bool], None],
         regained: Callable[[Connection], None] = lambda _: None,
     ) -> None:
         self._address = address
         self._connect = connect
         self._limit = batch
-        self._failed = failed
+        self._failed = failed  # told whether the lease has ended
         self._regained = regained  # called while nothing else is written
         self._jobs: queue.SimpleQueue[Order | Call | None] = queue.SimpleQueue()
         self._owed: list[Order] = []
@@ -181,7 +182,7 @@ class Writer:
         except _FAULTS as error:
             if len(batch) == 1:
                 _report(error)
-                self._failed()
+                self._failed(False)
                 reason = Unavailable(f"the queue refused an item: {error}")
                 conclude(batch, error if isinstance(error, Unavailable) else reason)
                 return
@@ -193,7 +194,7 @@ class Writer:
             if not lost:
                 conclude(batch, None)
                 return
-            self._failed()
+            self._failed(True)
             conclude(
                 [job for job in batch if job.holder in lost],
                 Unavailable("this node's lease of the queue has ended; it takes a new one"),
@@ -210,6 +211,7 @@ class Writer:
                 connection.execute("BEGIN")
                 guard = connection.execute(database.GUARD, (list(holders),)) if holders else None
                 taken = [found for job in batch for found in _write(connection, job)]
+                _delete(connection, batch)
             lost = holders.difference(row[0] for row in guard) if guard else set()
             if not lost:
                 _demand_ours(taken)
@@ -225,7 +227,7 @@ class Writer:
             with connection.transaction():
                 result = call.work(connection)
         except Fault as error:
-            self._failed()
+            self._failed(True)
             call.future.set_exception(_unavailable(error))
         except (psycopg.Error, OSError) as error:
             call.future.set_exception(_unavailable(error))
@@ -245,7 +247,7 @@ class Writer:
         batch = list(batch)
         self._owed += [job for job in batch if job.owed]
         conclude([job for job in batch if not job.owed], _unavailable(error))
-        self._failed()
+        self._failed(False)
 
     def _pay(self) -> None:
         """Write what earlier batches owe, in a transaction of its own."""
@@ -271,6 +273,16 @@ def _write(connection: Connection, job: Order) -> Iterator[psycopg.Cursor[Any]]:
     for body in job.bodies:
         for nth, row in enumerate(body.rows()):
             connection.execute(database.INSERT_CHUNK, (body.number, nth, row))
+
+
+def _delete(connection: Connection, batch: Iterable[Order]) -> None:
+    """Delete what was delivered in one statement for all jobs together."""
+    done: dict[int, list[int]] = {}
+    for job in batch:
+        for holder, number in job.done:
+            done.setdefault(holder, []).append(number)
+    for holder, numbers in done.items():
+        connection.execute(database.DELETED, (numbers, holder))
 
 
 def _demand_ours(taken: Iterable[psycopg.Cursor[Any]]) -> None:

@@ -154,6 +154,10 @@ class Queue:
         """Give leases back; the items stay as they stand in the database."""
         self._leased.difference_update([item.number for item in items])
 
+    def holds(self, item: Item) -> bool:  # noqa: ARG002 - other engines must look
+        """Whether the item is still ours: always, the queue is one process's alone."""
+        return True
+
     def gone(self, items: Iterable[Item]) -> frozenset[int]:
         """Numbers of those items that somebody deleted or put on hold meanwhile."""
         found = {}
