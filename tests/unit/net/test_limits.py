@@ -191,6 +191,7 @@ from tests.dialogues.company import Company
 from tests.unit.net.scene import HELLO, HOST, OPEN, listening
 from gatepost.mail.content import Octets
 from gatepost.mail.reply import Reply
+from gatepost.net.roster import ConnectionLimits
 
 class File:
     def __init__(self): self._file, self._size = tempfile.TemporaryFile(), 0
@@ -214,7 +215,7 @@ async def send(port, octets):
     writer.close()
 
 async def main(count, octets):
-    async with listening(Disk()) as listener:
+    async with listening(Disk(), limits=ConnectionLimits(per_peer=1000)) as listener:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         await asyncio.gather(*(send(listener.port, octets) for _ in range(count)))
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)

@@ -8,6 +8,7 @@ from tests.unit.smtp.play import HELLO, OPEN, Play, agree, play
 
 from gatepost.mail.reply import Reply
 from gatepost.smtp import replies
+from gatepost.smtp.data import has_bare_line_end
 from gatepost.smtp.events import EndOfData, Event, Hello, MailFrom, Quit, RcptTo, Reset, StartTls
 from gatepost.smtp.server import ServerSession
 from gatepost.smtp.settings import ServerSettings
@@ -299,3 +300,20 @@ def test_smuggling_corpus(corpus: Path, bare: str) -> None:
                 b"\0" not in body and b"\n." not in body.replace(b"\r\n", b"")
                 for body in seen.bodies
             )
+
+
+@pytest.mark.corpus
+@pytest.mark.parametrize("bare", ["reject", "normalise"])
+def test_smuggling_corpus_in_chunks(corpus: Path, bare: str) -> None:
+    """The same attacks inside BDAT, where no end of data is looked for (RFC 3030)."""
+    settings = ServerSettings("gw.example", bare=bare)  # type: ignore[arg-type]
+    for attack in sorted((corpus / "smtp-smuggling" / "msg").iterdir()):
+        payload = attack.read_bytes()
+        octets = OPEN + b"BDAT %d LAST\r\n" % len(payload) + payload + b"NOOP\r\n"
+        for step in (len(octets), 1, 7):
+            seen = Play(settings).feed(octets[i : i + step] for i in range(0, len(octets), step))
+            senders = [e for e in seen.events if isinstance(e, MailFrom)]
+            assert len(senders) == 1, attack.name
+            assert len(seen.bodies) <= 1, attack.name
+            assert seen.codes[-1] == 250, attack.name
+            assert not any(has_bare_line_end(body) or b"\0" in body for body in seen.bodies)
