@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from itertools import pairwise
 
 from tests.conformance.arrival import TODAY, anchors, moment
 from tests.conformance.entry import Entry
@@ -100,11 +101,13 @@ def path(entry: Entry, content: bytes) -> Seen:
 
 
 def _rules(entry: Entry) -> PolicyRules:
-    """The inputs of RFC 5280 section 6.1.1 that PKITS varies."""
+    """The inputs of RFC 5280 section 6.1.1, as PKITS and OpenSSL's command line name them."""
     said = entry.row.get("validation_params") or {}
+    options = entry.row.get("options") or []
+    asked = [after for option, after in pairwise(options) if option == "-policy"]
     return PolicyRules(
-        accepted=frozenset(said.get("user_initial_policy_set", (ANY,))),
-        explicit=said.get("initial_explicit_policy", False),
+        accepted=frozenset(said.get("user_initial_policy_set") or asked or (ANY,)),
+        explicit=said.get("initial_explicit_policy", "-explicit_policy" in options),
         inhibit_mapping=said.get("initial_policy_mapping_inhibit", False),
         inhibit_any=said.get("initial_any_policy_inhibit", False),
     )

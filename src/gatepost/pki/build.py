@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from gatepost.certificate import Certificate
 from gatepost.pki.path import role_objection
@@ -22,6 +22,7 @@ from gatepost.pki.usable import date_objection
 MAXIMUM_DEPTH = 8  # authorities between leaf and anchor
 MAXIMUM_STEPS = 512
 MAXIMUM_SIGNATURES = 48
+MAXIMUM_PATHS = 32  # that reach an anchor
 
 Chain = tuple[Certificate, ...]
 
@@ -47,7 +48,7 @@ class Search:
 
     def chains(self, leaf: Certificate) -> Iterator[Chain]:
         """Every path that holds, the likeliest first."""
-        for chain in self._climb((leaf,)):
+        for chain in islice(self._climb((leaf,)), MAXIMUM_PATHS):
             wrong = self.objection(chain) or self._signatures(chain)
             if not wrong:
                 yield chain

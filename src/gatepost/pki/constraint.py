@@ -28,12 +28,25 @@ class _TooMany(Exception):
 
 
 @dataclass(slots=True)
+class Budget:
+    """Comparisons left, for all paths of one search together."""
+
+    left: int = MAXIMUM_COMPARISONS
+
+    def spend(self, count: int) -> None:
+        """Raise when there are not as many left."""
+        self.left -= count
+        if self.left < 0:
+            raise _TooMany
+
+
+@dataclass(slots=True)
 class Constraints:
     """What the authorities above have said so far, by kind of name."""
 
+    budget: Budget
     permitted: dict[str, list[tuple[object, ...]]] = field(default_factory=dict)
     excluded: dict[str, list[object]] = field(default_factory=dict)
-    comparisons: int = 0
 
     def add(self, authority: Traits) -> None:
         """RFC 5280 section 6.1.4 (g): permitted sets intersect, excluded ones add up."""
@@ -65,7 +78,7 @@ class Constraints:
         within = _WITHIN.get(kind)
         if within is None:
             return f"it has a name of a kind that is constrained but not understood: {kind}"
-        self._spend(sum(map(len, permitted)) + len(excluded))
+        self.budget.spend(sum(map(len, permitted)) + len(excluded))
         try:
             if not all(
                 any(within(value, tree, "permitted") for tree in trees) for trees in permitted
@@ -76,11 +89,6 @@ class Constraints:
         except (ValueError, Malformed):
             return f"its {kind} {_shown(value)!r} cannot be compared with its issuer's constraints"
         return ""
-
-    def _spend(self, count: int) -> None:
-        self.comparisons += count
-        if self.comparisons > MAXIMUM_COMPARISONS:
-            raise _TooMany
 
 
 def _names(one: Traits) -> Iterator[tuple[str, object]]:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.x509.oid import CRLEntryExtensionOID as EntryOID
 from cryptography.x509.oid import ExtensionOID
 
@@ -21,6 +22,14 @@ EVERY_REASON = frozenset(x509.ReasonFlags) - {
     x509.ReasonFlags.unspecified,
     x509.ReasonFlags.remove_from_crl,
 }
+UNREADABLE = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
 _KNOWN = {
     ExtensionOID.ISSUING_DISTRIBUTION_POINT,
     ExtensionOID.DELTA_CRL_INDICATOR,
@@ -64,7 +73,7 @@ class Crl:
         try:
             with quietly():
                 return _read(x509.load_der_x509_crl(der))
-        except (ValueError, TypeError, x509.DuplicateExtension) as error:
+        except UNREADABLE as error:
             raise Malformed(f"not a certificate revocation list: {error}") from error
 
     @property

@@ -14,6 +14,8 @@ def inside(der: bytes, start: int) -> int:
 def after(der: bytes, start: int) -> int:
     """Where the element at `start` ends."""
     length, body = der[start + 1], inside(der, start)
+    if length == 0x80:
+        raise IndexError("an indefinite length is not DER")
     if length & 0x80:
         length = int.from_bytes(der[start + 2 : body], "big")
     return body + length

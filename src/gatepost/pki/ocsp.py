@@ -15,6 +15,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from gatepost.certificate import Certificate
 from gatepost.errors import Malformed
+from gatepost.pki.crl import UNREADABLE
 from gatepost.pki.der import inside, items
 from gatepost.pki.signature import Algorithm, made_by, signed_by
 from gatepost.pki.strength import WEAK_DIGESTS, key_weakness, signature_weakness
@@ -34,8 +35,10 @@ _STATUSES: dict[ocsp.OCSPCertStatus, Literal["good", "revoked", "unknown"]] = {
 
 @dataclass(frozen=True, slots=True)
 class Single:
-    """What an answer says of one certificate."""
+    """What an answer says of one certificate, named as in RFC 6960 section 4.1.1."""
 
+    serial: int
+    issuer: tuple[str, bytes, bytes]  # digest, and with it the hashes of the name and the key
     status: Literal["good", "revoked", "unknown"]
     this_update: datetime
     next_update: datetime | None
@@ -49,7 +52,7 @@ class Answer:
 
     der: bytes = field(repr=False)
     response: ocsp.OCSPResponse = field(repr=False)
-    singles: tuple[ocsp.OCSPSingleResponse, ...] = field(repr=False)
+    singles: tuple[Single, ...]
     certificates: tuple[Certificate, ...] = field(repr=False)
 
     @classmethod
@@ -59,18 +62,18 @@ class Answer:
             raise Malformed(f"OCSP response of {len(der)} octets is over {MAXIMUM_SIZE}")
         try:
             return _read(der, ocsp.load_der_ocsp_response(der))
-        except (ValueError, TypeError, x509.DuplicateExtension) as error:
+        except UNREADABLE as error:
             raise Malformed(f"not an OCSP response: {error}") from error
 
     @property
     def serials(self) -> frozenset[int]:
         """Of the certificates it is about."""
-        return frozenset(one.serial_number for one in self.singles)
+        return frozenset(one.serial for one in self.singles)
 
     @property
     def spans(self) -> Iterator[tuple[datetime, datetime | None]]:
         """When each statement counts."""
-        return ((one.this_update_utc, one.next_update_utc) for one in self.singles)
+        return ((one.this_update, one.next_update) for one in self.singles)
 
     @property
     def produced(self) -> datetime:
@@ -80,15 +83,8 @@ class Answer:
     def about(self, certificate: Certificate, issuer: Certificate) -> Single | None:
         """RFC 6960 section 4.1.1: the issuer is named by the hashes of its name and key."""
         for one in self.singles:
-            if one.serial_number == certificate.serial and _names(one, certificate, issuer):
-                reason = one.revocation_reason.value if one.revocation_reason else "unspecified"
-                return Single(
-                    _STATUSES[one.certificate_status],
-                    one.this_update_utc,
-                    one.next_update_utc,
-                    reason,
-                    one.revocation_time_utc,
-                )
+            if one.serial == certificate.serial and _names(one, certificate, issuer):
+                return one
         return None
 
     def signers(self, issuer: Certificate, moment: datetime) -> Iterator[Certificate]:
@@ -130,22 +126,37 @@ class Answer:
 def _read(der: bytes, response: ocsp.OCSPResponse) -> Answer:
     if response.response_status is not ocsp.OCSPResponseStatus.SUCCESSFUL:
         raise Malformed(f"the OCSP responder answered {response.response_status.name.lower()}")
-    singles: list[ocsp.OCSPSingleResponse] = []
+    singles: list[Single] = []
     for one in response.responses:
         if len(singles) >= MAXIMUM_ANSWERS:
             raise Malformed(f"an OCSP response has more than {MAXIMUM_ANSWERS} answers")
-        singles.append(one)
+        singles.append(_single(one))
     if any(one.critical for one in response.extensions):
         raise Malformed("an OCSP response has a critical extension that is not understood")
+    _ = response.responder_name, response.produced_at_utc  # unreadable ones are told here
     signers = response.certificates[:MAXIMUM_SIGNERS]
     found = tuple(Certificate.from_der(one.public_bytes(Encoding.DER)) for one in signers)
     return Answer(der, response, tuple(singles), found)
 
 
-def _names(one: ocsp.OCSPSingleResponse, certificate: Certificate, issuer: Certificate) -> bool:
-    name = hashlib.new(one.hash_algorithm.name, certificate.issuer, usedforsecurity=False)
-    key = hashlib.new(one.hash_algorithm.name, _key_bits(issuer), usedforsecurity=False)
-    return one.issuer_name_hash == name.digest() and one.issuer_key_hash == key.digest()
+def _single(one: ocsp.OCSPSingleResponse) -> Single:
+    return Single(
+        serial=one.serial_number,
+        issuer=(one.hash_algorithm.name, one.issuer_name_hash, one.issuer_key_hash),
+        status=_STATUSES[one.certificate_status],
+        this_update=one.this_update_utc,
+        next_update=one.next_update_utc,
+        reason=one.revocation_reason.value if one.revocation_reason else "unspecified",
+        when=one.revocation_time_utc,
+    )
+
+
+def _names(one: Single, certificate: Certificate, issuer: Certificate) -> bool:
+    digest, name, key = one.issuer
+    for expected, octets in ((name, certificate.issuer), (key, _key_bits(issuer))):
+        if hashlib.new(digest, octets, usedforsecurity=False).digest() != expected:
+            return False
+    return True
 
 
 def _key_bits(certificate: Certificate) -> bytes:

@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from gatepost.certificate import Certificate, quietly
 from gatepost.errors import LimitExceeded, Malformed, Unsupported
+from gatepost.pki.der import items
 from gatepost.pki.pem import WrongPassword, check_key, limit
 
 ROUNDS = 600_000
@@ -130,15 +131,24 @@ _DERIVATION = re.compile(
     rb"\x30(?:[\x00-\x80]|\x81.|\x82..)\x04([\x00-\x7f])",
     re.DOTALL,
 )
-_TAIL = 128 + 12  # the longest salt and count looked for at the end, where the MAC has them
+_TAIL = 10  # a count of eight octets; the library reads no longer one
 
 
 def _check_rounds(data: bytes) -> None:
     """Refuse counts that would keep a processor busy for hours, before anything is derived."""
     for found in _DERIVATION.finditer(data):
         _check_count(data, found.end() + found.group(1)[0])
+    try:
+        mac = list(items([*items(data), b""][2]))  # MacData ::= SEQUENCE { mac, salt, iterations }
+        _check_count(mac[2], 0)
+    except IndexError:  # BER, or no MAC
+        _check_tail(data)
+
+
+def _check_tail(data: bytes) -> None:
+    """MacData ends with its count: whatever at the end could be that is taken for it."""
     for at in range(max(0, len(data) - _TAIL), len(data) - 2):
-        if data[at] == 0x02 and at + 2 + data[at + 1] == len(data):  # MacData ends with its count
+        if data[at] == 0x02 and at + 2 + data[at + 1] == len(data):
             _check_count(data, at)
 
 

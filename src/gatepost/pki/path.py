@@ -11,21 +11,23 @@ from typing import Literal
 
 from gatepost.certificate import ANY_PURPOSE, EMAIL_PROTECTION, Certificate
 from gatepost.pki import policy
-from gatepost.pki.constraint import Constraints
+from gatepost.pki.constraint import Budget, Constraints
 from gatepost.pki.policy import PolicyRules
 from gatepost.pki.trait import Traits, traits
 
 Purpose = Literal["email", "any"]
 
 
-def objection(chain: Sequence[Certificate], purpose: Purpose, rules: PolicyRules) -> str:
+def objection(
+    chain: Sequence[Certificate], purpose: Purpose, rules: PolicyRules, budget: Budget
+) -> str:
     """The first thing wrong with a chain (leaf first, anchor last); empty when it holds."""
     downward = [traits(one) for one in reversed(chain)]
     return (
         _unknown(chain)
         or _roles(chain, purpose)
         or _lengths(downward)
-        or _names(downward)
+        or _names(downward, budget)
         or policy.objection(downward[1:], rules)
     )
 
@@ -77,9 +79,9 @@ def _lengths(downward: Sequence[Traits]) -> str:
     return ""
 
 
-def _names(downward: Sequence[Traits]) -> str:
+def _names(downward: Sequence[Traits], budget: Budget) -> str:
     """Section 6.1.3 (b), (c); the names of self-issued intermediates are not asked."""
-    said = Constraints()
+    said = Constraints(budget)
     said.add(downward[0])
     for one in downward[1:-1]:
         if not one.self_issued and (wrong := said.objection(one)):

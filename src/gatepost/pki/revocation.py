@@ -124,6 +124,7 @@ class Inquiry:
     paths: Callable[[Certificate], Iterator[Chain]]
     signers: Sequence[Certificate] = ()  # who may have signed a list, beside those of the path
     spent: int = 0
+    _trusted: dict[tuple[Crl, Chain], bool] = field(default_factory=dict)
     _asking: list[Certificate] = field(default_factory=list)
 
     def findings(self, chain: Chain) -> tuple[Finding, ...]:
@@ -253,16 +254,25 @@ class Inquiry:
         )
 
     def _is_trusted(self, crl: Crl, above: Chain) -> bool:
+        """Asked once for each list, however many points lead to it."""
+        known = self._trusted.get((crl, above))
+        if known is None:
+            known = self._trusted[crl, above] = self._has_signer(crl, above)
+        return known
+
+    def _has_signer(self, crl: Crl, above: Chain) -> bool:
         """RFC 5280 section 6.3.3 (f): its signer's path ends at the same anchor."""
         for one in above:
             if traits(one).subject == crl.issuer and self._checked(crl, one):
                 return True
         for one in self.signers:
-            if traits(one).subject == crl.issuer and one not in above and self._checked(crl, one):
-                return any(
-                    chain[-1] == above[-1] and self.holds(self.findings(chain))
-                    for chain in self.paths(one)
-                )
+            if traits(one).subject != crl.issuer or one in above or not self._checked(crl, one):
+                continue
+            if any(
+                chain[-1] == above[-1] and self.holds(self.findings(chain))
+                for chain in self.paths(one)
+            ):
+                return True
         return False
 
     def _checked(self, statement: Crl | Answer, signer: Certificate) -> bool:

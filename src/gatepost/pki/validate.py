@@ -16,6 +16,7 @@ from cryptography import x509
 
 from gatepost.certificate import Certificate
 from gatepost.pki.build import Chain, Search
+from gatepost.pki.constraint import Budget
 from gatepost.pki.explain import explain
 from gatepost.pki.path import Purpose, objection
 from gatepost.pki.policy import PolicyRules
@@ -69,19 +70,19 @@ def validate(
     moment: datetime,
     purpose: Purpose = "email",
     rules: PolicyRules = _NO_RULES,
-    evidence: Evidence | None = None,
+    revocation: Evidence | None = None,
 ) -> PathReport:
     """Look for a path from the certificate to an anchor that holds at the moment.
 
     With purpose "any" no certificate's extended key usage is asked (RFC 5280 section 6.1),
     and the certificate may be an authority's.  Revocation is asked of the evidence given
-    here, else of that which comes with the anchors.
+    here, else of that which comes with the anchors; of a pinned certificate it is not.
     """
     moment = moment.replace(microsecond=0)  # dates are whole seconds (RFC 5280 section 4.1.2.5)
     pool = _relevant(certificate, extra, anchors.intermediates)
     asked = _Question(pool, anchors.roots, purpose, rules)
     hour = moment.replace(minute=0, second=0, microsecond=0)
-    evidence = evidence or anchors.evidence
+    evidence = revocation or anchors.evidence
     if any(_turns(one, hour) for one in (certificate, *pool)):
         return _judge(certificate, asked, moment, evidence)
     if evidence is None:
@@ -120,9 +121,7 @@ def _judge(
         return PathReport(trusted=False, reasons=reasons)
     if certificate in asked.roots:  # pinned: the anchor and the end entity are one
         return PathReport(trusted=True, chain=(certificate,))
-    search = Search(
-        asked.pool, asked.roots, moment, lambda chain: objection(chain, asked.purpose, asked.rules)
-    )
+    search = _search(asked, moment)
     if evidence is None:
         for chain in search.chains(certificate):
             return PathReport(trusted=True, chain=chain)
@@ -132,6 +131,16 @@ def _judge(
             return report
     why = explain(certificate, asked.pool, asked.roots, moment, search.verdict)
     return PathReport(trusted=False, reasons=(why,))
+
+
+def _search(asked: _Question, moment: datetime) -> Search:
+    budget = Budget()
+    return Search(
+        asked.pool,
+        asked.roots,
+        moment,
+        lambda chain: objection(chain, asked.purpose, asked.rules, budget),
+    )
 
 
 def _unrevoked(
@@ -163,9 +172,8 @@ def _signer_paths(
     if date_objection(signer, moment) or key_weakness(signer) or signature_weakness(signer):
         return iter(())
     pool = _relevant(signer, (*asked.pool, *evidence.certificates), frozenset())
-    return Search(
-        pool, asked.roots, moment, lambda chain: objection(chain, "any", _NO_RULES)
-    ).chains(signer)
+    question = _Question(pool, asked.roots, "any", _NO_RULES)
+    return _search(question, moment).chains(signer)
 
 
 def _own_objections(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from tests.unit.pki.forge import DAY, NOW, authority, forge, key, name
@@ -195,6 +197,26 @@ def test_what_is_no_list_or_answer(octets: bytes) -> None:
         Crl.from_der(octets)
     with pytest.raises(Malformed):
         Answer.from_der(octets)
+
+
+def test_damaged_lists_and_answers() -> None:
+    """One bit flipped on the way would stop the gateway instead of being judged."""
+    entries = [revoked(LEAF.serial)]
+    crl = listed("Issuing", entries, extra=[scope(indirect_crl=True)])
+    whole = crl.parsed.public_bytes(Encoding.DER)
+    answer = answered(LEAF, ISSUING).der
+    for position in range(len(whole)):
+        with suppress(Malformed):
+            judge(Crl.from_der(_flipped(whole, position)))
+    for position in range(len(answer)):
+        with suppress(Malformed):
+            assert status(answers=(Answer.from_der(_flipped(answer, position)),)) != REVOKED
+
+
+def _flipped(octets: bytes, position: int) -> bytes:
+    changed = bytearray(octets)
+    changed[position] ^= 1 << position % 8
+    return bytes(changed)
 
 
 def test_a_list_of_thousands() -> None:
