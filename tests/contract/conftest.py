@@ -219,9 +219,50 @@ def _binaries() -> Path:
     return found[-1].parent if found else Path(str(on_path)).parent
 
 
-@pytest.fixture(scope="session")
-def cluster() -> Iterator[Path]:
+@dataclass
+class Server:
     """A database server of this test process alone, on a UNIX socket in its own folder."""
+
+    binaries: Path
+    folder: Path
+    user: dict[str, Any]
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "data"
+
+    def create(self) -> None:
+        options = ("-U", "gatepost", "-A", "trust", "-N", "-E", "UTF8")
+        self.run("initdb", "-D", str(self.data), *options)
+        with (self.data / "postgresql.conf").open("a") as file:
+            file.write("\n".join((*_SETTINGS, f"unix_socket_directories = '{self.folder}'", "")))
+
+    def start(self) -> None:
+        self.control("-l", str(self.folder / "log"), "start")
+
+    def crash(self) -> None:
+        """Stop without writing anything down, as a power cut would."""
+        self.control("-m", "immediate", "stop")
+
+    def control(self, *words: str) -> None:
+        self.run("pg_ctl", "-D", str(self.data), "-w", "-t", "30", *words)
+
+    def run(self, program: str, *words: str) -> None:
+        done = subprocess.run(
+            [str(self.binaries / program), *words],
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            **self.user,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """PostgreSQL, started once for this test process."""
     binaries = _binaries()
     folder = Path(tempfile.mkdtemp(prefix="gatepost-pg-"))
     user: dict[str, Any] = {}
@@ -232,46 +273,38 @@ def cluster() -> Iterator[Path]:
             absent("needs the user postgres to run PostgreSQL as")
         os.chown(folder, owner.pw_uid, owner.pw_gid)
         user = {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
+    made = Server(binaries, folder, user)
+    try:
+        made.create()
+        made.start()
+        yield made
+        made.crash()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
-    def run(*command: str) -> None:
-        done = subprocess.run(
-            command, cwd=folder, capture_output=True, text=True, timeout=60, check=False, **user
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
 
-    data = folder / "data"
-    run(
-        str(binaries / "initdb"),
-        "-D",
-        str(data),
-        "-U",
-        "gatepost",
-        "-A",
-        "trust",
-        "-N",
-        "-E",
-        "UTF8",
-    )
-    with (data / "postgresql.conf").open("a") as file:
-        file.write("\n".join((*_SETTINGS, f"unix_socket_directories = '{folder}'", "")))
-    control = (str(binaries / "pg_ctl"), "-D", str(data), "-w", "-t", "30")
-    run(*control, "-l", str(folder / "log"), "start")
-    yield data
-    run(*control, "-m", "immediate", "stop")
-    shutil.rmtree(folder, ignore_errors=True)
+@pytest.fixture
+def restart(server: Server) -> Callable[[], None]:
+    """Crash the database and bring it back."""
+
+    def again() -> None:
+        server.crash()
+        server.start()
+
+    return again
 
 
 _numbers = count()
 
 
 @pytest.fixture
-def postgres(cluster: Path, tmp_path: Path) -> Iterator[Postgres]:
+def postgres(server: Server, tmp_path: Path) -> Iterator[Postgres]:
     """The shared queue, in a schema of this test's own."""
     schema = f"test{next(_numbers)}"
-    server = f"host={cluster.parent} user=gatepost dbname=postgres"
-    with psycopg.connect(server, autocommit=True) as connection:
+    address = f"host={server.folder} user=gatepost dbname=postgres"
+    with psycopg.connect(address, autocommit=True) as connection:
         connection.execute(f"CREATE SCHEMA {schema}".encode())
-    engine = Postgres(tmp_path, f"{server} options='-c search_path={schema}'", cluster)
+    engine = Postgres(tmp_path, f"{address} options='-c search_path={schema}'", server.data)
     yield engine
     engine.end()
 
