@@ -283,17 +283,6 @@ def server() -> Iterator[Server]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture
-def restart(server: Server) -> Callable[[], None]:
-    """Crash the database and bring it back."""
-
-    def again() -> None:
-        server.crash()
-        server.start()
-
-    return again
-
-
 _numbers = count()
 
 

@@ -5,12 +5,11 @@ import contextlib
 import multiprocessing
 import random
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.contract.conftest import Postgres
+from tests.contract.conftest import Postgres, Server
 from tests.contract.test_queue_contract import due
 from tests.unit.store.box import MARKER, Clock, TestSeal, new
 
@@ -56,9 +55,7 @@ def _heard(log: Any, until: float, told: dict[str, set[str]]) -> None:
 
 
 @pytest.mark.parametrize("victim", ["gateway", "database"])
-async def test_killed(
-    postgres: Postgres, restart: Callable[[], None], victim: str, tmp_path: Path
-) -> None:
+async def test_killed(postgres: Postgres, server: Server, victim: str, tmp_path: Path) -> None:
     """Acknowledged and lost: none; stored by halves: none."""
     context = multiprocessing.get_context("spawn")
     told: dict[str, set[str]] = {"kept": set(), "done": set()}
@@ -74,7 +71,8 @@ async def test_killed(
         _heard(ours, time.monotonic() + 0.3 + random.random() / 3, told)
         if victim == "database":
             before = len(told["kept"])
-            await asyncio.to_thread(restart)
+            await asyncio.to_thread(server.crash)
+            await asyncio.to_thread(server.start)
             for _ in range(50):  # the gateway goes on by itself
                 _heard(ours, time.monotonic() + 0.2, told)
                 if len(told["kept"]) > before + CLIENTS:
@@ -107,3 +105,31 @@ async def test_killed(
     assert set(found.values()) == {2}
     for item in items[:50]:
         assert join(queue.opened(item).content) in (MARKER, LARGE)
+
+
+async def test_database_away(postgres: Postgres, server: Server) -> None:
+    """While the database is away peers hear 4xx before they send, and all is well once it is back."""
+    queue = postgres.open()
+    (item,) = await queue.accept([new("A")])
+    await asyncio.to_thread(server.crash)
+    try:
+        for _ in range(50):
+            if not queue.has_room():
+                break
+            with pytest.raises(Unavailable):
+                await queue.accept([new("B")])
+        assert not queue.has_room()
+        with pytest.raises(Unavailable):
+            await asyncio.to_thread(due, queue)
+        with pytest.raises(Unavailable):
+            await asyncio.to_thread(queue.counts)
+        queue.settle(Done(item))
+        assert queue.holds(item)  # its lease outlasts a short outage
+    finally:
+        await asyncio.to_thread(server.start)
+    for _ in range(100):
+        if queue.has_room():
+            break
+        await asyncio.sleep(0.1)
+    await queue.accept([new("C")])
+    assert queue.counts() == {("active", "outbound"): 1}

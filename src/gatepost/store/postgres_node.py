@@ -14,7 +14,6 @@ from collections.abc import Callable
 import psycopg
 import structlog
 
-from gatepost.errors import Unavailable
 from gatepost.events import Name
 from gatepost.store import postgres_database as database
 from gatepost.store.postgres_database import Connect, Connection
@@ -87,11 +86,9 @@ class Node:
             try:
                 self._look(self._opened())
                 self._tended()
-            except (psycopg.Error, Unavailable) as error:
-                _report(error)
-                self._drop()
             except Exception as error:  # noqa: BLE001 - without this thread the node dies
-                _report(error)
+                if self._connection is not None:  # an outage is told once, not every second
+                    _report(error)
                 self._drop()
             self._wake.wait(min(_TICK, self._lease / 4))
             self._wake.clear()

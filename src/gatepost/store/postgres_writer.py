@@ -171,7 +171,7 @@ class Writer:
             raise
         self._connection = connection
 
-    def _commit_all(self, batch: list[Order], attempts: int = _ATTEMPTS) -> None:
+    def _commit_all(self, batch: Sequence[Order], attempts: int = _ATTEMPTS) -> None:
         try:
             lost = self._commit(batch)
         except _RETRIED as error:
@@ -241,10 +241,10 @@ class Writer:
         assert self._connection is not None
         return self._connection
 
-    def _fail(self, batch: Iterable[Order], error: Exception) -> None:
-        _report(error)
+    def _fail(self, batch: Sequence[Order], error: Exception) -> None:
+        if batch or self._connection is not None:  # an outage is told once, not every second
+            _report(error)
         self._drop_connection()
-        batch = list(batch)
         self._owed += [job for job in batch if job.owed]
         conclude([job for job in batch if not job.owed], _unavailable(error))
         self._failed(False)
