@@ -21,8 +21,8 @@ from gatepost.certificate import Certificate
 from gatepost.cms.capability import Decryptor
 from gatepost.errors import GatepostError, Malformed
 from gatepost.pki.crl import Crl
+from gatepost.pki.evidence import Evidence
 from gatepost.pki.pem import read_certificates
-from gatepost.pki.revocation import Evidence
 from gatepost.vault.software import SoftwareDecryptor
 
 Found = tuple[tuple[Certificate, ...], tuple[PrivateKeyTypes, ...]]

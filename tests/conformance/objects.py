@@ -20,9 +20,9 @@ from gatepost.flow.peel import ENCRYPTED, SIGNED
 from gatepost.mail.content import Octets
 from gatepost.mime import entity
 from gatepost.pki import p12
+from gatepost.pki.evidence import Evidence
 from gatepost.pki.pem import read_certificates
 from gatepost.pki.policy import ANY, PolicyRules
-from gatepost.pki.revocation import Evidence
 from gatepost.pki.validate import Anchors, validate
 from gatepost.smime import layers
 from gatepost.smtp.events import EndOfData, MailFrom

@@ -1,7 +1,8 @@
 """Looking for a certification path (RFC 4158), upward from the leaf, within fixed budgets.
 
 Names and dates are free, so they go first; signatures are checked only on paths that reach
-an anchor and hold otherwise, each once.  A bag of hostile certificates costs the budget, no more.
+an anchor, each once; constraints and policies, which a stranger could bloat, only on signed
+paths.  A bag of hostile certificates costs the budget, no more.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class Search:
     def chains(self, leaf: Certificate) -> Iterator[Chain]:
         """Every path that holds, the likeliest first."""
         for chain in islice(self._climb((leaf,)), MAXIMUM_PATHS):
-            wrong = self.objection(chain) or self._signatures(chain)
+            wrong = self._signatures(chain) or self.objection(chain)
             if not wrong:
                 yield chain
             else:

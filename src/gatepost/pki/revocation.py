@@ -6,113 +6,25 @@ reason: good, revoked or unknown.  What unknown means for trust, the evidence sa
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Literal, TypeVar
+from datetime import datetime
 
 from cryptography import x509
 
 from gatepost.certificate import Certificate
-from gatepost.pki.crl import EVERY_REASON, Crl, Entry, general_name, point_names
+from gatepost.pki.crl import EVERY_REASON, Crl, Entry
+from gatepost.pki.evidence import Evidence, Finding
 from gatepost.pki.ocsp import Answer
+from gatepost.pki.point import Point, out_of_scope
 from gatepost.pki.trait import traits
 
 MAXIMUM_LISTS = 64  # looked at for one certificate
 MAXIMUM_POINTS = 16
 MAXIMUM_SIGNATURES = 64  # checked for one path
-MAXIMUM_KEPT = 16384
 MAXIMUM_NESTING = 3  # whoever signs a list for others has a path, too
 
-Status = Literal["good", "revoked", "unknown"]
 Chain = tuple[Certificate, ...]
-Item = TypeVar("Item")
-Key = TypeVar("Key")
-Kept = TypeVar("Kept")
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What is known of one certificate, and from where."""
-
-    certificate: Certificate
-    status: Status
-    reason: str = ""
-    source: Literal["", "crl", "ocsp"] = ""
-    when: datetime | None = None  # it was revoked
-
-    def __str__(self) -> str:
-        if self.status == "revoked":
-            when = f" on {self.when:%Y-%m-%d}" if self.when else ""
-            return f"{self.certificate.name!r} was revoked{when} ({self.reason})"
-        if self.status == "unknown":
-            return f"whether {self.certificate.name!r} is revoked is not known: {self.reason}"
-        return f"{self.certificate.name!r} is not revoked"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Evidence:
-    """What is known of revocation at a time.  Equal only to itself, so that verdicts are kept."""
-
-    lists: tuple[Crl, ...] = ()
-    answers: tuple[Answer, ...] = ()
-    certificates: tuple[Certificate, ...] = ()  # of those who sign lists for others
-    required: bool = True  # whether a path with an unknown certificate is refused
-    grace: timedelta = timedelta()  # how long a list or answer counts after its end
-    memory: dict[object, object] = field(default_factory=dict, repr=False)
-    by_issuer: Mapping[bytes, tuple[Crl, ...]] = field(init=False, repr=False)
-    by_serial: Mapping[int, tuple[Answer, ...]] = field(init=False, repr=False)
-    turns: tuple[datetime, ...] = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        newest = sorted(
-            self.lists, key=lambda one: (one.this_update, one.number or 0), reverse=True
-        )
-        latest = sorted(self.answers, key=lambda one: one.produced, reverse=True)
-        object.__setattr__(self, "by_issuer", _grouped(newest, lambda one: (one.issuer,)))
-        object.__setattr__(self, "by_serial", _grouped(latest, lambda one: one.serials))
-        object.__setattr__(self, "turns", tuple(sorted(self._turns())))
-
-    def _turns(self) -> Iterator[datetime]:
-        for begin, end in (
-            *((one.this_update, one.next_update) for one in self.lists),
-            *((begin, end) for one in self.answers for begin, end in one.spans),
-        ):
-            yield begin
-            if end is not None:  # the end itself still counts
-                yield end + self.grace + timedelta(seconds=1)
-
-    def epoch(self, moment: datetime) -> int:
-        """Between two turns nothing begins or ends, so that verdicts stay."""
-        return bisect_right(self.turns, moment)
-
-    def keep(self, key: object, value: Kept) -> Kept:
-        """Remember something that goes when the evidence goes."""
-        if len(self.memory) >= MAXIMUM_KEPT:
-            self.memory.clear()
-        self.memory[key] = value
-        return value
-
-    def current(self, begin: datetime, end: datetime | None, moment: datetime) -> str:
-        """Why something does not count now; empty when it does."""
-        if begin > moment:
-            return "it is from the future"
-        if end is None:
-            return "it does not say how long it counts"
-        return (
-            f"it was to be renewed by {end:%Y-%m-%d %H:%M} UTC" if moment > end + self.grace else ""
-        )
-
-
-def _grouped(
-    items: Iterable[Item], keys: Callable[[Item], Iterable[Key]]
-) -> dict[Key, tuple[Item, ...]]:
-    found: dict[Key, list[Item]] = {}
-    for one in items:
-        for key in keys(one):
-            found.setdefault(key, []).append(one)
-    return {key: tuple(some) for key, some in found.items()}
 
 
 @dataclass(slots=True)
@@ -197,8 +109,8 @@ class Inquiry:
         covered: frozenset[x509.ReasonFlags] = frozenset()
         why = "there is no list of its issuer"
         for point in (
-            *map(_Point.of, one.points, [certificate] * len(one.points)),
-            _Point.usual(one.issuer),
+            *map(Point.of, one.points, [certificate] * len(one.points)),
+            Point.usual(one.issuer),
         ):
             for crl in self._lists(point):
                 reasons = crl.reasons & point.reasons
@@ -216,17 +128,17 @@ class Inquiry:
             return Finding(certificate, "good", source="crl")
         return Finding(certificate, "unknown", "not every reason is covered" if covered else why)
 
-    def _lists(self, point: _Point) -> Iterator[Crl]:
+    def _lists(self, point: Point) -> Iterator[Crl]:
         found = (one for name in point.issuers for one in self.evidence.by_issuer.get(name, ()))
         for _, crl in zip(range(MAXIMUM_LISTS), found, strict=False):
             if crl.base is None:
                 yield crl
 
-    def _objection(self, crl: Crl, point: _Point, certificate: Certificate) -> str:
+    def _objection(self, crl: Crl, point: Point, certificate: Certificate) -> str:
         return (
             crl.fault
             or self.evidence.current(crl.this_update, crl.next_update, self.moment)
-            or _out_of_scope(crl, point, certificate)
+            or out_of_scope(crl, point, certificate)
         )
 
     def _entry(self, crl: Crl, certificate: Certificate, above: Chain) -> Entry | None:
@@ -284,49 +196,3 @@ class Inquiry:
                 return False
             known = self.evidence.keep((statement, signer), statement.is_signed_by(signer))
         return bool(known)
-
-
-@dataclass(frozen=True, slots=True)
-class _Point:
-    """A distribution point of a certificate, comparable."""
-
-    issuers: tuple[bytes, ...]  # folded names of whoever may sign the list
-    names: frozenset[bytes]
-    delegated: bool  # to another than the certificate's issuer
-    reasons: frozenset[x509.ReasonFlags]
-
-    @classmethod
-    def of(cls, point: x509.DistributionPoint, certificate: Certificate) -> _Point:
-        """RFC 5280 section 4.2.1.13."""
-        others = [one for one in point.crl_issuer or () if isinstance(one, x509.DirectoryName)]
-        base = others[0].value if others else certificate.x509.issuer
-        names = point_names(point.full_name, point.relative_name, base)
-        return cls(
-            issuers=tuple(general_name(one)[1:] for one in others) or (traits(certificate).issuer,),
-            names=names or frozenset(map(general_name, others)),
-            delegated=bool(others),
-            reasons=point.reasons or EVERY_REASON,
-        )
-
-    @classmethod
-    def usual(cls, issuer: bytes) -> _Point:
-        """The lists that no point names but the issuer signs (end of section 6.3.3)."""
-        return cls((issuer,), frozenset({b"d" + issuer}), delegated=False, reasons=EVERY_REASON)
-
-
-def _out_of_scope(crl: Crl, point: _Point, certificate: Certificate) -> str:
-    """RFC 5280 section 6.3.3 (b)."""
-    if point.delegated and not crl.indirect:
-        return "it is not for other issuers' certificates"
-    scope = crl.scope
-    if scope is None:
-        return ""
-    if crl.names and not crl.names & point.names:
-        return "it is for another distribution point"
-    if scope.only_contains_attribute_certs:
-        return "it lists attribute certificates only"
-    if scope.only_contains_user_certs and certificate.is_authority:
-        return "it lists users' certificates only"
-    if scope.only_contains_ca_certs and not certificate.is_authority:
-        return "it lists authorities' certificates only"
-    return ""

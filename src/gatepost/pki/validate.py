@@ -17,10 +17,11 @@ from cryptography import x509
 from gatepost.certificate import Certificate
 from gatepost.pki.build import Chain, Search
 from gatepost.pki.constraint import Budget
+from gatepost.pki.evidence import Evidence, Finding
 from gatepost.pki.explain import explain
 from gatepost.pki.path import Purpose, objection
 from gatepost.pki.policy import PolicyRules
-from gatepost.pki.revocation import Evidence, Finding, Inquiry
+from gatepost.pki.revocation import Inquiry
 from gatepost.pki.strength import key_weakness, signature_weakness
 from gatepost.pki.trait import traits
 from gatepost.pki.usable import date_objection, purpose_objection

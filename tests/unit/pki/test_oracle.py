@@ -14,7 +14,7 @@ from tests.unit.pki.revoke import listed, revoked, scope
 
 from gatepost.certificate import Certificate
 from gatepost.pki.crl import Crl
-from gatepost.pki.revocation import Evidence
+from gatepost.pki.evidence import Evidence
 from gatepost.pki.validate import Anchors, validate
 
 ROOT = authority("Root", kind="rsa2048")

@@ -18,8 +18,8 @@ from tests.unit.pki.revoke import answered, listed, revoked, scope
 from gatepost.certificate import Certificate
 from gatepost.errors import Malformed
 from gatepost.pki.crl import Crl
+from gatepost.pki.evidence import Evidence
 from gatepost.pki.ocsp import Answer
-from gatepost.pki.revocation import Evidence
 from gatepost.pki.trait import traits
 from gatepost.pki.validate import Anchors, PathReport, validate
 

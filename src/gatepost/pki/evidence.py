@@ -1,0 +1,103 @@
+"""What is known of revocation at a time, and what was found with it."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Literal, TypeVar
+
+from gatepost.certificate import Certificate
+from gatepost.pki.crl import Crl
+from gatepost.pki.ocsp import Answer
+
+MAXIMUM_KEPT = 16384  # verdicts and signatures
+
+Status = Literal["good", "revoked", "unknown"]
+Item = TypeVar("Item")
+Key = TypeVar("Key")
+Kept = TypeVar("Kept")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What is known of one certificate, and from where."""
+
+    certificate: Certificate
+    status: Status
+    reason: str = ""
+    source: Literal["", "crl", "ocsp"] = ""
+    when: datetime | None = None  # it was revoked
+
+    def __str__(self) -> str:
+        if self.status == "revoked":
+            when = f" on {self.when:%Y-%m-%d}" if self.when else ""
+            return f"{self.certificate.name!r} was revoked{when} ({self.reason})"
+        if self.status == "unknown":
+            return f"whether {self.certificate.name!r} is revoked is not known: {self.reason}"
+        return f"{self.certificate.name!r} is not revoked"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evidence:
+    """What is known of revocation at a time.  Equal only to itself, so that verdicts are kept."""
+
+    lists: tuple[Crl, ...] = ()
+    answers: tuple[Answer, ...] = ()
+    certificates: tuple[Certificate, ...] = ()  # of those who sign lists for others
+    required: bool = True  # whether a path with an unknown certificate is refused
+    grace: timedelta = timedelta()  # how long a list or answer counts after its end
+    memory: dict[object, object] = field(default_factory=dict, repr=False)
+    by_issuer: Mapping[bytes, tuple[Crl, ...]] = field(init=False, repr=False)
+    by_serial: Mapping[int, tuple[Answer, ...]] = field(init=False, repr=False)
+    turns: tuple[datetime, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        newest = sorted(
+            self.lists, key=lambda one: (one.this_update, one.number or 0), reverse=True
+        )
+        latest = sorted(self.answers, key=lambda one: one.produced, reverse=True)
+        object.__setattr__(self, "by_issuer", _grouped(newest, lambda one: (one.issuer,)))
+        object.__setattr__(self, "by_serial", _grouped(latest, lambda one: one.serials))
+        object.__setattr__(self, "turns", tuple(sorted(self._turns())))
+
+    def _turns(self) -> Iterator[datetime]:
+        for begin, end in (
+            *((one.this_update, one.next_update) for one in self.lists),
+            *((begin, end) for one in self.answers for begin, end in one.spans),
+        ):
+            yield begin
+            if end is not None:  # the end itself still counts
+                yield end + self.grace + timedelta(seconds=1)
+
+    def epoch(self, moment: datetime) -> int:
+        """Between two turns nothing begins or ends, so that verdicts stay."""
+        return bisect_right(self.turns, moment)
+
+    def keep(self, key: object, value: Kept) -> Kept:
+        """Remember something that goes when the evidence goes."""
+        if len(self.memory) >= MAXIMUM_KEPT:
+            self.memory.clear()
+        self.memory[key] = value
+        return value
+
+    def current(self, begin: datetime, end: datetime | None, moment: datetime) -> str:
+        """Why something does not count now; empty when it does."""
+        if begin > moment:
+            return "it is from the future"
+        if end is None:
+            return "it does not say how long it counts"
+        return (
+            f"it was to be renewed by {end:%Y-%m-%d %H:%M} UTC" if moment > end + self.grace else ""
+        )
+
+
+def _grouped(
+    items: Iterable[Item], keys: Callable[[Item], Iterable[Key]]
+) -> dict[Key, tuple[Item, ...]]:
+    found: dict[Key, list[Item]] = {}
+    for one in items:
+        for key in keys(one):
+            found.setdefault(key, []).append(one)
+    return {key: tuple(some) for key, some in found.items()}
