@@ -50,10 +50,11 @@ class Search:
     def chains(self, leaf: Certificate) -> Iterator[Chain]:
         """Every path that holds, the likeliest first."""
         for chain in islice(self._climb((leaf,)), MAXIMUM_PATHS):
-            wrong = self._signatures(chain) or self.objection(chain)
+            forged = self._signatures(chain)
+            wrong = forged or self.objection(chain)
             if not wrong:
                 yield chain
-            else:
+            elif not forged or not self.verdict:  # what is wrong with a signed path tells more
                 self.verdict = wrong
 
     def _climb(self, chain: Chain) -> Iterator[Chain]:

@@ -83,11 +83,11 @@ class Constraints:
             if not all(
                 any(within(value, tree, "permitted") for tree in trees) for trees in permitted
             ):
-                return f"its {kind} {_shown(value)!r} is not among the names its issuer may certify"
+                return f"its {kind}{_shown(value)} is not among the names its issuer may certify"
             if any(within(value, tree, "excluded") for tree in excluded):
-                return f"its {kind} {_shown(value)!r} is one its issuer must not certify"
+                return f"its {kind}{_shown(value)} is one its issuer must not certify"
         except (ValueError, Malformed):
-            return f"its {kind} {_shown(value)!r} cannot be compared with its issuer's constraints"
+            return f"its {kind}{_shown(value)} cannot be compared with its issuer's constraints"
         return ""
 
 
@@ -131,9 +131,8 @@ def _value(general: x509.GeneralName) -> object:
 
 
 def _shown(value: object) -> str:
-    if isinstance(value, tuple):  # folded names are for comparing
-        return b" ".join(value).decode("utf-8", "replace")[-60:]
-    return str(value)[:100]
+    """Folded names are for comparing; the certificate shows its subject."""
+    return "" if isinstance(value, tuple) else f" {str(value)[:100]!r}"
 
 
 # What is within what

@@ -40,11 +40,6 @@ def addresses(certificate: Certificate) -> frozenset[str]:
     return frozenset(found)
 
 
-def names_in_subject_only(certificate: Certificate) -> bool:
-    """Whether its address is one that name constraints were never applied to."""
-    return not _alternative(certificate) and bool(_legacy(certificate))
-
-
 def _alternative(certificate: Certificate) -> tuple[str, ...]:
     try:
         found = certificate.x509.extensions.get_extension_for_class(x509.SubjectAlternativeName)

@@ -235,3 +235,18 @@ def test_forgeries_by_the_dozen_cost_the_budget(monkeypatch: pytest.MonkeyPatch)
     assert not judge(forge("leaf", "L0", by="p256"), *layers).trusted
     assert len(calls) <= build.MAXIMUM_SIGNATURES + 8
     assert time.perf_counter() - start < 2
+
+
+def test_authorities_that_bloat_every_path() -> None:
+    """Real CAs of one attacker, each full of constraints, would be multiplied by all their ways."""
+    trees = x509.NameConstraints(None, [DNS(f"x{n}.example") for n in range(700)])
+    layers = [
+        authority(f"N{n}", f"N{n + 1}" if n < 5 else "Root", constraints=trees, days=(-1, 9 + copy))
+        for n in range(6)
+        for copy in range(5)
+    ]
+    names = x509.SubjectAlternativeName([DNS(f"y{n}.example") for n in range(700)])
+    leaf = forge("leaf", "N0", emails=None, extra=[(names, False)])
+    start = time.perf_counter()
+    assert not judge(leaf, *layers).trusted
+    assert time.perf_counter() - start < 2
