@@ -222,6 +222,8 @@ class Listener:
     """Proxies here may say by XCLIENT who their client is."""
     smtputf8: bool = False
     """Take internationalised addresses (RFC 6531); the next hops must take them too."""
+    forwards: bool = False
+    """Take outbound mail with a stranger's return path, as aliases that lead outside make it."""
 
     @property
     def label(self) -> str:

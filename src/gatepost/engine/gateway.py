@@ -249,7 +249,8 @@ class Gateway:
     def _gate(self, session: SessionInfo) -> Gate:
         listener = self._parts.listeners[session.listener]
         only = None if listener.direction == "both" else Direction(listener.direction)
-        return Gate(only, is_trusted(listener, session), self._parts.context().domains)
+        domains = self._parts.context().domains
+        return Gate(only, is_trusted(listener, session), domains, foreign_senders=listener.forwards)
 
     def _noted(
         self,

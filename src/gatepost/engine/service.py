@@ -252,6 +252,7 @@ def _edge(one: ListenerSettings, settings: Settings) -> EdgeSettings:
     return EdgeSettings(
         server=ServerSettings(
             hostname=settings.gateway.hostname,
+            postmaster_domain=settings.gateway.postmaster_address.rpartition("@")[2],
             size_limit=limits.message_size,
             recipient_limit=limits.recipients,
             bare=limits.bare_newlines,

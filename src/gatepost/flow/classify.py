@@ -69,6 +69,9 @@ def _unsignable(message: Message, context: Context, author: Mailbox | None, foun
         return "its author has already signed it"
     if message.envelope.return_path is None:
         return "a message under the null return path is nobody's to sign"
+    if message.envelope.return_path.domain_key not in context.domains:
+        # A stranger's mail that an alias of ours sends on may claim anybody of ours as author.
+        return f"it was forwarded: its return path {message.envelope.return_path} is not ours"
     if author is None:
         return "the header does not name exactly one author"
     if author.domain_key not in context.domains:

@@ -293,7 +293,7 @@ class ServerSession(Conversation):
         recipient = commands.rcpt(
             argument,
             smtputf8=transaction.envelope.smtputf8,
-            postmaster_domain=self._settings.hostname,
+            postmaster_domain=self._settings.postmaster_domain or self._settings.hostname,
         )
         if transaction.recipients >= self._settings.recipient_limit:
             self._say(replies.TOO_MANY_RECIPIENTS)  # RFC 5321 section 4.5.3.1.10

@@ -28,6 +28,7 @@ class ServerSettings:
     idle_limit: int = 100  # commands without a message accepted before 421
     login_limit: int = 3  # failed log-ins before 421
     banner: str = "ESMTP"
+    postmaster_domain: str = ""  # of a bare <Postmaster> (section 4.5.1); empty: the hostname
 
 
 @dataclass(frozen=True, slots=True)

@@ -279,6 +279,14 @@ def test_nobody_signs_for_strangers(author: str, why: str) -> None:
     assert why in told([outcome])[BOB].reason
 
 
+def test_nobody_signs_what_an_alias_forwards() -> None:
+    """A stranger would write to an alias that leads outside and have us vouch for our director."""
+    message = outgoing(MAIL, BOB, sender="eve@elsewhere.example")
+    outcome = only(World.under("", facts(signers=[ALICE])).drive(message, STAGES))
+    assert told([outcome])[BOB].done is Done.CLEAR
+    assert "it was forwarded" in told([outcome])[BOB].reason
+
+
 def test_no_key_to_sign_with_defers_or_delivers_as_set() -> None:
     """Mail leaves unsigned although policy says always."""
     message = outgoing(MAIL, BOB)
