@@ -152,7 +152,7 @@ def _react(session: ClientSession, event: object) -> None:
         case Settled(results=results):
             assert [r for r, _ in results] == list(LETTER.envelope.recipients)
             assert not any(reply.code == 354 for _, reply in results)
-            if session.is_idle:
+            if session.is_idle and session.is_begun:  # else it would refuse for ever
                 session.begin(LETTER)
         case Ready() if "AUTH" in session.extensions:
             mechanism = choose(session.extensions["AUTH"], is_private=True)
