@@ -3,6 +3,7 @@
 Each is a context manager that listens at `port` and relays to `sink_port`.
 """
 
+import re
 import subprocess
 import sys
 import tempfile
@@ -134,7 +135,10 @@ class Gatepost(Contender):
         command += ["--listen", f"127.0.0.1:{self.port}"]
         command += ["--mail-server", "127.0.0.1:9", "--relay", f"127.0.0.1:{self.sink_port}"]
         subprocess.run(command, check=True, capture_output=True)
-        text = config.read_text().replace("# workers = 1 ", f"workers = {self._workers} ")
+        setting = f"workers = {self._workers}"
+        text, found = re.subn(r"(?m)^#? *workers = .*$", setting, config.read_text())
+        if not found:
+            raise RuntimeError("the configuration has no line for workers to set")
         config.write_text(text)
 
 

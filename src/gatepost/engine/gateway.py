@@ -50,6 +50,7 @@ class Parts:
     """What the gateway works with; built once by `engine.service`."""
 
     listeners: Mapping[str, Listener]
+    domains: frozenset[str]  # our own, as `domain_key`s
     context: Callable[[], Context]  # a fresh snapshot: time and policy of this moment
     queue: MailQueue
     delivery: Delivery
@@ -249,8 +250,12 @@ class Gateway:
     def _gate(self, session: SessionInfo) -> Gate:
         listener = self._parts.listeners[session.listener]
         only = None if listener.direction == "both" else Direction(listener.direction)
-        domains = self._parts.context().domains
-        return Gate(only, is_trusted(listener, session), domains, foreign_senders=listener.forwards)
+        return Gate(
+            only,
+            is_trusted(listener, session),
+            self._parts.domains,
+            foreign_senders=listener.forwards,
+        )
 
     def _noted(
         self,

@@ -176,6 +176,7 @@ class Service:
         self._gateway = Gateway(
             Parts(
                 listeners={one.label: one for one in settings.listener},
+                domains=domains,
                 context=context(settings, Rulebook(self.stores.directory), clock),
                 queue=self.queue,
                 delivery=self._delivery,
