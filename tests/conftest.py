@@ -24,6 +24,8 @@ def peer(*programs: str) -> None:
     for program in programs:
         if shutil.which(program, path=path) is None:
             absent(f"needs {program} (scripts/install-peers)")
+    if "postfix" in programs and os.geteuid() != 0:
+        absent("needs root to start a Postfix of its own")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
