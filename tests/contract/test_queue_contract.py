@@ -293,7 +293,8 @@ async def test_nobody_waits_any_more(engine: Engine) -> None:
     await queue.accept([new("B", LARGE)])
     await queue.flush()
     stored = queue.counts()["active", "outbound"]
-    assert len(due(queue)) == stored - 1
+    leased = 1 + sum(not task.cancelled() for task in waiting)  # whoever was quicker has its item
+    assert len(due(queue)) == stored - leased
 
 
 async def test_closed(engine: Engine) -> None:

@@ -193,7 +193,7 @@ def _encoded(text: str) -> str:
     tokens: list[str] = []
     run: list[str] = []
     for token in text.split(" "):
-        if _readable(token):
+        if _readable(token) and (token or not run):  # white space inside a run is encoded with it
             tokens += [word.encode(" ".join(run))] * bool(run) + [token]
             run = []
         else:

@@ -25,9 +25,7 @@ _MESSAGE = ContentType("message", "rfc822")
 _EMBEDDING = frozenset({"message/rfc822", "message/global", "message/news"})
 _IDENTITY = frozenset({"7bit", "8bit", "binary"})
 # Fields as in mail.field, after the line an mbox puts before them.
-_HEADER = re.compile(
-    rb"(?:>?From [^\n]*\n)?+(?:[!-9;-~]++[ \t]*+:[^\n]*+(?:\n[ \t][^\n]*+)*+(?:\n|\Z))*+"
-)
+_HEADER = re.compile(rb"(?:>?From [^\n]*\n)?(?:[!-9;-~]+[ \t]*:[^\n]*(?:\n[ \t][^\n]*)*(?:\n|\Z))*")
 _EMPTY_LINE = re.compile(rb"\r?\n")
 _AFTER = re.compile(rb"(--)?[ \t]*\r?(?:\n|\Z)")
 

@@ -18,7 +18,7 @@ _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
 _FOREIGN = bytes(octet for octet in range(256) if octet not in _ALPHABET)
 
 _SPARE = (*range(128, 256), *range(1, 9), *range(14, 32))  # octets b2a_qp always encodes
-_TRAILING = re.compile(rb"(?<![ \t])[ \t]++(?=\r?\n|\Z)")
+_TRAILING = re.compile(rb"(?<![ \t])[ \t]+(?=\r?\n|\Z)")
 _FROM_SHORT = re.compile(rb"(?m)^From (?=[^\n]{0,69}$)")
 _FROM = re.compile(rb"(?m)^From ")
 _DOT = re.compile(rb"(?m)^\.(?=\r?$)")

@@ -25,7 +25,7 @@ MAXIMUM_LINES = 60  # of a footer or banner
 MAXIMUM_LEAVES = 3
 
 Trial = tuple[bytes, str]
-_TRAILING = re.compile(rb"(?<![ \t])[ \t]++(?=\r\n|\Z)")
+_TRAILING = re.compile(rb"(?<![ \t])[ \t]+(?=\r\n|\Z)")
 _CODED = frozenset({"quoted-printable", "base64"})
 _CHARSETS = ("iso-8859-1", "windows-1252", "iso-8859-15")
 

@@ -54,9 +54,7 @@ def _is_plain(raw: bytes) -> bool:
 
 
 def _pattern(name: str) -> re.Pattern[bytes]:
-    return re.compile(
-        rb"(?i);\s*+" + re.escape(name.encode("ascii")) + rb'=(?:"[\w.-]*+"|[\w.-]++)'
-    )
+    return re.compile(rb"(?i);\s*" + re.escape(name.encode("ascii")) + rb'=(?:"[\w.-]*"|[\w.-]+)')
 
 
 def _value(raw: bytes) -> bytes:
