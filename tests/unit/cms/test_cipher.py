@@ -100,7 +100,7 @@ def test_ccm(size: int, tag: int) -> None:
     assert (found.cipher, found.weak) == (f"aes{size * 8}-ccm", False)
     for forged in (
         built(key, algorithm, whole[:-tag], bytes(tag), said=said),
-        built(key, algorithm, b"x" + whole[1:-tag], whole[-tag:], said=said),
+        built(key, algorithm, bytes([whole[0] ^ 1]) + whole[1:-tag], whole[-tag:], said=said),
         built(key, algorithm, whole[:-tag], whole[-tag:]),
         built(key, algorithm, whole[:-tag], whole[-tag:] + b"x", said=said),
     ):

@@ -26,7 +26,6 @@ def box(text: str) -> Mailbox:
         ("domain-confidentiality-authority@example.com", "alice@example.com", False),
         ("alice@example.com.evil.example", "alice@example.com", False),
         ("alice@example.com\0.evil.example", "alice@example.com", False),
-        ("alice@evil.example,alice@example.com", "alice@example.com", False),
         ("<alice@example.com>", "alice@example.com", False),
         (" alice@example.com", "alice@example.com", False),
     ],

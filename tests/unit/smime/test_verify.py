@@ -220,7 +220,8 @@ def two_signers(*, broken: bool) -> tuple[bytes, bytes]:
     if broken:
         infos = signed.parse(made).signers
         forged = next(one for one in infos if one.certificate_id.names(bob().certificate))
-        made = made.replace(forged.signature, forged.signature[:-1] + b"\x00")
+        last = bytes([forged.signature[-1] ^ 1])
+        made = made.replace(forged.signature, forged.signature[:-1] + last)
     header = (
         b"From: alice@example.com\r\nContent-Type: application/pkcs7-mime;"
         b" smime-type=signed-data\r\nContent-Transfer-Encoding: base64\r\n"
