@@ -1,25 +1,5 @@
-"""Shows the logs of every running gateway below a failure."""
+"""Shows the logs of every running gateway and Postfix below a failure."""
 
-from collections.abc import Generator, Iterator
-from typing import Any
+from tests.peers.fixture import lab, pytest_runtest_makereport
 
-import pytest
-from tests.peers import lab as labs
-
-
-@pytest.fixture
-def lab() -> Iterator[labs.Lab]:
-    """Peers for one test."""
-    with labs.Lab() as made:
-        yield made
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[Any]
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Add what the peers logged."""
-    report = yield
-    if report.failed and labs.RUNNING:
-        report.sections.append(("Logs of the peers", labs.logs()))
-    return report
+__all__ = ["lab", "pytest_runtest_makereport"]

@@ -8,6 +8,7 @@ accepted nothing; later than that only a retry decides, for the message may have
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 import ssl
 from typing import Final
@@ -171,7 +172,7 @@ class Relay:
         except ssl.SSLError as error:
             raise Broken(Reply(451, "4.7.5", f"TLS with {hop} failed: {error}")) from error
         except (OSError, UnicodeError) as error:
-            text = f"Cannot connect to {hop}: {error}"
+            text = f"Cannot connect to {hop}: {_reason(error)}"
             raise Broken(Reply(451, "4.4.1", text)) from error
         return wire
 
@@ -251,3 +252,11 @@ def _is_eight_bit(envelope: Envelope, content: Content, *, may_declare: bool) ->
 def _attempts(hop: NextHop, wire: Wire, results: Results) -> tuple[Attempt, ...]:
     remote = f"{hop.host}[{wire.address}]:{hop.port}"
     return tuple(Attempt(recipient, reply, remote, wire.tls) for recipient, reply in results)
+
+
+def _reason(error: OSError | UnicodeError) -> str:
+    """What the system says of it; event loops put numbers and addresses of their own around it."""
+    if isinstance(error, OSError) and error.errno is not None:
+        # Look-up failures (gaierror) have numbers of their own, and their words with them.
+        return os.strerror(error.errno) if error.errno > 0 else str(error.strerror)
+    return str(error)

@@ -111,6 +111,7 @@ async def test_nobody_listens() -> None:
         for hop in (NextHop(HOST, 1), NextHop("host.invalid", 25)):
             attempts = await relay.deliver(hop, envelope("b@y.example", "c@y.example"), BODY)
             assert replies(attempts) == ["451 4.4.1"] * 2
+            assert "Errno" not in attempts[0].reply.text  # people read it in notices
             assert attempts[0].remote == ""
 
 
