@@ -1,18 +1,16 @@
 """The configuration file as frozen settings; attribute paths are the file's key paths."""
 
+from gatepost.config.endpoint import Endpoint
+from gatepost.config.listener import Listener
 from gatepost.config.load import find, load, parse
+from gatepost.config.relay import NextHops, Relay, Route
 from gatepost.config.schema import schema
 from gatepost.config.settings import (
     Authority,
-    Endpoint,
     Gateway,
     Limits,
-    Listener,
     Log,
-    NextHops,
     Queue,
-    Relay,
-    Route,
     Settings,
     Tls,
     Vault,

@@ -12,7 +12,8 @@ import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from gatepost.config.settings import Account, Password
+from gatepost.config.endpoint import Password
+from gatepost.config.settings import Account
 from gatepost.errors import ConfigError, Malformed
 from gatepost.smtp.scram import Verifier, prepared
 

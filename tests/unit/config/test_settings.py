@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatepost.config import Endpoint, Listener, schema
+from gatepost.config.endpoint import split_port
 from gatepost.config.load import parse
 from gatepost.config.quantity import domain, duration, octets
-from gatepost.config.settings import split_port
 from gatepost.errors import ConfigError
 
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from gatepost.config.settings import Account, Password
+from gatepost.config.endpoint import Password
+from gatepost.config.settings import Account
 from gatepost.engine.secret import Accounts, password
 from gatepost.errors import ConfigError
 from gatepost.smtp.scram import Verifier

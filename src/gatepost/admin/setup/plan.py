@@ -11,8 +11,8 @@ from typing import Any, Literal, get_args
 
 from gatepost.admin.setup.text import configuration
 from gatepost.config import Settings, parse
+from gatepost.config.endpoint import split_port
 from gatepost.config.quantity import domain
-from gatepost.config.settings import split_port
 from gatepost.errors import ConfigError
 
 Algorithm = Literal["p256", "rsa3072"]
