@@ -385,5 +385,9 @@ def lock(path: Path) -> int:
         fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         os.close(number)
-        raise ConfigError(f"another Gatepost already works on the queue {path.stem!r}") from error
+        raise ConfigError(
+            f"another Gatepost already works on the queue {path.stem!r}",
+            hint=f"stop that one (fuser {path} names its process), or give this one a [gateway]"
+            " state folder of its own; queue commands work while it runs",
+        ) from error
     return number

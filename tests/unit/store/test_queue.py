@@ -345,8 +345,9 @@ async def test_records(tmp_path: Path) -> None:
 async def test_second_process_is_refused(tmp_path: Path) -> None:
     """Two services on one queue would deliver everything twice."""
     async with opened(tmp_path):
-        with pytest.raises(ConfigError, match="another Gatepost"):
+        with pytest.raises(ConfigError, match="another Gatepost") as found:
             Queue(tmp_path, TestSeal())
+        assert f"fuser {tmp_path / '0.lock'}" in str(found.value.fields["hint"])
         async with opened(tmp_path, name="1") as other:
             await other.accept([new("A")])
     async with opened(tmp_path) as queue:
