@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 
+from cryptography.hazmat.primitives.asymmetric import ec, mlkem, rsa, x448, x25519
+
 from gatepost.certificate import Certificate
 from gatepost.cms import algorithms, ber, content, der, designation, identifier, moment
-from gatepost.cms.capability import Digest, KeyTransport
-from gatepost.cms.digest import digest_of
+from gatepost.cms.capability import Digest, KeyTransport, SignatureScheme
+from gatepost.cms.digest import digest_of, strength
 from gatepost.errors import LimitExceeded, Malformed, Unsupported
 
 CONTENT_TYPE = "1.2.840.113549.1.9.3"
@@ -59,9 +61,8 @@ def fixed(
         attribute(CONTENT_TYPE, der.tlv(0x06, content.DATA)),
         attribute(SIGNING_CERTIFICATE_V2, _signing_certificate(signer)),
     ]
-    if capabilities:
-        known = der.sequence(*map(_capability, capabilities))
-        made.append(attribute(CAPABILITIES, known))
+    if told := _suited(capabilities, encryption or signer):
+        made.append(attribute(CAPABILITIES, der.sequence(*map(_capability, told))))
     if encryption is not None:
         # RFC 8551 2.5.3: issuerAndSerialNumber [0] IMPLICIT
         name = der.explicit(0, encryption.issuer, der.integer(encryption.serial))
@@ -74,10 +75,49 @@ def attribute(oid: str, *values: bytes) -> bytes:
     return der.sequence(der.oid(oid), der.set_of(*values))
 
 
+def _suited(capabilities: Iterable[str], reader: Certificate) -> tuple[str, ...]:
+    """Those that apply to the certificate one is written to with: what wraps to its key."""
+    wraps = _wraps(reader.public_key)
+    return tuple(
+        name
+        for name in capabilities
+        if name in wraps or algorithms.BY_NAME[name].kind not in _KEY_MANAGEMENT
+    )
+
+
+def _wraps(key: object) -> frozenset[str]:
+    match key:
+        case rsa.RSAPublicKey():
+            return frozenset({"rsa-oaep"})
+        case ec.EllipticCurvePublicKey():
+            return frozenset({f"ecdh-std-{strength(key.curve)}"})
+        case x25519.X25519PublicKey():
+            return frozenset({"ecdh-hkdf-sha256"})
+        case x448.X448PublicKey():
+            return frozenset({"ecdh-hkdf-sha512"})
+        case mlkem.MLKEM768PublicKey():
+            return frozenset({"ml-kem-768"})
+        case mlkem.MLKEM1024PublicKey():
+            return frozenset({"ml-kem-1024"})
+    return frozenset()
+
+
+_KEY_MANAGEMENT = frozenset({"transport", "agreement", "encapsulation"})
+
+
 def _capability(name: str) -> bytes:
-    if name == "rsa-oaep":  # RFC 3560 section 5: with the parameters we can read
+    """One SMIMECapability, with the parameters we can read."""
+    if name == "rsa-oaep":  # RFC 3560 section 5
         return identifier.transport_identifier(KeyTransport("rsa-oaep"))
-    return der.sequence(der.oid(algorithms.BY_NAME[name].oid))
+    if name == "rsa-pss":  # RFC 4056 section 3
+        return identifier.signature_identifier(SignatureScheme("rsa-pss"))
+    known = algorithms.BY_NAME[name]
+    if known.kind == "agreement":  # RFC 5753 section 8, RFC 8418 section 6: with the key wrap
+        return der.sequence(der.oid(known.oid), _WRAP)
+    return der.sequence(der.oid(known.oid))
+
+
+_WRAP = der.sequence(der.oid(algorithms.BY_NAME["aes256-wrap"].oid))
 
 
 def _signing_certificate(certificate: Certificate) -> bytes:

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import (
     ed448,
     ed25519,
     mldsa,
+    mlkem,
     rsa,
     x448,
     x25519,
@@ -54,6 +55,8 @@ def key_weakness(certificate: Certificate) -> str:
             | mldsa.MLDSA44PublicKey()
             | mldsa.MLDSA65PublicKey()
             | mldsa.MLDSA87PublicKey()
+            | mlkem.MLKEM768PublicKey()
+            | mlkem.MLKEM1024PublicKey()
         ):
             return ""
         case _:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
-from cryptography.hazmat.primitives.asymmetric import ec, rsa, x448, x25519
+from cryptography.hazmat.primitives.asymmetric import ec, mlkem, rsa, x448, x25519
 
 from gatepost.certificate import ANY_PURPOSE, EMAIL_PROTECTION, Certificate
 from gatepost.pki.strength import key_weakness
@@ -18,6 +18,9 @@ Use = Literal["sign", "encrypt"]
 
 _RSASSA_PSS = "1.2.840.113549.1.1.10"
 _RSAES_OAEP = "1.2.840.113549.1.1.7"
+
+AgreementKey = ec.EllipticCurvePublicKey | x25519.X25519PublicKey | x448.X448PublicKey
+EncapsulationKey = mlkem.MLKEM768PublicKey | mlkem.MLKEM1024PublicKey
 
 
 def usable_for(certificate: Certificate, use: Use, moment: datetime) -> tuple[str, ...]:
@@ -50,7 +53,7 @@ def purpose_objection(certificate: Certificate) -> str:
 
 
 def _usage_objection(certificate: Certificate, use: Use) -> str:
-    """RFC 8550 section 4.4.2, with RFC 8551 for RSA and RFC 5753 section 7 for curves."""
+    """RFC 8550 section 4.4.2; RFC 8551 for RSA, RFC 5480 and RFC 8410 section 5 for curves."""
     usage = certificate.key_usage
     if usage is None:
         return ""
@@ -58,7 +61,7 @@ def _usage_objection(certificate: Certificate, use: Use) -> str:
         if usage & {"digital_signature", "content_commitment"}:
             return ""
         return "its key usage includes neither digitalSignature nor nonRepudiation"
-    if isinstance(certificate.public_key, rsa.RSAPublicKey):
+    if isinstance(certificate.public_key, rsa.RSAPublicKey | EncapsulationKey):  # RFC 9935 5
         if "key_encipherment" in usage:
             return ""
         return "its key usage does not include keyEncipherment"
@@ -73,11 +76,13 @@ def _algorithm_objection(certificate: Certificate, use: Use) -> str:
     if key is None:
         return ""  # key_weakness has said it
     if use == "sign":
-        if isinstance(key, (x25519.X25519PublicKey, x448.X448PublicKey)):
+        if isinstance(key, x25519.X25519PublicKey | x448.X448PublicKey):
             return "its key can only agree on keys, not sign"
+        if isinstance(key, EncapsulationKey):
+            return "its key can only encapsulate keys, not sign"
         return "its key is for RSA-OAEP only" if algorithm == _RSAES_OAEP else ""
     if algorithm == _RSASSA_PSS:
         return "its key is for RSA-PSS signatures only"
-    if not isinstance(key, (rsa.RSAPublicKey, ec.EllipticCurvePublicKey)):
+    if not isinstance(key, rsa.RSAPublicKey | AgreementKey | EncapsulationKey):
         return "its key algorithm is not supported for encryption"
     return ""

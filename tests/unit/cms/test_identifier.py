@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date
 
 import pytest
 
-from gatepost.cms import algorithms, ber, der, identifier
+from gatepost.cms import algorithms, ber, der, digest, identifier
 from gatepost.cms.capability import Digest, KeyTransport, SignatureScheme
 from gatepost.errors import Malformed, Unsupported
 
@@ -108,11 +107,31 @@ def test_every_name_and_oid_is_unique() -> None:
 
 def test_nothing_weak_or_ended_is_created() -> None:
     """SHA-1 and 3DES are read, never written."""
-    for one in algorithms.TABLE:
-        assert one.create_from is None or not (one.weak or one.accept_until)
-    assert not algorithms.accepted("md5", date(2026, 6, 1))
-    assert algorithms.accepted("sha1", date(2026, 6, 1))
-    assert algorithms.accepted("aes256-gcm", date(2026, 6, 1))
+    made = {one.name for one in algorithms.TABLE if one.create_from is not None}
+    assert not made & {one.name for one in algorithms.TABLE if one.weak}
+    assert {"aes256-gcm", "ml-kem-768", "ecdh-hkdf-sha256"} <= made
+    assert algorithms.BY_NAME["sha1"].weak
+    assert algorithms.BY_NAME["3des-cbc"].weak
+
+
+def test_the_refused_are_known_by_name_only() -> None:
+    """Single DES would be read as if it hid something."""
+    refused = [one for one in algorithms.TABLE if one.status == "refused"]
+    assert {"des-cbc", "md2", "rc4"} <= {one.name for one in refused}
+    assert all(algorithms.find(one.contents, one.kind) is None for one in refused)
+    assert all(algorithms.named(one.name, one.kind) is None for one in refused)
+
+
+def test_what_is_weak_for_digests_is_weak_in_the_table() -> None:
+    """A report would call a signature good by SHA-1 that the page calls weak."""
+    weak = {one.name for one in algorithms.TABLE if one.kind == "digest" and one.weak}
+    assert weak == digest.WEAK
+
+
+def test_everything_announced_is_read() -> None:
+    """Correspondents would write what we cannot open."""
+    for name in algorithms.CAPABILITIES:
+        assert algorithms.BY_NAME[name].status in ("make", "read")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,17 @@ from datetime import UTC, datetime
 import pytest
 from tests.pki_builder import KeyKind, User, user
 
-from gatepost.cms import attributes, ber, content, der, designation, identifier, signed, signer
+from gatepost.cms import (
+    algorithms,
+    attributes,
+    ber,
+    content,
+    der,
+    designation,
+    identifier,
+    signed,
+    signer,
+)
 from gatepost.cms.capability import SignatureScheme, Signer
 from gatepost.cms.digest import digest_of, digests_of
 from gatepost.cms.signed import SignedData
@@ -52,6 +62,34 @@ def test_a_detached_signature(kind: KeyKind, now: datetime) -> None:
     changed = one_verdict(octets, TEXT + b" ")
     assert not changed.intact
     assert changed.reason == "the content was changed after signing: its digest differs"
+
+
+@pytest.mark.parametrize(
+    ("kind", "wraps"),
+    [
+        ("rsa2048", {"rsa-oaep"}),
+        ("p384", {"ecdh-std-sha384"}),
+        ("x25519", {"ecdh-hkdf-sha256"}),
+        ("ml-kem-768", {"ml-kem-768"}),
+    ],
+)
+def test_what_is_announced_fits_the_key(kind: KeyKind, wraps: set[str], now: datetime) -> None:
+    """Told that we read OAEP, a partner would look for an RSA key that is not there."""
+    one, reader = alice(), user("alice@example.com", kind).certificate
+    octets = join(
+        signed.sign(
+            Octets(TEXT),
+            [one.signer],
+            None,
+            detached=True,
+            when=now,
+            encryption_certificate=reader,
+        )
+    )
+    found = one_verdict(octets, TEXT).capabilities
+    kinds = {"transport", "agreement", "encapsulation"}
+    assert {name for name in found if algorithms.BY_NAME[name].kind in kinds} == wraps
+    assert {"aes256-gcm", "aes128-cbc", "rsa-pss"} <= found
 
 
 @pytest.mark.parametrize("size", [0, 1, 127, 128, 70_000, 300_000])

@@ -2,6 +2,7 @@
 
 import pytest
 from cryptography.x509.oid import ExtendedKeyUsageOID
+from tests.pki_builder import user
 from tests.unit.pki.forge import NOW, forge
 
 from gatepost.certificate import Certificate
@@ -30,7 +31,11 @@ ANY = [ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE]
         (forge(kind="ed25519"), "sign", None),
         (forge(kind="ed25519"), "encrypt", "not supported for encryption"),
         (forge("x", "Root", kind="x25519"), "sign", "can only agree"),
-        (forge("x", "Root", kind="x25519"), "encrypt", "not supported for encryption"),
+        (forge("x", "Root", kind="x25519", usages=["key_agreement"]), "encrypt", None),
+        (forge("x", "Root", kind="x25519", usages=["key_encipherment"]), "encrypt", "keyAgreement"),
+        (user("k@x.example", kind="ml-kem-768").certificate, "encrypt", None),
+        (user("k@x.example", kind="ml-kem-1024").certificate, "encrypt", None),
+        (user("k@x.example", kind="ml-kem-768").certificate, "sign", "only encapsulate"),
         (forge(days=(-9, -1)), "encrypt", "expired on 2026-05-31"),
     ],
 )
