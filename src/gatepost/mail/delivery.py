@@ -8,7 +8,7 @@ from typing import Literal
 from gatepost.mail.envelope import Recipient
 from gatepost.mail.reply import Reply
 
-TlsPolicy = Literal["none", "opportunistic", "required", "verified"]
+TlsPolicy = Literal["none", "opportunistic", "required", "verified", "dane"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +20,24 @@ class Credentials:
 
 
 @dataclass(frozen=True, slots=True)
+class Tlsa:
+    """What a domain publishes of a server's certificate (RFC 6698 section 2.1)."""
+
+    usage: int
+    selector: int
+    matching: int
+    data: bytes
+
+    def __str__(self) -> str:
+        return f"{self.usage} {self.selector} {self.matching} {self.data.hex()[:16]}…"
+
+
+@dataclass(frozen=True, slots=True)
 class NextHop:
-    """A relay to hand mail to.
+    """A server to hand mail to; connections to equal ones serve each other's mail.
 
     `required` refuses clear text but takes any certificate; `verified` also checks
-    its chain and name.
+    its chain and name; `dane` compares it with `tlsa`.
     """
 
     host: str
@@ -37,6 +50,13 @@ class NextHop:
     credentials: Credentials | None = None
     xforward: bool = False  # it may hear whose mail this was before ours
     chunking: bool = False  # send by BDAT where offered (RFC 3030)
+    addresses: tuple[str, ...] = ()  # tried in this order; empty: what the system finds
+    names: tuple[
+        str, ...
+    ] = ()  # one of which is to be verified, ".x": any below x; empty: tls_name
+    tlsa: tuple[Tlsa, ...] = ()
+    domain: str = field(default="", compare=False)  # whose MX it is; empty: it was configured
+    why: str = field(default="", compare=False)  # where `tls` comes from, in words
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
@@ -50,3 +70,4 @@ class Attempt:
     reply: Reply
     remote: str = ""  # "host[address]:port" that gave the reply; empty: none was reached
     tls: str | None = None  # protocol and cipher; None: clear text
+    security: str = ""  # which TLS policy held, why, and what the server proved

@@ -1,0 +1,1 @@
+"""Questions to the outside world: DNS, published policies."""

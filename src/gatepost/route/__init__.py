@@ -1,0 +1,1 @@
+"""How mail finds its way and how safe that way must be; rules only, no look-ups."""
