@@ -16,6 +16,7 @@ from tests.pki_builder import User, company_root, user
 
 from gatepost.certificate import Certificate
 from gatepost.flow.context import Context
+from gatepost.flow.course import decide
 from gatepost.flow.decision import Decision, decisions
 from gatepost.flow.fact import (
     AnchorsFor,
@@ -26,7 +27,7 @@ from gatepost.flow.fact import (
     SignerAnswer,
     SignerFor,
 )
-from gatepost.flow.stage import Stage, run
+from gatepost.flow.stage import Flow, Stage, run
 from gatepost.flow.verdict import Outcome
 from gatepost.mail.address import Mailbox
 from gatepost.mail.content import Octets, join
@@ -107,6 +108,7 @@ class World:
     hostname: str = "gate.xyz.example"
     now: datetime = NOW
     seed: int = 1
+    mac: Callable[[bytes], bytes] | None = None
     asked: list[Fact] = field(default_factory=list)
 
     @classmethod
@@ -124,11 +126,18 @@ class World:
             policy=self.policy,
             entropy=chance.randbytes,
             names=_names(chance),
+            mac=self.mac,
         )
 
     def drive(self, message: Message, stages: Sequence[Stage]) -> tuple[Outcome, ...]:
         """Run the stages to their end, answering what they ask."""
-        flow = run(message, self.context(), stages)
+        return self._driven(run(message, self.context(), stages))
+
+    def decide(self, message: Message) -> tuple[Outcome, ...]:
+        """Decide as the engine does, trace fields looked at."""
+        return self._driven(decide(message, self.context()))
+
+    def _driven(self, flow: Flow) -> tuple[Outcome, ...]:
         try:
             questions = next(flow)
             while True:

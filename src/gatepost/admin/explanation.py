@@ -16,7 +16,6 @@ from typing import Any
 from gatepost.admin.access import opened
 from gatepost.config import Settings
 from gatepost.engine.drive import drive
-from gatepost.engine.gateway import STAGES
 from gatepost.engine.gather import Gatherer
 from gatepost.engine.rulebook import Rulebook
 from gatepost.engine.service import Stores, context, own_domains
@@ -25,9 +24,9 @@ from gatepost.flow import admit
 from gatepost.flow.admit import Gate
 from gatepost.flow.classify import sole_author
 from gatepost.flow.context import Context
+from gatepost.flow.course import decide
 from gatepost.flow.decision import Decision, Done, decisions
 from gatepost.flow.explain import render
-from gatepost.flow.stage import run
 from gatepost.flow.verdict import Defer, Discard, Hold, Outcome, Reject
 from gatepost.mail.address import Mailbox
 from gatepost.mail.content import Octets
@@ -129,15 +128,15 @@ async def _explained(
         clock=clock,
         read_only=True,
     )
-    snapshot = context(settings, Rulebook(stores.directory), clock)()
+    snapshot = context(settings, Rulebook(stores.directory), clock, stores.trace)()
     outcomes: list[tuple[Direction, Outcome]] = []
     gate = Gate(request.direction, trusted=True, domains=own_domains(settings))
     for message in _messages(gate, request, now):
         refused, admitted = await _admitted(gate, message, snapshot, gather)
         outcomes += [(message.direction, one) for one in refused]
         if admitted is not None:
-            flow = run(admitted, snapshot, STAGES[message.direction])
-            outcomes += [(message.direction, one) for one in await drive(flow, gather)]
+            found = await drive(decide(admitted, snapshot), gather)
+            outcomes += [(message.direction, one) for one in found]
     return Explanation(tuple(outcomes), tuple(sorted(map(str, gather.rehearsed))))
 
 

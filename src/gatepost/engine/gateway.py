@@ -23,11 +23,11 @@ from gatepost.engine.routing import Routes
 from gatepost.engine.verdict import Resolution, records, resolve
 from gatepost.errors import GatepostError
 from gatepost.events import Name
-from gatepost.flow import admit, inbound, outbound
+from gatepost.flow import admit
 from gatepost.flow.admit import Gate
 from gatepost.flow.context import Context
+from gatepost.flow.course import decide
 from gatepost.flow.harvest import Learned, learned
-from gatepost.flow.stage import run
 from gatepost.flow.verdict import Outcome
 from gatepost.mail.content import Content
 from gatepost.mail.envelope import Envelope, Recipient
@@ -38,7 +38,6 @@ from gatepost.store.contract import MailQueue
 from gatepost.store.directory import Directory
 from gatepost.store.queue_item import Item, NewItem
 
-STAGES = {Direction.OUTBOUND: outbound.STAGES, Direction.INBOUND: inbound.STAGES}
 LONG_BODY = 256 * 1024  # octets from which the work is worth a thread
 LONG_HEADER = 32 * 1024  # a hostile one of 1 MiB takes a second to read
 MANY_RECIPIENTS = 20  # their public-key operations would stall the loop for milliseconds
@@ -166,7 +165,7 @@ class Gateway:
         for direction, part in admit.divided(gate, transaction.envelope):
             message = Message(direction, part, transaction.arrival, header, body)
             outcomes += await drive(
-                run(message, context, STAGES[direction]),
+                decide(message, context),
                 parts.gather,
                 in_thread=_is_long(message),
             )

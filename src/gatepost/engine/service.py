@@ -38,11 +38,12 @@ from gatepost.store.queue import Queue
 from gatepost.store.queue_id import Identifier
 from gatepost.vault.kek import KekSource, load
 from gatepost.vault.keys import Vault
+from gatepost.vault.mac import Mac
 from gatepost.vault.seal import Sealer
 
 Clock = Callable[[], datetime]
 
-KEYS, BODIES = "private-key", "queue"  # what the vault's sub-keys are for
+KEYS, BODIES, TRACE = "private-key", "queue", "trace"  # what the vault's sub-keys are for
 
 
 def utc_now() -> datetime:
@@ -59,6 +60,7 @@ class Stores:
     authority: LocalAuthority | None
     queue_folder: Path
     queue_seal: Sealer
+    trace: Mac
 
     @classmethod
     def open(cls, settings: Settings) -> Stores:
@@ -72,6 +74,7 @@ class Stores:
             _authority(settings, directory, vault),
             settings.gateway.queue_folder,
             Sealer(kek, BODIES),
+            Mac(kek, TRACE),
         )
 
     def close(self) -> None:
@@ -105,7 +108,9 @@ def directory_path(settings: Settings) -> Path:
     return settings.gateway.state / "directory.db"
 
 
-def context(settings: Settings, rulebook: Rulebook, clock: Clock) -> Callable[[], Context]:
+def context(
+    settings: Settings, rulebook: Rulebook, clock: Clock, mac: Mac
+) -> Callable[[], Context]:
     """Makes a snapshot per message: the time and the policy of that moment."""
     domains = own_domains(settings)
 
@@ -117,6 +122,7 @@ def context(settings: Settings, rulebook: Rulebook, clock: Clock) -> Callable[[]
             policy=rulebook(),
             entropy=secrets.token_bytes,
             names=secrets.token_urlsafe,
+            mac=mac,
         )
 
     return snapshot
@@ -177,7 +183,9 @@ class Service:
             Parts(
                 listeners={one.label: one for one in settings.listener},
                 domains=domains,
-                context=context(settings, Rulebook(self.stores.directory), clock),
+                context=context(
+                    settings, Rulebook(self.stores.directory), clock, self.stores.trace
+                ),
                 queue=self.queue,
                 delivery=self._delivery,
                 directory=self.stores.directory,

@@ -14,6 +14,7 @@ from datetime import datetime
 
 from gatepost.engine.routing import Routes
 from gatepost.events import Name
+from gatepost.flow.course import is_known
 from gatepost.flow.decision import Decision, Done, decisions
 from gatepost.flow.verdict import Continue, Defer, Discard, Hold, Outcome, Reject
 from gatepost.mail.delivery import Attempt
@@ -115,7 +116,7 @@ def _items(queue_id: str, outcome: Outcome, routes: Routes) -> Iterator[NewItem]
             envelope=envelope,
             hop=hop,
             content=message.content,
-            protected=_protected(decisions(message.findings)),
+            protected=is_known(message) or _protected(decisions(message.findings)),
             state=state,
             reason=reason,
         )

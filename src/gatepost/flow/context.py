@@ -36,6 +36,7 @@ class Context:
     policy: Policy
     entropy: Callable[[int], bytes]
     names: Callable[[], str]
+    mac: Callable[[bytes], bytes] | None = None  # under the vault's key; None: no trace fields
     facts: Answers = field(default_factory=lambda: MappingProxyType({}))
 
     def knowing(self, answers: Mapping[Fact, Answer]) -> Context:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gatepost.flow import cleanse, harvest, loop, mark, peel, stamp
+from gatepost.flow import cleanse, harvest, loop, mark, peel, stamp, vouch
 from gatepost.flow.stage import Stage
 
-STAGES: tuple[Stage, ...] = (loop, cleanse, peel, harvest, mark, stamp)
+STAGES: tuple[Stage, ...] = (loop, cleanse, peel, harvest, mark, vouch, stamp)

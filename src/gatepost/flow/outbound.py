@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gatepost.flow import classify, divide, loop, protect, stamp
+from gatepost.flow import classify, divide, loop, protect, stamp, vouch
 from gatepost.flow.stage import Stage
 
-STAGES: tuple[Stage, ...] = (loop, classify, divide, protect, stamp)
+STAGES: tuple[Stage, ...] = (loop, classify, divide, protect, vouch, stamp)

@@ -12,7 +12,7 @@ from datetime import datetime
 from ipaddress import IPv6Address, ip_address
 
 from gatepost.mail.envelope import Envelope
-from gatepost.mail.field import compose, cut, date, every
+from gatepost.mail.field import Field, compose, cut, date, every
 from gatepost.mail.mailbox_list import tokens
 from gatepost.mail.message import Arrival
 
@@ -69,13 +69,17 @@ def strip_authentication_results(header: bytes, authserv_id: str) -> bytes:
     field that claims, by virtue of its authentication service identifier, to have been
     added within its trust boundary but that did not come directly from another trusted MTA'.
     """
+    return cut(header, [(field.start, field.stop) for field in claimed(header, authserv_id)])
+
+
+def claimed(header: bytes, authserv_id: str) -> tuple[Field, ...]:
+    """The Authentication-Results fields that claim to be from there."""
     ours = _plain(authserv_id)
-    spans = [
-        (field.start, field.stop)
+    return tuple(
+        field
         for field in every(header, _RESULTS)
         if _claims(field.value.decode("utf-8", "replace"), ours)
-    ]
-    return cut(header, spans)
+    )
 
 
 def _from(arrival: Arrival) -> str:

@@ -16,6 +16,7 @@ from gatepost.mail.address import Mailbox
 from gatepost.store.directory import Directory
 from gatepost.vault.kek import Kek
 from gatepost.vault.keys import Vault
+from gatepost.vault.mac import Mac
 from gatepost.vault.seal import Sealer
 
 SETTINGS = """
@@ -53,7 +54,8 @@ def stores(tmp_path: Path, now: datetime) -> Iterator[Stores]:
         bob = company().user(BOB, kind="p256", purpose="encrypt")
         directory.learn(bob.certificate, Mailbox.parse(BOB), issuers=bob.chain, now=now)
         vault = Vault(directory, Sealer(kek, "private-key"))
-        yield Stores(directory, vault, None, tmp_path / "queue", Sealer(kek, "queue"))
+        seal, mac = Sealer(kek, "queue"), Mac(kek, "trace")
+        yield Stores(directory, vault, None, tmp_path / "queue", seal, mac)
 
 
 async def explained(
