@@ -66,6 +66,7 @@ class Explanation:
 
     outcomes: tuple[tuple[Direction, Outcome], ...]
     to_be_issued: tuple[str, ...] = ()  # addresses whose certificates the mail itself would bring
+    modes: tuple[str, ...] = ()  # why all of this may not be done
 
     @property
     def good(self) -> bool:
@@ -82,7 +83,7 @@ class Explanation:
     @property
     def text(self) -> str:
         """The decisions in words, and what the session would hear."""
-        blocks = [render(one) for one in self.decisions]
+        blocks = [*self.modes, *(render(one) for one in self.decisions)]
         blocks += [_said(one) for _, one in self.outcomes if _said(one)]
         blocks += [
             f"{one} has no certificate yet: it would be issued at this mail."
@@ -105,6 +106,7 @@ class Explanation:
                 for direction, one in self.outcomes
             ],
             "to_be_issued": list(self.to_be_issued),
+            "modes": list(self.modes),
         }
 
 
@@ -137,7 +139,20 @@ async def _explained(
         if admitted is not None:
             found = await drive(decide(admitted, snapshot), gather)
             outcomes += [(message.direction, one) for one in found]
-    return Explanation(tuple(outcomes), tuple(sorted(map(str, gather.rehearsed))))
+    issued = tuple(sorted(map(str, gather.rehearsed)))
+    return Explanation(tuple(outcomes), issued, _modes(settings, {way for way, _ in outcomes}))
+
+
+def _modes(settings: Settings, ways: set[Direction]) -> tuple[str, ...]:
+    """What the configuration does otherwise than decided here, while somebody goes live."""
+    said = [
+        f"Monitor mode: listener {one.label} passes mail untouched; this is what would be done."
+        for one in settings.monitored
+        if one.direction == "both" or Direction(one.direction) in ways
+    ]
+    if settings.gateway.soft_bounce:
+        said.append("soft_bounce: a refusal for good would be said as one for now (4xx).")
+    return tuple(said)
 
 
 def _messages(gate: Gate, request: Request, now: datetime) -> list[Message]:

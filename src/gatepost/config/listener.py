@@ -13,6 +13,7 @@ from gatepost.config.quantity import File
 
 Direction = Literal["outbound", "inbound", "both"]
 ListenerTls = Literal["off", "offer", "require", "implicit"]
+Mode = Literal["enforce", "monitor"]
 _LOOPBACK: tuple[Network, ...] = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 
 
@@ -46,6 +47,9 @@ class Listener:
     """Take internationalised addresses (RFC 6531); the next hops must take them too."""
     forwards: bool = False
     """Take outbound mail with a stranger's return path, as aliases that lead outside make it."""
+
+    mode: Mode | None = None
+    """enforce | monitor, for mail that enters here; absent: as [gateway] says."""
 
     @property
     def label(self) -> str:

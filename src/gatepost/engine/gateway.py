@@ -26,7 +26,7 @@ from gatepost.events import Name
 from gatepost.flow import admit
 from gatepost.flow.admit import Gate
 from gatepost.flow.context import Context
-from gatepost.flow.course import decide
+from gatepost.flow.course import decide, undecided, untouched
 from gatepost.flow.harvest import Learned, learned
 from gatepost.flow.verdict import Outcome
 from gatepost.mail.content import Content
@@ -59,6 +59,8 @@ class Parts:
     bouncer: Bouncer
     journal: Journal
     identify: Callable[[datetime], str]
+    monitored: frozenset[str] = frozenset()  # listeners whose mail passes untouched
+    soft_bounce: bool = False  # say 4xx where 5xx is due
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +145,7 @@ class Gateway:
         try:
             return await self._message(Transaction(queue_id, session, envelope, content, context))
         except GatepostError as error:
-            reply = Reply.for_error(error)
+            reply = self._softened(Reply.for_error(error))
             name = Name.MESSAGE_DEFERRED if reply.is_transient else Name.MESSAGE_REFUSED
             self._parts.journal.note(name, queue_id, reply=str(reply), reason=str(error))
             return reply
@@ -164,13 +166,16 @@ class Gateway:
         gate = self._gate(transaction.session)
         for direction, part in admit.divided(gate, transaction.envelope):
             message = Message(direction, part, transaction.arrival, header, body)
-            outcomes += await drive(
-                decide(message, context),
-                parts.gather,
-                in_thread=_is_long(message),
-            )
+            outcomes += await self._decided(transaction, message)
         is_lmtp = transaction.session.is_lmtp
-        resolution = resolve(transaction.queue_id, outcomes, parts.routes, for_each=is_lmtp)
+        resolution = resolve(
+            transaction.queue_id,
+            outcomes,
+            parts.routes,
+            for_each=is_lmtp,
+            soft=parts.soft_bounce,
+            original=transaction.content,
+        )
         notices = () if is_lmtp else self._notices(transaction, resolution)
         items = (*resolution.items, *notices)
         stored = await parts.queue.accept(
@@ -181,6 +186,17 @@ class Gateway:
             self._learn(outcomes, context.now)
         self._report(transaction, resolution)
         return resolution.replies(transaction.envelope) if is_lmtp else resolution.reply
+
+    async def _decided(self, transaction: Transaction, message: Message) -> tuple[Outcome, ...]:
+        flow = decide(message, transaction.context)
+        in_thread = _is_long(message)
+        if transaction.session.listener not in self._parts.monitored:
+            return await drive(flow, self._parts.gather, in_thread=in_thread)
+        try:
+            found = await drive(flow, self._parts.gather, in_thread=in_thread)
+        except Exception as error:  # noqa: BLE001 - what only watches must not stop mail
+            found = undecided(message, reason_of(error))
+        return untouched(message, transaction.context, found)
 
     def _notices(self, transaction: Transaction, resolution: Resolution) -> tuple[NewItem, ...]:
         """The failure notice for recipients refused beside others that were accepted."""
@@ -254,6 +270,7 @@ class Gateway:
             is_trusted(listener, session),
             self._parts.domains,
             foreign_senders=listener.forwards,
+            monitors=session.listener in self._parts.monitored,
         )
 
     def _noted(
@@ -263,6 +280,7 @@ class Gateway:
         envelope: Envelope,
         recipient: Recipient | None = None,
     ) -> Reply:
+        reply = self._softened(reply)
         if not reply.is_positive:
             self._parts.journal.note(
                 Name.SESSION_REFUSED,
@@ -273,6 +291,9 @@ class Gateway:
                 reply=str(reply),
             )
         return reply
+
+    def _softened(self, reply: Reply) -> Reply:
+        return reply.softened() if self._parts.soft_bounce else reply
 
     def _report(self, transaction: Transaction, resolution: Resolution) -> None:
         self._parts.journal.note(
@@ -285,6 +306,7 @@ class Gateway:
             size=transaction.content.size,
             reply=str(resolution.reply)[:300],
             reason=resolution.reason,
+            mode="monitor" if transaction.session.listener in self._parts.monitored else None,
         )
 
 

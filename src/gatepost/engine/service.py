@@ -179,6 +179,7 @@ class Service:
             clock=clock,
             journal=self.journal,
         )
+        self._monitored = frozenset(one.label for one in settings.monitored)
         self._gateway = Gateway(
             Parts(
                 listeners={one.label: one for one in settings.listener},
@@ -194,6 +195,8 @@ class Service:
                 bouncer=bouncer,
                 journal=self.journal,
                 identify=identify,
+                monitored=self._monitored,
+                soft_bounce=settings.gateway.soft_bounce,
             )
         )
         accounts = Accounts(settings.account)
@@ -208,7 +211,10 @@ class Service:
             await delivery.start()
         for label, listener in self._listeners.items():
             await listener.start()
-            self.journal.note(Name.SERVICE_STARTED, service=f"listener {label}", port=listener.port)
+            mode = "monitor" if label in self._monitored else None
+            self.journal.note(
+                Name.SERVICE_STARTED, service=f"listener {label}", port=listener.port, mode=mode
+            )
 
     async def stop(self, grace: timedelta = timedelta(seconds=30)) -> None:
         """Stop accepting, finish what is under way, leave the rest in the queue."""
@@ -240,6 +246,7 @@ def delivery_settings(settings: Settings) -> DeliverySettings:
             longest=queue.retry_maximum,
             maximum_age=queue.maximum_age,
             warn_after=queue.delay_notice or timedelta.max,
+            soft_bounce=settings.gateway.soft_bounce,
         ),
         concurrency=queue.concurrency,
     )

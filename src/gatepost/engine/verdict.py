@@ -14,9 +14,10 @@ from datetime import datetime
 
 from gatepost.engine.routing import Routes
 from gatepost.events import Name
-from gatepost.flow.course import is_known
+from gatepost.flow.course import is_known, is_untouched
 from gatepost.flow.decision import Decision, Done, decisions
 from gatepost.flow.verdict import Continue, Defer, Discard, Hold, Outcome, Reject
+from gatepost.mail.content import Content
 from gatepost.mail.delivery import Attempt
 from gatepost.mail.envelope import Envelope
 from gatepost.mail.reply import Reply
@@ -45,13 +46,23 @@ class Resolution:
 
 
 def resolve(
-    queue_id: str, outcomes: Sequence[Outcome], routes: Routes, *, for_each: bool = False
+    queue_id: str,
+    outcomes: Sequence[Outcome],
+    routes: Routes,
+    *,
+    for_each: bool = False,
+    soft: bool = False,
+    original: Content | None = None,
 ) -> Resolution:
     """Weigh all outcomes of a message against each other.
 
     With `for_each` the peer hears a reply for each recipient, so one that is deferred holds
     nobody back; it is among the `refused`, who are told in the session and by no notice.
+    With `soft` nothing is refused for good.  `original` is the content as it came, for parts
+    that were not touched.
     """
+    if soft:
+        outcomes = [_softened(one) for one in outcomes]
     if for_each:
         outcomes = [_deferred(one) for one in outcomes]
     for outcome in outcomes:
@@ -67,7 +78,7 @@ def resolve(
         refused = tuple(_refused(outcomes)) if for_each else ()
         reply = _combined(rejects)
         return Resolution(reply, refused=refused, event=Name.MESSAGE_REFUSED, reason=reason)
-    items = tuple(item for one in outcomes for item in _items(queue_id, one, routes))
+    items = tuple(item for one in outcomes for item in _items(queue_id, one, routes, original))
     return Resolution(
         Reply(250, "2.0.0", f"Ok: queued as {queue_id}"),
         items,
@@ -99,7 +110,9 @@ def _clipped(data: object) -> object:
     return data
 
 
-def _items(queue_id: str, outcome: Outcome, routes: Routes) -> Iterator[NewItem]:
+def _items(
+    queue_id: str, outcome: Outcome, routes: Routes, original: Content | None
+) -> Iterator[NewItem]:
     state: State = "active"
     reason = ""
     match outcome.verdict:
@@ -110,16 +123,27 @@ def _items(queue_id: str, outcome: Outcome, routes: Routes) -> Iterator[NewItem]
         case _:
             return
     message = outcome.message
+    content = message.content
+    if original is not None and is_untouched(message):
+        content = original
     for hop, envelope in routes.divide(message.direction, message.envelope).items():
         yield NewItem(
             queue_id=queue_id,
             envelope=envelope,
             hop=hop,
-            content=message.content,
+            content=content,
             protected=is_known(message) or _protected(decisions(message.findings)),
             state=state,
             reason=reason,
         )
+
+
+def _softened(outcome: Outcome) -> Outcome:
+    """A refused part deferred instead."""
+    verdict = outcome.verdict
+    if not isinstance(verdict, Reject):
+        return outcome
+    return Outcome(outcome.message, Defer(verdict.reply.softened(), verdict.reason))
 
 
 def _deferred(outcome: Outcome) -> Outcome:

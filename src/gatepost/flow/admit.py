@@ -34,6 +34,7 @@ class Gate:
     trusted: bool  # the peer lies in a network trusted with outbound mail
     domains: frozenset[str]  # our own, as `domain_key`s
     foreign_senders: bool = False  # forwarders: outbound mail may have a stranger's return path
+    monitors: bool = False  # policy refuses nobody: mail is decided about and passed untouched
 
     def owns(self, mailbox: Mailbox) -> bool:
         """Whether the mailbox is in a domain of ours."""
@@ -104,6 +105,7 @@ def _decided_at_rcpt(
 ) -> bool:
     return (
         gate.trusted
+        and not gate.monitors
         and direction(gate, recipient) is Direction.OUTBOUND
         and certainly_mandatory(context.policy, recipient)
         and evaluate(context.policy, return_path, recipient).refuse_at is RefuseAt.RCPT

@@ -3,6 +3,8 @@
 Mail that our own trace field vouches for goes on as it is: treated again, arriving mail
 would lose its result and leaving mail be wrapped once more.  A field that proves nothing
 is taken out, so that it can neither mislead a neighbour nor be collected.
+
+Monitor mode decides all the same and passes every octet on; only a ring of servers is broken.
 """
 
 from __future__ import annotations
@@ -11,9 +13,9 @@ from dataclasses import replace
 
 from gatepost.flow import inbound, loop, outbound, stamp
 from gatepost.flow.context import Context
-from gatepost.flow.decision import Decision, Done
+from gatepost.flow.decision import Decision, Done, decisions
 from gatepost.flow.stage import Flow, Stage, run
-from gatepost.flow.verdict import Outcome
+from gatepost.flow.verdict import Continue, Outcome, Reject
 from gatepost.mail import voucher
 from gatepost.mail.message import Direction, Message
 from gatepost.mail.trace import strip_authentication_results
@@ -30,6 +32,33 @@ def decide(message: Message, context: Context) -> Flow:
     for part, stages in _parts(message, context):
         outcomes += yield from run(part, context, stages)
     return outcomes
+
+
+def untouched(
+    message: Message, context: Context, outcomes: tuple[Outcome, ...]
+) -> tuple[Outcome, ...]:
+    """What monitor mode makes of the outcomes: the message as it came, with all that was found."""
+    _, verdict = loop.does(message, context)
+    found = (one for outcome in outcomes for one in outcome.message.findings)
+    noted = message.noting(
+        *(replace(one, observed=True) if isinstance(one, Decision) else one for one in found)
+    )
+    return (Outcome(noted, verdict if isinstance(verdict, Reject) else Continue()),)
+
+
+def undecided(message: Message, reason: str) -> tuple[Outcome, ...]:
+    """What is noted when no decision could be made."""
+    author = headers.author(message.header)
+    noted = (
+        Decision(str(one), str(author or ""), Done.DEFERRED, reason)
+        for one in message.envelope.recipients
+    )
+    return (Outcome(message.noting(*noted), Continue()),)
+
+
+def is_untouched(message: Message) -> bool:
+    """Whether monitor mode let the message pass."""
+    return any(one.observed for one in decisions(message.findings))
 
 
 def is_known(message: Message) -> bool:

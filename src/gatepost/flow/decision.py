@@ -84,6 +84,7 @@ class Decision:
     key_transport: str = ""
     apart: bool = False  # Bcc: in a message and CMS of its own
     layers: tuple[Mapping[str, object], ...] = ()  # inbound: reports, outermost first
+    observed: bool = False  # monitor mode: this was decided, and the mail passed untouched
 
     def as_data(self) -> dict[str, object]:
         """Values JSON can carry."""
@@ -102,6 +103,7 @@ class Decision:
             "key_transport": self.key_transport,
             "apart": self.apart,
             "layers": [dict(one) for one in self.layers],
+            "observed": self.observed,
         }
 
     @classmethod

@@ -30,6 +30,8 @@ def _lines(decision: Decision) -> Iterator[str]:
     where = _where(decision)
     outcome = f"{decision.recipient:<{WIDTH}} → {WORDS[decision.done]}"
     yield f"{outcome:<{WIDTH + 20}}  ({where})" if where else outcome
+    if decision.observed:
+        yield "   monitor mode: so it would be; it passed untouched"
     if decision.reason:
         yield f"   {decision.reason}"
     if decision.certificate:

@@ -34,6 +34,7 @@ class Schedule:
     longest: timedelta = timedelta(hours=1)
     maximum_age: timedelta = timedelta(days=5)
     warn_after: timedelta = timedelta(hours=4)  # nothing: never
+    soft_bounce: bool = False  # a refusal for good is tried again, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ def after(history: History, now: datetime, schedule: Schedule) -> Decision:
     if history.last.is_positive:
         return Delivered()
     # RFC 5321 section 4.2.1: 5yz means "SHOULD NOT repeat the exact request".
-    if history.last.is_permanent:
+    if history.last.is_permanent and not schedule.soft_bounce:
         return Bounce(history.last.status or "5.0.0")
     age = now - history.created
     if age >= schedule.maximum_age:

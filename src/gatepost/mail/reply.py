@@ -30,6 +30,12 @@ class Reply:
         """5yz: the same again will not help."""
         return 500 <= self.code < 600
 
+    def softened(self) -> Reply:
+        """A refusal for good as one for now (Postfix's soft_bounce); other replies as they are."""
+        if not self.is_permanent:
+            return self
+        return Reply(self.code - 100, f"4{self.status[1:]}" if self.status else "", self.text)
+
     @classmethod
     def for_error(cls, error: GatepostError) -> Reply:
         """The reply an error earns; its detail stays in the log."""
