@@ -72,7 +72,7 @@ def test_address(settings: Settings, tmp_path: Path) -> None:
     file.write_text("p@ss' word\n")
     file.chmod(0o600)
     queue = QueueSettings(database="postgresql://gate@db.test:5433/mail", password_file=file)
-    found = backend.address(replace(settings, queue=queue))
+    found = backend.address(replace(settings, queue=queue).queue_database)
     for part in (
         "user=gate",
         "host=db.test",
@@ -83,7 +83,7 @@ def test_address(settings: Settings, tmp_path: Path) -> None:
         assert part in found
     wrong = replace(settings, queue=QueueSettings(database="postgresql://db/mail?colour=blue"))
     with pytest.raises(ConfigError, match="colour"):
-        backend.address(wrong)
+        backend.address(wrong.queue_database)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gatepost.config import Settings, load
-from gatepost.engine.service import Stores, directory_path
+from gatepost.engine.backend import directory_path
+from gatepost.engine.service import Stores
 from gatepost.errors import ConfigError
 
 
@@ -18,7 +19,7 @@ def opened(path: Path | None) -> Iterator[tuple[Settings, Stores]]:
     """Settings and stores of an installation; raises ConfigError when it was never set up."""
     settings = load(path)
     directory = directory_path(settings)
-    if not directory.exists():  # opening would make an empty one
+    if directory is not None and not directory.exists():  # opening would make an empty one
         raise ConfigError(
             f"there is no directory at {directory}",
             hint="gatepost check --only DIR-01 says what to do",

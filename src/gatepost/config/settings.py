@@ -7,13 +7,13 @@ from dataclasses import field
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
+from gatepost.config.database import Database, check_address
 from gatepost.config.endpoint import STRICT, Endpoint, Password
-from gatepost.config.listener import Listener, Mode
+from gatepost.config.listener import Listener
 from gatepost.config.quantity import Domain, Duration, File, Size
 from gatepost.config.relay import NextHops, Relay, Route
 
@@ -34,10 +34,6 @@ class Gateway:
     """Worker processes; one per core is plenty."""
     postmaster: str = ""
     """Address for notices; empty: postmaster@ the first domain."""
-    mode: Mode = "enforce"
-    """enforce | monitor: decide and record, but pass mail on untouched; for going live."""
-    soft_bounce: bool = False
-    """Answer 4xx where 5xx is due, and retry what a next hop refused: nothing bounces meanwhile."""
 
     @property
     def queue_folder(self) -> Path:
@@ -147,7 +143,7 @@ class Queue(Password):
     """Where accepted mail waits, and how long and how often delivery is tried."""
 
     database: str = ""
-    """postgresql://user@host/name: one queue for several nodes; empty: files in the state."""
+    """Like [database], for the queue alone."""
     maximum_age: Duration = timedelta(days=5)
     """After this the sender gets a failure notice (RFC 5321 section 4.5.4.1: 4 to 5 days)."""
     delay_notice: Duration = timedelta(hours=4)
@@ -161,22 +157,12 @@ class Queue(Password):
 
     @model_validator(mode="after")
     def _check(self) -> Queue:
-        self._check_database()
+        check_address(self.database, self.password_sources)
         if self.retry_first > self.retry_maximum:
             raise ValueError("retry_first is longer than retry_maximum")
         if self.retry_first <= timedelta(0):
             raise ValueError("retry_first must be longer than nothing")
         return self
-
-    def _check_database(self) -> None:
-        if self.password_sources > bool(self.database):
-            raise ValueError("a password needs a database, and one place to stand in")
-        if not self.database:
-            return
-        if not self.database.startswith(("postgresql://", "postgres://")):
-            raise ValueError("database is no address like postgresql://user@host/name")
-        if urlsplit(self.database).password is not None:
-            raise ValueError("the database's password belongs in password_file, not in its address")
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
@@ -202,6 +188,7 @@ class Settings:
     account: tuple[Account, ...] = ()
     authority: Authority = field(default_factory=Authority)
     limits: Limits = field(default_factory=Limits)
+    database: Database = field(default_factory=Database)
     queue: Queue = field(default_factory=Queue)
     log: Log = field(default_factory=Log)
 
@@ -209,12 +196,21 @@ class Settings:
     def _check(self) -> Settings:
         _check_listeners(self)
         _check_hops(self)
+        if self.database.address and self.queue.database:
+            raise ValueError("queue.database: [database] says already where the queue is")
         return self
 
     @property
-    def monitored(self) -> tuple[Listener, ...]:
-        """The listeners whose mail is decided about and passed untouched."""
-        return tuple(one for one in self.listener if (one.mode or self.gateway.mode) == "monitor")
+    def queue_database(self) -> Database:
+        """Where the queue is; without an address in files."""
+        if not self.queue.database:
+            return self.database
+        return Database(
+            address=self.queue.database,
+            password_file=self.queue.password_file,
+            password_environment=self.queue.password_environment,
+            password_credential=self.queue.password_credential,
+        )
 
 
 def _check_listeners(settings: Settings) -> None:

@@ -1,15 +1,18 @@
-"""Which queue engine the configuration asks for: files here, or one PostgreSQL for many nodes."""
+"""Which engines the configuration asks for: files here, or one PostgreSQL for many nodes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gatepost.config import Settings
+from gatepost.config.database import Database
 from gatepost.engine.secret import password
 from gatepost.errors import ConfigError
 from gatepost.store.contract import MailQueue, QueueControl
+from gatepost.store.directory import Directory
 from gatepost.store.queue import Queue
 from gatepost.store.queue_control import Control
 from gatepost.store.sealing import Seal
@@ -26,31 +29,49 @@ def open_queue(
 ) -> MailQueue:
     """One worker's queue; raises ConfigError or Unavailable saying what to do."""
     folder = settings.gateway.queue_folder
-    if not settings.queue.database:
+    if not settings.queue_database.address:
         return Queue(folder, seal, name, clock=clock)
     engine, _ = _postgres()
-    return engine(address(settings), folder / ARRIVING, seal, name, clock=clock)
+    return engine(address(settings.queue_database), folder / ARRIVING, seal, name, clock=clock)
 
 
 def control(settings: Settings) -> QueueControl:
     """The administrator's side of the queue."""
-    if not settings.queue.database:
+    if not settings.queue_database.address:
         return Control(settings.gateway.queue_folder)
     _, engine = _postgres()
-    return engine(address(settings))
+    return engine(address(settings.queue_database))
 
 
-def address(settings: Settings) -> str:
-    """The database's address with its password, as libpq reads it."""
-    from psycopg import ProgrammingError  # noqa: PLC0415 - optional, and asked for only here
-    from psycopg.conninfo import make_conninfo  # noqa: PLC0415
+def directory_path(settings: Settings) -> Path | None:
+    """The file of certificates, sealed keys, partners and policy; None: it is in a database."""
+    return None if settings.database.address else settings.gateway.state / "directory.db"
 
-    queue = settings.queue
-    secret = {"password": password(queue)} if queue.password_sources else {}
+
+def open_directory(settings: Settings) -> Directory:
+    """Certificates, sealed keys, partners and policy; raises ConfigError or Unavailable."""
+    path = directory_path(settings)
+    if path is not None:
+        return Directory(path)
     try:
-        return make_conninfo(queue.database, **secret)
+        from gatepost.store.postgres_directory import PostgresDatabase  # noqa: PLC0415 - optional
+    except ImportError as error:
+        raise _missing() from error
+    return Directory(PostgresDatabase(address(settings.database)))
+
+
+def address(database: Database) -> str:
+    """The database's address with its password, as libpq reads it."""
+    try:
+        from psycopg import ProgrammingError  # noqa: PLC0415 - optional, and asked for only here
+        from psycopg.conninfo import make_conninfo  # noqa: PLC0415
+    except ImportError as error:
+        raise _missing() from error
+    secret = {"password": password(database)} if database.password_sources else {}
+    try:
+        return make_conninfo(database.address, **secret)
     except ProgrammingError as error:
-        raise ConfigError(f"[queue] database: {str(error).strip()}") from error
+        raise ConfigError(f"[database] address: {str(error).strip()}") from error
 
 
 def _postgres() -> tuple[type[PostgresQueue], type[PostgresControl]]:
@@ -58,7 +79,9 @@ def _postgres() -> tuple[type[PostgresQueue], type[PostgresControl]]:
         from gatepost.store.postgres_control import PostgresControl  # noqa: PLC0415 - optional
         from gatepost.store.postgres_queue import PostgresQueue  # noqa: PLC0415
     except ImportError as error:
-        raise ConfigError(
-            "[queue] database needs psycopg", hint='pip install "gatepost[postgres]"'
-        ) from error
+        raise _missing() from error
     return PostgresQueue, PostgresControl
+
+
+def _missing() -> ConfigError:
+    return ConfigError("[database] needs psycopg", hint='pip install "gatepost[postgres]"')

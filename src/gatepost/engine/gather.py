@@ -92,7 +92,10 @@ class Gatherer:
         known = self.known(fact)
         if known is not None:
             return known
-        answer = self._look_up(fact)
+        if self._directory.is_distant:  # the loop must not wait for a network
+            answer = await asyncio.to_thread(self._look_up, fact)
+        else:
+            answer = self._look_up(fact)
         if (
             isinstance(fact, SignerFor)
             and isinstance(answer, SignerAnswer)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from gatepost.config import Listener as ListenerSettings
 from gatepost.config import Settings
-from gatepost.engine.backend import open_queue
+from gatepost.engine.backend import open_directory, open_queue
 from gatepost.engine.bounce import Bouncer
 from gatepost.engine.delivery import Delivery, DeliverySettings
 from gatepost.engine.gateway import Gateway, Parts
@@ -66,7 +66,7 @@ class Stores:
     def open(cls, settings: Settings) -> Stores:
         """Open directory and vault; raises ConfigError or KeyUnavailable saying what to do."""
         kek = load(kek_source(settings))
-        directory = Directory(directory_path(settings))
+        directory = open_directory(settings)
         vault = Vault(directory, Sealer(kek, KEYS))
         return cls(
             directory,
@@ -101,11 +101,6 @@ def kek_source(settings: Settings) -> KekSource:
     if vault.key_environment is not None:
         return KekSource("environment", vault.key_environment)
     return KekSource("credential", vault.key_credential or "")
-
-
-def directory_path(settings: Settings) -> Path:
-    """The database of certificates, sealed keys, partners and policy."""
-    return settings.gateway.state / "directory.db"
 
 
 def context(

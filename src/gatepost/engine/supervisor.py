@@ -49,7 +49,7 @@ async def _work(settings: Settings, worker: int | None) -> int:
     number = worker or 0
     gateway = settings.gateway
     # Files from before the queue moved to a database drain, too.
-    filed = 0 if settings.queue.database else gateway.workers
+    filed = 0 if settings.queue_database.address else gateway.workers
     adopted = orphans(gateway.queue_folder, filed) if number == 0 else ()
     service = Service(settings, worker=str(number), adopted=adopted)
     stop = _stopped()

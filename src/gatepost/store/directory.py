@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Self, TypeVar, cast
 
 from sqlalchemy import Connection, and_, delete, select, update
-from sqlalchemy.dialects.sqlite import insert
 
 from gatepost.certificate import Certificate
 from gatepost.errors import ConfigError, Refused
@@ -20,7 +19,7 @@ from gatepost.mail.address import Mailbox, domain_key
 from gatepost.pki.choose import MAXIMUM_CANDIDATES, Candidate
 from gatepost.pki.validate import Anchors
 from gatepost.store import keys, listing, schema, trust
-from gatepost.store.database import connect, locate, writing
+from gatepost.store.database import Database
 from gatepost.store.filing import (
     bump,
     epoch,
@@ -30,7 +29,6 @@ from gatepost.store.filing import (
     name_id,
     revive,
 )
-from gatepost.store.generation import Generation
 from gatepost.store.record import (
     EVERYWHERE,
     Address,
@@ -42,6 +40,8 @@ from gatepost.store.record import (
     address_key,
 )
 from gatepost.store.revision import Revisions
+from gatepost.store.sqlite_database import SqliteDatabase
+from gatepost.store.upsert import insert
 
 T = TypeVar("T")
 
@@ -53,19 +53,31 @@ _C, _A, _K = schema.certificate, schema.certificate_address, schema.private_key
 
 
 class Directory:
-    """One database file, opened for this process."""
+    """One database, opened for this process: by its file, or as an engine gave it."""
 
-    def __init__(self, path_or_url: Path | str) -> None:
-        self.path = locate(path_or_url)
-        self._engine = connect(self.path)
-        self._generation = Generation(self.path)
+    def __init__(self, where: Path | Database) -> None:
+        self._database = SqliteDatabase(where) if isinstance(where, Path) else where
         self._memory: tuple[int, dict[object, Any]] = (-1, {})
-        self.policy = Revisions(self._engine)
+        self.policy = Revisions(self._database)
+
+    @property
+    def place(self) -> str:
+        """Where it is, for people."""
+        return str(self._database.place)
+
+    @property
+    def path(self) -> Path:
+        """The file, where it is one."""
+        return Path(self._database.place)
+
+    @property
+    def is_distant(self) -> bool:
+        """Whether an answer that is not remembered may take a network's time."""
+        return self._database.is_distant
 
     def close(self) -> None:
-        """Give the file back."""
-        self._generation.close()
-        self._engine.dispose()
+        """Give the database back."""
+        self._database.close()
 
     def __enter__(self) -> Self:
         return self
@@ -74,11 +86,11 @@ class Directory:
         self.close()
 
     def __repr__(self) -> str:
-        return f"Directory({str(self.path)!r})"
+        return f"Directory({self.place!r})"
 
     def generation(self) -> int:
         """A number that changes when anything here changes, whoever changed it; some µs."""
-        return self._generation.read()
+        return self._database.generation()
 
     # Certificates and the addresses they are for
 
@@ -92,7 +104,7 @@ class Directory:
     ) -> None:
         """Keep a certificate for these addresses: mailboxes, or `@domain`."""
         filed = [address_key(address) for address in addresses]
-        with writing(self._engine) as connection:
+        with self._database.writing() as connection:
             file_certificate(connection, certificate, now)
             for key in filed:
                 file_address(connection, certificate, key, source, now)
@@ -111,11 +123,11 @@ class Directory:
         """Remember what a verified signature showed; true when the certificate is new for it."""
         names = " ".join(sorted(set(capabilities)))
         known = self.capabilities_for(mailbox)
-        with self._engine.connect() as connection:
+        with self._database.reading() as connection:
             fresh = is_fresh(connection, certificate, mailbox.key, now)
         if fresh and (not names or names == " ".join(sorted(known))):
             return False  # the common case writes nothing
-        with writing(self._engine) as connection:
+        with self._database.writing() as connection:
             new = not _has_use(connection, certificate, mailbox.key)
             for issuer in issuers[:MAXIMUM_ISSUERS]:
                 file_certificate(connection, issuer, now)
@@ -148,7 +160,7 @@ class Directory:
         offset: int = 0,
     ) -> tuple[Entry, ...]:
         """Search names, subjects, addresses and beginnings of fingerprints."""
-        with self._engine.connect() as connection:
+        with self._database.reading() as connection:
             return listing.find(
                 connection,
                 text,
@@ -160,13 +172,13 @@ class Directory:
 
     def entry(self, fingerprint: str) -> Entry:
         """The certificate whose fingerprint begins so; raises ConfigError for none or several."""
-        with self._engine.connect() as connection:
+        with self._database.reading() as connection:
             return listing.entry(connection, fingerprint)
 
     def remove_certificate(self, certificate: Certificate, *, with_key: bool = False) -> bool:
         """Forget a certificate everywhere; its private key only when asked in so many words."""
         at = certificate.fingerprint
-        with writing(self._engine) as connection:
+        with self._database.writing() as connection:
             held = connection.execute(select(_K.c.key_id).where(_K.c.fingerprint == at)).first()
             if held and not with_key:
                 raise Refused(
@@ -182,7 +194,7 @@ class Directory:
         match = and_(
             _A.c.fingerprint == certificate.fingerprint, _A.c.address == address_key(address)
         )
-        with writing(self._engine) as connection:
+        with self._database.writing() as connection:
             done = connection.execute(delete(_A).where(match))
             bump(connection)
             return done.rowcount > 0
@@ -198,7 +210,7 @@ class Directory:
         now: datetime,
     ) -> None:
         """Keep a sealed private key with its certificate."""
-        with writing(self._engine) as connection:
+        with self._database.writing() as connection:
             keys.file(connection, key, addresses, source, now)
             bump(connection)
 
@@ -219,17 +231,17 @@ class Directory:
 
     def keys_for(self, address: Address) -> tuple[StoredKey, ...]:
         """The private keys filed for this address, those valid longest first."""
-        with self._engine.connect() as connection:
+        with self._database.reading() as connection:
             return keys.filed_for(connection, address_key(address))
 
     def key_of(self, certificate: Certificate) -> StoredKey | None:
         """The private key of a certificate, if we hold it."""
-        with self._engine.connect() as connection:
+        with self._database.reading() as connection:
             return keys.of(connection, certificate)
 
     def enrolled(self, address: Address, kind: str) -> Certificate | None:
         """The current certificate of this kind issued to an address."""
-        with self._engine.connect() as connection:
+        with self._database.reading() as connection:
             return keys.enrolled(connection, address_key(address), kind)
 
     def enrol(
@@ -242,7 +254,7 @@ class Directory:
         now: datetime,
     ) -> Certificate:
         """Make this the current certificate unless another process was first; gives the winner."""
-        with writing(self._engine) as connection:
+        with self._database.writing() as connection:
             winner = keys.enrol(
                 connection, address_key(address), kind, key, replacing=replacing, now=now
             )
@@ -256,7 +268,7 @@ class Directory:
 
         Raises ConfigError when any of the settings is there already: a CA is founded once.
         """
-        with writing(self._engine) as connection:
+        with self._database.writing() as connection:
             taken = connection.execute(
                 select(schema.setting.c.key).where(schema.setting.c.key.in_(settings))
             ).first()
@@ -266,7 +278,7 @@ class Directory:
                 keys.file(connection, key, (), "issued", now)
             trust.add_anchors(connection, [key.certificate for key in stored], EVERYWHERE, now)
             rows = [{"key": key, "value": value} for key, value in settings.items()]
-            connection.execute(insert(schema.setting), rows)
+            connection.execute(insert(connection, schema.setting), rows)
             bump(connection)
 
     def succeed(
@@ -274,7 +286,7 @@ class Directory:
     ) -> bool:
         """Let a CA follow the previous one; false when another process did so first."""
         table = schema.setting
-        with writing(self._engine) as connection:
+        with self._database.writing() as connection:
             done = connection.execute(
                 update(table)
                 .where(and_(table.c.key == setting, table.c.value == previous.fingerprint))
@@ -298,13 +310,13 @@ class Directory:
         self, given: Sequence[Certificate], *, domain: str = EVERYWHERE, now: datetime
     ) -> None:
         """Trust CAs for a domain, or for every one."""
-        with writing(self._engine) as connection:
+        with self._database.writing() as connection:
             trust.add_anchors(connection, given, trust.scope_key(domain), now)
             bump(connection)
 
     def remove_anchor(self, certificate: Certificate, *, domain: str = EVERYWHERE) -> bool:
         """Stop trusting a CA in this scope."""
-        with writing(self._engine) as connection:
+        with self._database.writing() as connection:
             scope = trust.scope_key(domain)
             done = trust.remove_anchor(connection, certificate.fingerprint, scope)
             bump(connection)
@@ -314,26 +326,26 @@ class Directory:
         self, domain: str, given: Sequence[Certificate] = (), *, note: str = "", now: datetime
     ) -> Partner:
         """Know a partner; its CAs count for its own domain only."""
-        with writing(self._engine) as connection:
+        with self._database.writing() as connection:
             made = trust.add_partner(connection, domain, given, now, note)
             bump(connection)
             return made
 
     def remove_partner(self, domain: str) -> bool:
         """Forget a partner and stop trusting its CAs."""
-        with writing(self._engine) as connection:
+        with self._database.writing() as connection:
             done = trust.remove_partner(connection, domain)
             bump(connection)
             return done
 
     def partners(self) -> tuple[Partner, ...]:
         """Every partner, by domain."""
-        with self._engine.connect() as connection:
+        with self._database.reading() as connection:
             return trust.partners(connection)
 
     def partner(self, domain: str) -> Partner | None:
         """The partner of this domain."""
-        with self._engine.connect() as connection:
+        with self._database.reading() as connection:
             found = trust.partners(connection, domain)
         return found[0] if found else None
 
@@ -345,8 +357,8 @@ class Directory:
 
     def change_setting(self, key: str, value: str) -> None:
         """Set a named text."""
-        row = insert(schema.setting).values(key=key, value=value)
-        with writing(self._engine) as connection:
+        with self._database.writing() as connection:
+            row = insert(connection, schema.setting).values(key=key, value=value)
             connection.execute(
                 row.on_conflict_do_update(index_elements=["key"], set_={"value": value})
             )
@@ -373,7 +385,7 @@ class Directory:
             .order_by(_A.c.source == "harvested", _A.c.last_seen.desc(), _C.c.fingerprint)
             .limit(MAXIMUM_CANDIDATES)
         )
-        with self._engine.connect() as connection:
+        with self._database.reading() as connection:
             rows = connection.execute(query).all()
         found = []
         for der, source, address in rows:
@@ -384,7 +396,7 @@ class Directory:
 
     def _capabilities(self, mailbox: Mailbox) -> frozenset[str]:
         table = schema.capability
-        with self._engine.connect() as connection:
+        with self._database.reading() as connection:
             names = connection.execute(
                 select(table.c.names).where(table.c.address == mailbox.key)
             ).scalar()
@@ -393,7 +405,7 @@ class Directory:
     def _issuers(self, certificate: Certificate) -> tuple[Certificate, ...]:
         found: dict[Certificate, None] = {}
         level = [certificate]
-        with self._engine.connect() as connection:
+        with self._database.reading() as connection:
             for _ in range(MAXIMUM_CLIMB):
                 names = {name_id(one.issuer) for one in level if one.issuer != one.subject}
                 query = (
@@ -410,12 +422,12 @@ class Directory:
         return tuple(found)
 
     def _anchors(self, scopes: Sequence[str]) -> Anchors:
-        with self._engine.connect() as connection:
+        with self._database.reading() as connection:
             return trust.anchors(connection, scopes)
 
     def _setting(self, key: str) -> str | None:
         query = select(schema.setting.c.value).where(schema.setting.c.key == key)
-        with self._engine.connect() as connection:
+        with self._database.reading() as connection:
             return connection.execute(query).scalar()
 
 
@@ -427,7 +439,7 @@ def _has_use(connection: Connection, certificate: Certificate, key: str) -> bool
 def _file_capabilities(connection: Connection, key: str, names: str, now: datetime) -> bool:
     table = schema.capability
     old = connection.execute(select(table.c.names).where(table.c.address == key)).scalar()
-    row = insert(table).values(address=key, names=names, seen_at=epoch(now))
+    row = insert(connection, table).values(address=key, names=names, seen_at=epoch(now))
     new = {"names": names, "seen_at": epoch(now)}
     connection.execute(row.on_conflict_do_update(index_elements=["address"], set_=new))
     return old != names

@@ -6,8 +6,7 @@ import hashlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, literal, select
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import Connection, and_, case, literal, select, text
 
 from gatepost.certificate import Certificate
 from gatepost.errors import Refused
@@ -15,8 +14,14 @@ from gatepost.store.generation import KEY
 from gatepost.store.record import Source
 from gatepost.store.schema import certificate as certificates
 from gatepost.store.schema import certificate_address as uses
+from gatepost.store.upsert import insert
 
 FRESH = timedelta(days=1)  # how exactly `last_seen` is kept; each mail would be a write otherwise
+
+_BUMP = text(
+    "INSERT INTO setting (key, value) VALUES (:key, '1') ON CONFLICT (key) "
+    "DO UPDATE SET value = CAST(CAST(setting.value AS INTEGER) + 1 AS TEXT)"
+)
 
 
 def epoch(moment: datetime) -> int:
@@ -43,11 +48,7 @@ def name_id(name: bytes) -> str:
 
 def bump(connection: Connection) -> None:
     """Tell every process that remembered answers are old."""
-    connection.exec_driver_sql(
-        "INSERT INTO setting (key, value) VALUES (?, '1') ON CONFLICT (key) "
-        "DO UPDATE SET value = CAST(CAST(value AS INTEGER) + 1 AS TEXT)",
-        (KEY,),
-    )
+    connection.execute(_BUMP, {"key": KEY})
 
 
 def file_certificate(connection: Connection, one: Certificate, now: datetime) -> None:
@@ -55,16 +56,16 @@ def file_certificate(connection: Connection, one: Certificate, now: datetime) ->
     values: dict[str, Any] = {
         "fingerprint": one.fingerprint,
         "der": one.der,
-        "name": one.name,
-        "subject": one.x509.subject.rfc4514_string(),
-        "issuer": one.x509.issuer.rfc4514_string(),
+        "name": _clean(one.name),
+        "subject": _clean(one.x509.subject.rfc4514_string()),
+        "issuer": _clean(one.x509.issuer.rfc4514_string()),
         "subject_id": name_id(one.subject),
         "authority": one.is_authority,
         "not_before": epoch(one.not_before),
         "not_after": epoch(one.not_after),
         "added_at": epoch(now),
     }
-    connection.execute(insert(certificates).values(values).on_conflict_do_nothing())
+    connection.execute(insert(connection, certificates).values(values).on_conflict_do_nothing())
 
 
 def file_address(
@@ -76,18 +77,20 @@ def file_address(
     """
     if source == "harvested" and key.startswith("@"):
         raise Refused("a certificate for a whole domain is never taken from mail")
-    row = insert(uses).values(
+    row = insert(connection, uses).values(
         address=key,
         fingerprint=one.fingerprint,
         source=source,
         first_seen=epoch(now),
         last_seen=epoch(now),
     )
+    now_seen = epoch(now)
+    latest = case((uses.c.last_seen > now_seen, uses.c.last_seen), else_=now_seen)
     kept = uses.c.source if source == "harvested" else literal(source)
     connection.execute(
         row.on_conflict_do_update(
             index_elements=["address", "fingerprint"],
-            set_={"source": kept, "last_seen": func.max(uses.c.last_seen, epoch(now))},
+            set_={"source": kept, "last_seen": latest},
         )
     )
 
@@ -100,3 +103,8 @@ def is_fresh(connection: Connection, one: Certificate, key: str, now: datetime) 
         )
     ).scalar()
     return seen is not None and seen > epoch(now - FRESH)
+
+
+def _clean(text: str) -> str:
+    """What a stranger named himself, as every database takes it."""
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()

@@ -7,12 +7,12 @@ from datetime import datetime
 from typing import cast
 
 from sqlalchemy import Connection, Row, and_, select
-from sqlalchemy.dialects.sqlite import insert
 
 from gatepost.certificate import Certificate
 from gatepost.store import schema
 from gatepost.store.filing import epoch, file_address, file_certificate, revive
 from gatepost.store.record import Address, KeyPurpose, Source, StoredKey, address_key
+from gatepost.store.upsert import insert
 
 _C, _A, _K = schema.certificate, schema.certificate_address, schema.private_key
 _KEYS = select(_C.c.der, _K.c.key_id, _K.c.purpose, _K.c.sealed).join_from(_K, _C)
@@ -27,7 +27,7 @@ def file(
 ) -> None:
     """Keep a sealed key; given again, it replaces what was kept."""
     file_certificate(connection, key.certificate, now)
-    row = insert(_K).values(
+    row = insert(connection, _K).values(
         fingerprint=key.certificate.fingerprint,
         key_id=key.key_id,
         purpose=key.purpose,
@@ -82,7 +82,7 @@ def enrol(
     if current is not None and current != replacing:
         return current
     file(connection, key, [address], "issued", now)
-    row = insert(schema.enrolment).values(
+    row = insert(connection, schema.enrolment).values(
         address=address, kind=kind, fingerprint=key.certificate.fingerprint, at=epoch(now)
     )
     new = {"fingerprint": row.excluded.fingerprint, "at": row.excluded.at}

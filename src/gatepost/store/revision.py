@@ -5,21 +5,21 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine, Row, select
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import Row, select
 
 from gatepost.errors import ConfigError
-from gatepost.store.database import writing
+from gatepost.store.database import Database
 from gatepost.store.filing import bump, epoch, moment
 from gatepost.store.record import Revision
 from gatepost.store.schema import policy_revision
+from gatepost.store.upsert import insert
 
 
 class Revisions:
     """The policy as TOML text, revision by revision."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def current(self) -> Revision | None:
         """The policy in force; None before the first."""
@@ -28,7 +28,7 @@ class Revisions:
 
     def get(self, rev: int) -> Revision:
         """One revision; raises ConfigError when there is none."""
-        with self._engine.connect() as connection:
+        with self._database.reading() as connection:
             row = connection.execute(
                 select(policy_revision).where(policy_revision.c.rev == rev)
             ).one_or_none()
@@ -41,14 +41,14 @@ class Revisions:
         query = select(policy_revision).order_by(policy_revision.c.rev.desc()).limit(limit)
         if before is not None:
             query = query.where(policy_revision.c.rev < before)
-        with self._engine.connect() as connection:
+        with self._database.reading() as connection:
             return tuple(_revive(row) for row in connection.execute(query))
 
     def apply(
         self, toml: str, *, author: str, note: str, now: datetime, onto: int | None = None
     ) -> Revision:
         """Put a new policy in force; `onto` refuses when somebody else changed it meanwhile."""
-        with writing(self._engine) as connection:
+        with self._database.writing() as connection:
             last = connection.execute(
                 select(policy_revision.c.rev).order_by(policy_revision.c.rev.desc()).limit(1)
             ).scalar()
@@ -57,7 +57,9 @@ class Revisions:
                     f"the policy changed meanwhile: this was made for revision {onto}, "
                     f"the current one is {last or 0}"
                 )
-            row = insert(policy_revision).values(at=epoch(now), author=author, note=note, toml=toml)
+            row = insert(connection, policy_revision).values(
+                at=epoch(now), author=author, note=note, toml=toml
+            )
             made = connection.execute(row.returning(policy_revision)).one()
             bump(connection)
             return _revive(made)

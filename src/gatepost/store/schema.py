@@ -7,6 +7,7 @@ speaks for a whole domain.  Migrations bring any released form here; HEAD names 
 from __future__ import annotations
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     CheckConstraint,
     Column,
@@ -21,6 +22,9 @@ from sqlalchemy import (
 )
 
 HEAD = "0001"
+OLDEST = "0001"  # the oldest program that works on this schema, see `store.database`
+
+_MOMENT = BigInteger().with_variant(Integer(), "sqlite")  # year 9999 needs more than 32 bits
 
 metadata = MetaData(
     naming_convention={
@@ -52,9 +56,9 @@ certificate = Table(
     Column("issuer", Text, nullable=False),
     Column("subject_id", String(64), nullable=False),  # SHA-256 of the DER Name: finds issuers
     Column("authority", Boolean, nullable=False),
-    Column("not_before", Integer, nullable=False),
-    Column("not_after", Integer, nullable=False),
-    Column("added_at", Integer, nullable=False),
+    Column("not_before", _MOMENT, nullable=False),
+    Column("not_after", _MOMENT, nullable=False),
+    Column("added_at", _MOMENT, nullable=False),
     Index(None, "subject_id"),
     Index(None, "not_after"),
 )
@@ -65,8 +69,8 @@ certificate_address = Table(
     Column("address", Text, primary_key=True),
     _fingerprint(primary=True),
     Column("source", String(16), nullable=False),
-    Column("first_seen", Integer, nullable=False),
-    Column("last_seen", Integer, nullable=False),
+    Column("first_seen", _MOMENT, nullable=False),
+    Column("last_seen", _MOMENT, nullable=False),
     CheckConstraint("source in ('issued', 'harvested', 'imported', 'pinned')", name="source"),
     Index(None, "fingerprint"),
 )
@@ -78,7 +82,7 @@ private_key = Table(
     Column("key_id", String(64), nullable=False),
     Column("purpose", String(16), nullable=False),
     Column("sealed", LargeBinary, nullable=False),  # PKCS #8 under the key-encryption key
-    Column("added_at", Integer, nullable=False),
+    Column("added_at", _MOMENT, nullable=False),
     CheckConstraint("purpose in ('sign', 'encrypt', 'both', 'authority')", name="purpose"),
     Index(None, "key_id"),
 )
@@ -89,7 +93,7 @@ enrolment = Table(
     Column("address", Text, primary_key=True),
     Column("kind", String(16), primary_key=True),  # one current certificate per address and kind
     _fingerprint(),
-    Column("at", Integer, nullable=False),
+    Column("at", _MOMENT, nullable=False),
 )
 
 partner = Table(
@@ -97,7 +101,7 @@ partner = Table(
     metadata,
     Column("domain", Text, primary_key=True),
     Column("note", Text, nullable=False, server_default=""),
-    Column("added_at", Integer, nullable=False),
+    Column("added_at", _MOMENT, nullable=False),
 )
 
 anchor = Table(
@@ -106,7 +110,7 @@ anchor = Table(
     _fingerprint(primary=True),
     Column("scope", Text, primary_key=True),  # a partner's domain, or * for every domain
     Column("root", Boolean, nullable=False),  # false: an intermediate that came with it
-    Column("added_at", Integer, nullable=False),
+    Column("added_at", _MOMENT, nullable=False),
     Index(None, "scope"),
 )
 
@@ -114,7 +118,7 @@ policy_revision = Table(
     "policy_revision",
     metadata,
     Column("rev", Integer, primary_key=True, autoincrement=True),
-    Column("at", Integer, nullable=False),
+    Column("at", _MOMENT, nullable=False),
     Column("author", Text, nullable=False),
     Column("note", Text, nullable=False),
     Column("toml", Text, nullable=False),
@@ -126,7 +130,7 @@ capability = Table(
     metadata,
     Column("address", Text, primary_key=True),
     Column("names", Text, nullable=False),  # algorithm names, sorted, separated by spaces
-    Column("seen_at", Integer, nullable=False),
+    Column("seen_at", _MOMENT, nullable=False),
 )
 
 setting = Table(

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection, and_, delete, select
-from sqlalchemy.dialects.sqlite import insert
 
 from gatepost.certificate import Certificate
 from gatepost.errors import ConfigError
@@ -16,6 +15,7 @@ from gatepost.pki.validate import Anchors
 from gatepost.store import schema
 from gatepost.store.filing import epoch, file_certificate, moment, revive
 from gatepost.store.record import EVERYWHERE, Partner, address_key
+from gatepost.store.upsert import insert
 
 
 def scope_key(domain: str) -> str:
@@ -62,7 +62,7 @@ def _file(
     connection: Connection, one: Certificate, scope: str, *, root: bool, now: datetime
 ) -> None:
     file_certificate(connection, one, now)
-    row = insert(schema.anchor).values(
+    row = insert(connection, schema.anchor).values(
         fingerprint=one.fingerprint, scope=scope, root=root, added_at=epoch(now)
     )
     connection.execute(
@@ -101,7 +101,7 @@ def add_partner(
     scope = scope_key(domain)
     if scope == EVERYWHERE:
         raise ConfigError("a partner is one domain; trust an anchor for every domain instead")
-    row = insert(schema.partner).values(domain=scope, note=note, added_at=epoch(now))
+    row = insert(connection, schema.partner).values(domain=scope, note=note, added_at=epoch(now))
     kept = {"note": row.excluded.note} if note else {"domain": row.excluded.domain}
     connection.execute(row.on_conflict_do_update(index_elements=["domain"], set_=kept))
     if given:

@@ -1,6 +1,5 @@
 """The company's own CA."""
 
-import multiprocessing
 import subprocess
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -22,9 +21,7 @@ from gatepost.mail.address import Mailbox
 from gatepost.pki.choose import choose
 from gatepost.pki.validate import validate
 from gatepost.store.directory import Directory
-from gatepost.vault.kek import Kek
 from gatepost.vault.keys import Vault
-from gatepost.vault.seal import Sealer
 
 ALICE = Mailbox.parse("Alice@example.com")
 YEAR = timedelta(days=365)
@@ -305,36 +302,6 @@ def test_rsa_users_get_encipherment(directory: Directory, vault: Vault, now: dat
     wrapped = public.encrypt(b"k" * 32, padding.PKCS1v15())
     opener = next(one for one in vault.decryptors_for(ALICE) if one.certificate == encryption)
     assert opener.unwrap(wrapped, KeyTransport("rsa-pkcs1")) == b"k" * 32
-
-
-def _ensure(
-    path: str, now: datetime, results: "multiprocessing.SimpleQueue[tuple[str, str]]"
-) -> None:
-    with Directory(path) as directory:
-        vault = Vault(directory, Sealer(Kek(bytes(range(32))), "private keys"))
-        made = LocalAuthority(directory, vault, frozenset({"example.com"}), "p256")
-        found = made.ensure(ALICE, now)
-        results.put((found.signer.certificate.fingerprint, found.encryption.fingerprint))
-
-
-def test_processes_that_issue_at_once_agree(
-    directory: Directory, authority: LocalAuthority, now: datetime
-) -> None:
-    """Two workers' first mails from one author would carry different certificates."""
-    context = multiprocessing.get_context("spawn")
-    results: multiprocessing.SimpleQueue[tuple[str, str]] = context.SimpleQueue()
-    workers = [
-        context.Process(target=_ensure, args=(str(directory.path), now, results)) for _ in range(3)
-    ]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join(60)
-    answers = {results.get() for _ in workers}
-    assert len(answers) == 1
-    found = authority.ensure(ALICE, now)
-    assert answers == {(found.signer.certificate.fingerprint, found.encryption.fingerprint)}
-    assert len(directory.find(address=ALICE)) == 2
 
 
 def test_the_fingerprint_can_be_read_aloud(authority: LocalAuthority) -> None:

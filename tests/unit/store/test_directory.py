@@ -1,27 +1,18 @@
 """The directory of certificates, keys, partners and policy."""
 
-import multiprocessing
-import os
 import sqlite3
-import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from tests.pki_builder import Authority, company, company_root, root, user
+from tests.pki_builder import user
 
-from gatepost.errors import ConfigError, Malformed, Refused, Unavailable
+from gatepost.errors import Unavailable
 from gatepost.mail.address import Mailbox
-from gatepost.pki.choose import MAXIMUM_CANDIDATES, choose
-from gatepost.store import database, schema
+from gatepost.store import sqlite_database
 from gatepost.store.directory import Directory
-from gatepost.store.record import StoredKey
 
 NOW = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
 ALICE = Mailbox.parse("alice@example.com")
@@ -32,10 +23,6 @@ CERTIFICATE = user("alice@example.com", "p256").certificate
 def directory(tmp_path: Path) -> Iterator[Directory]:
     with Directory(tmp_path / "new" / "directory.sqlite") as opened:
         yield opened
-
-
-def stored(name: str = "alice@example.com", sealed: bytes = b"box") -> StoredKey:
-    return StoredKey(user(name, "p256").certificate, "id", "both", sealed)
 
 
 def test_only_the_owner_may_read_the_files(directory: Directory) -> None:
@@ -50,92 +37,13 @@ def test_only_the_owner_may_read_the_files(directory: Directory) -> None:
     assert directory.path.stat().st_mode & 0o777 == 0o600
 
 
-def test_the_migrations_make_exactly_the_schema(directory: Directory, tmp_path: Path) -> None:
-    """An upgraded installation would differ from a new one, and fail in its own ways."""
-    config = Config()
-    config.set_main_option("script_location", "gatepost.store:migrations")
-    assert ScriptDirectory.from_config(config).get_current_head() == schema.HEAD
-    engine = database.connect(directory.path)
-    with engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
-        assert compare_metadata(context, schema.metadata) == []
-        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
-        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2  # FULL
-        assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
-    engine.dispose()
-
-
 def test_places_that_cannot_be_opened_are_named(tmp_path: Path) -> None:
     """A typing error in the configuration would be a traceback."""
-    with pytest.raises(ConfigError, match="postgresql is not supported"):
-        Directory("postgresql://db/gatepost")
     (tmp_path / "text").write_bytes(b"this is not a database" * 100)
     with pytest.raises(Unavailable, match="text cannot be opened: file is not a database"):
         Directory(tmp_path / "text")
     with pytest.raises(Unavailable, match="cannot be opened: Is a directory"):
         Directory(tmp_path)
-    with Directory(f"sqlite:///{tmp_path / 'url'}") as opened:
-        assert opened.path == tmp_path / "url"
-
-
-def test_certificates_are_found_by_any_spelling_of_the_address(directory: Directory) -> None:
-    """Mail to Alice@Example.COM would go out in clear though we have her certificate."""
-    directory.add_certificate(CERTIFICATE, ["Alice@EXAMPLE.com"], now=NOW)
-    [found] = directory.candidates_for(Mailbox.parse("alice@example.COM"))
-    assert (found.certificate, found.source, found.domain) == (CERTIFICATE, "imported", False)
-    assert directory.candidates_for(Mailbox.parse("bob@example.com")) == ()
-    with pytest.raises(Malformed):
-        directory.add_certificate(CERTIFICATE, ["example.com"], now=NOW)
-
-
-def test_a_domains_certificate_is_a_candidate_for_everybody_there(directory: Directory) -> None:
-    """Partners with a gateway certificate could not be written to."""
-    directory.add_certificate(CERTIFICATE, ["@Example.com"], now=NOW)
-    [found] = directory.candidates_for(Mailbox.parse("anyone@example.com"))
-    assert found.domain
-    assert directory.candidates_for(Mailbox.parse("anyone@sub.example.com")) == ()
-
-
-def test_harvested_certificates_bring_issuers_and_capabilities(directory: Directory) -> None:
-    """Nobody who wrote to us signed could be answered encrypted."""
-    issuing = company()
-    learn = {"issuers": [issuing.certificate], "now": NOW}
-    assert directory.learn(CERTIFICATE, ALICE, capabilities=["aes256-gcm", "aes128-cbc"], **learn)  # type: ignore[arg-type]
-    assert not directory.learn(CERTIFICATE, ALICE, **learn)  # type: ignore[arg-type]
-    [found] = directory.candidates_for(ALICE)
-    assert found.source == "harvested"
-    assert found.issuers == (issuing.certificate,)
-    assert directory.capabilities_for(ALICE) == frozenset({"aes256-gcm", "aes128-cbc"})
-    directory.add_partner("example.com", [company_root().certificate], now=NOW)
-    anchors = directory.anchors_for("example.com")
-    assert choose(directory.candidates_for(ALICE), ALICE, anchors, NOW).chosen == CERTIFICATE
-
-
-def test_learning_never_lowers_what_an_administrator_said(directory: Directory) -> None:
-    """A pinned self-signed certificate would stop working at its owner's next mail."""
-    directory.add_certificate(CERTIFICATE, [ALICE], source="pinned", now=NOW)
-    directory.learn(CERTIFICATE, ALICE, now=NOW + timedelta(days=2))
-    [entry] = directory.find(address=ALICE)
-    [use] = entry.uses
-    assert (use.source, use.first_seen, use.last_seen) == ("pinned", NOW, NOW + timedelta(days=2))
-    directory.add_certificate(CERTIFICATE, [ALICE], source="imported", now=NOW)
-    assert directory.candidates_for(ALICE)[0].source == "imported"
-
-
-def test_mail_never_crowds_out_what_an_administrator_filed(directory: Directory) -> None:
-    """Whoever sends enough certificates would have the next mail leave in clear text."""
-    directory.add_certificate(CERTIFICATE, [ALICE], source="imported", now=NOW)
-    for number in range(MAXIMUM_CANDIDATES + 1):
-        other = root(f"Eve {number}").user("alice@example.com", kind="p256", key_name="eve")
-        directory.learn(other.certificate, ALICE, now=NOW + timedelta(hours=1))
-    assert CERTIFICATE in [one.certificate for one in directory.candidates_for(ALICE)]
-
-
-def test_mail_never_teaches_a_domain_certificate(directory: Directory) -> None:
-    """One signed mail could redirect a whole company's mail."""
-    with pytest.raises(Refused):
-        directory.add_certificate(CERTIFICATE, ["@example.com"], source="harvested", now=NOW)
-    assert directory.find() == ()
 
 
 def test_the_common_mail_writes_nothing(directory: Directory) -> None:
@@ -155,145 +63,6 @@ def test_the_common_mail_writes_nothing(directory: Directory) -> None:
     watcher.close()
 
 
-def test_a_partners_ca_counts_for_its_domain_only(directory: Directory) -> None:
-    """A partner's CA could certify everybody else's addresses."""
-    own, other = root("Partner"), root("Everybody")
-    made = directory.add_partner("Partner.example", [own.certificate], note="contract 7", now=NOW)
-    directory.add_anchors([other.certificate], now=NOW)
-    assert (made.domain, made.note, made.roots) == (
-        "partner.example",
-        "contract 7",
-        (own.certificate,),
-    )
-    both, one = {own.certificate, other.certificate}, {other.certificate}
-    assert both == directory.anchors_for("PARTNER.example").roots
-    assert one == directory.anchors_for("sub.partner.example").roots
-    assert one == directory.anchors_for("example.org").roots
-    assert directory.partner("partner.example") == made
-    assert directory.remove_partner("partner.example")
-    assert not directory.remove_partner("partner.example")
-    assert one == directory.anchors_for("partner.example").roots
-    assert directory.remove_anchor(other.certificate)
-    assert directory.anchors_for("partner.example").roots == frozenset()
-
-
-def test_what_a_partner_gave_us_is_told_apart(directory: Directory) -> None:
-    """An intermediate would be trusted as an anchor, or a person's certificate as a CA."""
-    above, below = company_root(), company()
-    made = directory.add_partner("a.example", [below.certificate, above.certificate], now=NOW)
-    assert (made.roots, made.intermediates) == ((above.certificate,), (below.certificate,))
-    alone = directory.add_partner("b.example", [below.certificate], now=NOW)
-    assert alone.roots == (below.certificate,)
-    with pytest.raises(ConfigError, match=r"'alice@example.com' is not a certification authority"):
-        directory.add_partner("c.example", [CERTIFICATE], now=NOW)
-    assert directory.partner("c.example") is None
-    with pytest.raises(ConfigError, match="one domain"):
-        directory.add_partner("*", [above.certificate], now=NOW)
-    with pytest.raises(Malformed):
-        directory.add_partner("not a domain", [above.certificate], now=NOW)
-    assert [one.domain for one in directory.partners()] == ["a.example", "b.example"]
-
-
-def test_keys_are_kept_for_expired_certificates_too(directory: Directory) -> None:
-    """Old mail could not be read any more."""
-    authority = company()
-    old = authority.user("alice@example.com", kind="p256", not_after=NOW - timedelta(days=1))
-    directory.add_key(StoredKey(old.certificate, "a", "both", b"1"), [ALICE], now=NOW)
-    directory.add_key(stored(sealed=b"2"), [ALICE], now=NOW)
-    assert [key.sealed for key in directory.keys_for(ALICE)] == [b"2", b"1"]
-    assert directory.key_of(CERTIFICATE) == stored(sealed=b"2")
-    assert directory.key_of(company().certificate) is None
-    assert "box" not in repr(stored())
-
-
-def test_a_private_key_is_not_lost_by_accident(directory: Directory) -> None:
-    """`cert delete` would make years of mail unreadable."""
-    directory.add_key(stored(), [ALICE], now=NOW)
-    with pytest.raises(Refused, match="can never be read again"):
-        directory.remove_certificate(CERTIFICATE)
-    assert directory.remove_certificate(CERTIFICATE, with_key=True)
-    assert directory.keys_for(ALICE) == ()
-    assert directory.find() == ()
-    assert not directory.remove_certificate(CERTIFICATE)
-
-
-def test_enrolment_is_compare_and_swap(directory: Directory) -> None:
-    """Two processes would each believe their certificate is the current one."""
-    first, second = (
-        stored(),
-        StoredKey(company().user("alice@example.com", kind="p256").certificate, "b", "both", b""),
-    )
-    assert directory.enrol(ALICE, "sign", first, replacing=None, now=NOW) == first.certificate
-    assert directory.enrol(ALICE, "sign", second, replacing=None, now=NOW) == first.certificate
-    assert directory.key_of(second.certificate) is None
-    assert (
-        directory.enrol(ALICE, "sign", second, replacing=first.certificate, now=NOW)
-        == second.certificate
-    )
-    assert directory.enrolled(ALICE, "sign") == second.certificate
-    assert directory.enrolled(ALICE, "encrypt") is None
-
-
-def test_policy_revisions(directory: Directory) -> None:
-    """Nobody could tell who changed the policy, or go back."""
-    policy = directory.policy
-    assert policy.current() is None
-    one = policy.apply("a = 1", author="root", note="first", now=NOW, onto=0)
-    two = policy.apply("a = 2", author="eva", note="", now=NOW, onto=one.rev)
-    with pytest.raises(ConfigError, match="changed meanwhile"):
-        policy.apply("a = 3", author="max", note="", now=NOW, onto=one.rev)
-    three = policy.rollback(one.rev, author="eva", now=NOW + timedelta(days=1))
-    assert (three.toml, three.note) == ("a = 1", f"back to revision {one.rev}")
-    assert (three, two, one) == policy.history()
-    assert (one,) == policy.history(before=two.rev)
-    assert policy.current() == three
-    with pytest.raises(ConfigError, match="no revision 99"):
-        policy.get(99)
-
-
-def test_search(directory: Directory) -> None:
-    """`cert list` would not find what stands in front of one's eyes."""
-    directory.add_key(stored(), [ALICE], now=NOW)
-    bob = user("bob_100%@example.org", "p256").certificate
-    directory.add_certificate(bob, ["bob_100%@example.org"], now=NOW)
-    directory.add_anchors([company_root().certificate], now=NOW)
-    assert [one.certificate for one in directory.find("ALICE")] == [CERTIFICATE]
-    assert [one.certificate for one in directory.find("100%")] == [bob]
-    assert directory.find("10__%") == ()
-    assert [one.certificate for one in directory.find(authority=True)] == [
-        company_root().certificate
-    ]
-    assert len(directory.find(limit=2)) == 2
-    assert len(directory.find(limit=2, offset=2)) == 1
-    colons = ":".join(CERTIFICATE.fingerprint.upper()[at : at + 2] for at in range(0, 20, 2))
-    entry = directory.entry(colons)
-    assert (entry.certificate, entry.key_purpose, entry.added_at) == (CERTIFICATE, "both", NOW)
-    for unclear in ("", "zz"):
-        with pytest.raises(ConfigError, match="fingerprint beginning"):
-            directory.entry(unclear)
-
-
-def test_settings_and_naive_moments(directory: Directory) -> None:
-    """A moment without time zone would be hours off in the database."""
-    assert directory.setting("x") is None
-    directory.change_setting("x", "1")
-    directory.change_setting("x", "2")
-    assert directory.setting("x") == "2"
-    with pytest.raises(ValueError, match="time zone"):
-        directory.add_certificate(CERTIFICATE, now=NOW.replace(tzinfo=None))
-
-
-def test_another_process_change_is_noticed(directory: Directory) -> None:
-    """A worker would go on encrypting to a removed certificate."""
-    with Directory(directory.path) as other:
-        assert directory.candidates_for(ALICE) == ()
-        before = directory.generation()
-        other.add_certificate(CERTIFICATE, [ALICE], now=NOW)
-        assert directory.generation() > before
-        assert len(directory.candidates_for(ALICE)) == 1
-        assert directory.generation() == other.generation()
-
-
 def test_remembered_answers_cost_microseconds(directory: Directory) -> None:
     """Each recipient of each mail would cost a database query."""
     directory.add_certificate(CERTIFICATE, [ALICE], now=NOW)
@@ -308,7 +77,7 @@ def test_a_locked_or_full_database_is_a_reason_to_try_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A backup that holds the lock would turn into bounced mail instead of 451."""
-    monkeypatch.setattr(database, "BUSY_MILLISECONDS", 20)
+    monkeypatch.setattr(sqlite_database, "BUSY_MILLISECONDS", 20)
     with Directory(tmp_path / "directory.sqlite") as directory:
         other = sqlite3.connect(directory.path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
@@ -319,61 +88,3 @@ def test_a_locked_or_full_database_is_a_reason_to_try_again(
         other.close()
         directory.add_certificate(CERTIFICATE, [ALICE], now=NOW)
         assert len(directory.candidates_for(ALICE)) == 1
-
-
-def test_threads_may_share_it(directory: Directory) -> None:
-    """The engine's threads would corrupt each other's answers."""
-    authority = company()
-    failures: list[BaseException] = []
-
-    def work(number: int) -> None:
-        try:
-            for turn in range(5):
-                box = Mailbox.parse(f"u{number}-{turn}@example.com")
-                one = authority.user(str(box), kind="p256", key_name="shared").certificate
-                directory.learn(one, box, now=NOW)
-                assert directory.candidates_for(box)[0].certificate == one
-        except BaseException as error:  # noqa: BLE001  told by the main thread
-            failures.append(error)
-
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failures == []
-    assert len(directory.find()) == 30
-
-
-def _open_and_write(path: str, number: int) -> None:
-    with Directory(path) as directory:
-        for turn in range(5):
-            directory.change_setting(f"{number}.{turn}", str(os.getpid()))
-
-
-def test_workers_may_open_a_new_directory_at_once(tmp_path: Path) -> None:
-    """`serve` with several workers would fail on its first start."""
-    path = tmp_path / "fresh.sqlite"
-    context = multiprocessing.get_context("spawn")
-    workers = [
-        context.Process(target=_open_and_write, args=(str(path), number)) for number in range(3)
-    ]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join(60)
-    assert [worker.exitcode for worker in workers] == [0] * 3
-    with Directory(path) as directory:
-        assert None not in [directory.setting(f"{n}.{t}") for n in range(3) for t in range(5)]
-        assert directory.generation() == 15
-
-
-def test_issuers_are_climbed_without_circles(directory: Directory) -> None:
-    """Two CAs that certify each other would hang every question."""
-    upper = root("A", "p256")
-    first = upper.authority("B")
-    back = Authority(first.certificate, first.key).authority("A")
-    for one in (upper, first, back):
-        directory.add_certificate(one.certificate, now=NOW)
-    leaf = first.user("x@example.com", kind="p256").certificate
-    assert set(directory.issuers_of(leaf)) == {first.certificate, back.certificate}

@@ -17,7 +17,8 @@ from gatepost.admin.check.registry import (
     good,
     warn,
 )
-from gatepost.engine.service import directory_path
+from gatepost.engine.backend import directory_path, open_directory
+from gatepost.errors import GatepostError
 from gatepost.policy import parse
 from gatepost.store.directory import Directory
 from gatepost.store.schema import HEAD
@@ -38,6 +39,9 @@ def opens(place: Installation) -> Iterator[Answer]:
     Opened for reading only: its version is compared with the program's, its pages are verified.
     """
     path = directory_path(place.right)
+    if path is None:
+        yield from _answers(place)
+        return
     if not path.exists():
         yield bad(f"{path} does not exist", RESTORE)
         return
@@ -117,6 +121,20 @@ def policy_is_right(place: Installation) -> Iterator[Answer]:
     yield good(f"revision {current.rev} of {current.at:%Y-%m-%d}, {len(found.rules)} rules")
 
 
+def _answers(place: Installation) -> Iterator[Answer]:
+    """Whether the database of several nodes is there and has a gateway's directory in it."""
+    try:
+        with open_directory(place.right) as directory:
+            known = len(directory.find(authority=True, limit=_MAXIMUM))
+    except GatepostError as error:
+        yield bad(str(error), "bring the database back, or correct [database]")
+        return
+    if known:
+        yield good(f"{directory.place} answers")
+    else:
+        yield warn(f"{directory.place} answers, but is empty", "gatepost database fill")
+
+
 def _looked_at(path: Path) -> tuple[str, str]:
     """Schema version and the first complaint of an integrity check, without writing."""
     try:
@@ -131,6 +149,8 @@ def _looked_at(path: Path) -> tuple[str, str]:
 def readable(place: Installation) -> Directory:
     """The directory, if opening it changes nothing (a migration would)."""
     path = directory_path(place.right)
+    if path is None:
+        return open_directory(place.right)
     if not path.exists():
         raise Unready("needs the directory (DIR-01)")
     version, damage = _looked_at(path)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from gatepost.admin.check.registry import Answer, Installation, bad, check, good, skip, warn
-from gatepost.engine.service import directory_path
+from gatepost.engine.backend import directory_path
 
 MIB = 1 << 20
 GIB = 1 << 30
@@ -81,7 +81,8 @@ def is_plausible(place: Installation) -> Iterator[Answer]:
 def _witnesses(place: Installation) -> Iterator[Path]:
     if place.path is not None:
         yield place.path
-    yield directory_path(place.right)
+    if (directory := directory_path(place.right)) is not None:
+        yield directory
     yield from place.right.gateway.queue_folder.glob("*.db")
 
 

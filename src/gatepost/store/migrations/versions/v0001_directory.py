@@ -13,6 +13,8 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
+_MOMENT = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
 
 def upgrade() -> None:
     """Create every table of the first release."""
@@ -31,9 +33,9 @@ def _certificates() -> None:
         sa.Column("issuer", sa.Text(), nullable=False),
         sa.Column("subject_id", sa.String(length=64), nullable=False),
         sa.Column("authority", sa.Boolean(), nullable=False),
-        sa.Column("not_before", sa.Integer(), nullable=False),
-        sa.Column("not_after", sa.Integer(), nullable=False),
-        sa.Column("added_at", sa.Integer(), nullable=False),
+        sa.Column("not_before", _MOMENT, nullable=False),
+        sa.Column("not_after", _MOMENT, nullable=False),
+        sa.Column("added_at", _MOMENT, nullable=False),
         sa.PrimaryKeyConstraint("fingerprint", name="pk_certificate"),
     )
     op.create_index("ix_certificate_not_after", "certificate", ["not_after"], unique=False)
@@ -43,8 +45,8 @@ def _certificates() -> None:
         sa.Column("address", sa.Text(), nullable=False),
         sa.Column("fingerprint", sa.String(length=64), nullable=False),
         sa.Column("source", sa.String(length=16), nullable=False),
-        sa.Column("first_seen", sa.Integer(), nullable=False),
-        sa.Column("last_seen", sa.Integer(), nullable=False),
+        sa.Column("first_seen", _MOMENT, nullable=False),
+        sa.Column("last_seen", _MOMENT, nullable=False),
         sa.CheckConstraint(
             "source in ('issued', 'harvested', 'imported', 'pinned')",
             name="ck_certificate_address_source",
@@ -65,7 +67,7 @@ def _certificates() -> None:
         sa.Column("address", sa.Text(), nullable=False),
         sa.Column("kind", sa.String(length=16), nullable=False),
         sa.Column("fingerprint", sa.String(length=64), nullable=False),
-        sa.Column("at", sa.Integer(), nullable=False),
+        sa.Column("at", _MOMENT, nullable=False),
         sa.ForeignKeyConstraint(
             ["fingerprint"],
             ["certificate.fingerprint"],
@@ -80,7 +82,7 @@ def _certificates() -> None:
         sa.Column("key_id", sa.String(length=64), nullable=False),
         sa.Column("purpose", sa.String(length=16), nullable=False),
         sa.Column("sealed", sa.LargeBinary(), nullable=False),
-        sa.Column("added_at", sa.Integer(), nullable=False),
+        sa.Column("added_at", _MOMENT, nullable=False),
         sa.CheckConstraint(
             "purpose in ('sign', 'encrypt', 'both', 'authority')", name="ck_private_key_purpose"
         ),
@@ -100,7 +102,7 @@ def _trust() -> None:
         "partner",
         sa.Column("domain", sa.Text(), nullable=False),
         sa.Column("note", sa.Text(), server_default="", nullable=False),
-        sa.Column("added_at", sa.Integer(), nullable=False),
+        sa.Column("added_at", _MOMENT, nullable=False),
         sa.PrimaryKeyConstraint("domain", name="pk_partner"),
     )
     op.create_table(
@@ -108,7 +110,7 @@ def _trust() -> None:
         sa.Column("fingerprint", sa.String(length=64), nullable=False),
         sa.Column("scope", sa.Text(), nullable=False),
         sa.Column("root", sa.Boolean(), nullable=False),
-        sa.Column("added_at", sa.Integer(), nullable=False),
+        sa.Column("added_at", _MOMENT, nullable=False),
         sa.ForeignKeyConstraint(
             ["fingerprint"],
             ["certificate.fingerprint"],
@@ -125,13 +127,13 @@ def _rest() -> None:
         "capability",
         sa.Column("address", sa.Text(), nullable=False),
         sa.Column("names", sa.Text(), nullable=False),
-        sa.Column("seen_at", sa.Integer(), nullable=False),
+        sa.Column("seen_at", _MOMENT, nullable=False),
         sa.PrimaryKeyConstraint("address", name="pk_capability"),
     )
     op.create_table(
         "policy_revision",
         sa.Column("rev", sa.Integer(), autoincrement=True, nullable=False),
-        sa.Column("at", sa.Integer(), nullable=False),
+        sa.Column("at", _MOMENT, nullable=False),
         sa.Column("author", sa.Text(), nullable=False),
         sa.Column("note", sa.Text(), nullable=False),
         sa.Column("toml", sa.Text(), nullable=False),

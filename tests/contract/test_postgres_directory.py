@@ -1,0 +1,85 @@
+"""The shared directory when the database is away, and seen from another node at once."""
+
+import asyncio
+import threading
+import time
+
+import pytest
+from sqlalchemy import select
+from tests.contract.conftest import Postgres, Server
+from tests.contract.shelf import ALICE
+from tests.pki_builder import user
+from tests.unit.store.box import START
+
+from gatepost.errors import Unavailable
+from gatepost.store import postgres_watch
+from gatepost.store.directory import Directory
+from gatepost.store.postgres_directory import PostgresDatabase
+from gatepost.store.schema import setting
+
+CERTIFICATE = user("alice@example.com", "p256").certificate
+
+
+def test_a_change_is_heard_at_once(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A certificate withdrawn on one node would be used by the others for another second."""
+    monkeypatch.setattr(postgres_watch, "_TICK", 60.0)
+    monkeypatch.setattr(postgres_watch, "_STALE", 90.0)
+    with (
+        Directory(PostgresDatabase(postgres.address)) as one,
+        Directory(PostgresDatabase(postgres.address)) as other,
+    ):
+        for turn in range(20):
+            before = other.generation()
+            one.change_setting("turn", str(turn))
+            end = time.monotonic() + 5
+            while other.generation() == before:
+                assert time.monotonic() < end
+                time.sleep(0.001)
+            assert other.setting("turn") == str(turn)
+
+
+async def test_without_the_database_nothing_is_decided(
+    postgres: Postgres, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node that is cut off would go on by a policy and certificates withdrawn meanwhile."""
+    monkeypatch.setattr(postgres_watch, "_TICK", 0.05)
+    monkeypatch.setattr(postgres_watch, "_STALE", 0.5)
+    with Directory(PostgresDatabase(postgres.address)) as directory:
+        directory.add_certificate(CERTIFICATE, [ALICE], now=START)
+        assert len(directory.candidates_for(ALICE)) == 1
+        await asyncio.to_thread(server.crash)
+        try:
+            await asyncio.sleep(0.6)
+            with pytest.raises(Unavailable, match="directory's database cannot be reached"):
+                directory.candidates_for(ALICE)
+            with pytest.raises(Unavailable, match="cannot be used now"):
+                directory.find()
+            with pytest.raises(Unavailable, match="cannot be used now"):
+                directory.change_setting("x", "1")
+        finally:
+            await asyncio.to_thread(server.start)
+        for _ in range(100):
+            try:
+                assert len(directory.candidates_for(ALICE)) == 1
+                break
+            except Unavailable:
+                await asyncio.sleep(0.05)
+        else:
+            pytest.fail("the directory does not come back")
+        directory.change_setting("x", "2")
+        assert directory.setting("x") == "2"
+
+
+def test_one_writer_at_a_time(postgres: Postgres) -> None:
+    """Two nodes would each find that Alice has no key yet, and each make her one."""
+    database = PostgresDatabase(postgres.address)
+    with Directory(PostgresDatabase(postgres.address)) as directory:
+        change = threading.Thread(target=directory.change_setting, args=("x", "1"))
+        with database.writing() as connection:
+            change.start()
+            change.join(0.3)
+            assert change.is_alive()
+            assert connection.execute(select(setting).where(setting.c.key == "x")).all() == []
+        change.join(10)
+        assert directory.setting("x") == "1"
+    database.close()
