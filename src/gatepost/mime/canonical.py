@@ -121,7 +121,9 @@ class _Writer:
             position = child.stop
         self._between(position, entity.stop)
         narrow = entity.encoding in _WIDE and len(self.obstacles) == before
-        self.pieces[place] = self._header(entity, "7bit" if narrow else None)
+        # a message without fields got one: it must not join those of the part that holds it
+        grown = not entity.children[0].header and bool(self.pieces[place + 2])
+        self.pieces[place] = self._header(entity, "7bit" if narrow else None, apart=grown)
 
     def _between(self, start: int, stop: int) -> None:
         piece = crlf(self.octets[start:stop])
@@ -138,16 +140,15 @@ class _Writer:
             self.obstacles.append(f"a part is encoded as {entity.encoding!r}, which is not known")
         self.pieces += [self._header(entity, coding), body]
 
-    def _header(self, entity: Entity, coding: str | None) -> bytes:
+    def _header(self, entity: Entity, coding: str | None, *, apart: bool = False) -> bytes:
         """The header and the empty line, with this encoding where it changes."""
         header = crlf(entity.header)
         gap = crlf(self.octets[entity.start + len(entity.header) : entity.body_start])
         if coding is not None and not (coding == entity.encoding and first(header, _FIELD)):
-            header = replaced(header, _FIELD, coding)
-            gap = gap or b"\r\n"
+            header, apart = replaced(header, _FIELD, coding), True
         if not _clean(header):
             self.obstacles.append("a header field is not ASCII")
-        return header + gap
+        return header + (gap or (b"\r\n" if apart else b""))
 
 
 def _encoded(entity: Entity) -> tuple[bytes, str | None]:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from gatepost.errors import LimitExceeded
+from gatepost.mail.content import Content, Octets, Slice, join
 from gatepost.mime import transfer
 from gatepost.mime.content_type import TEXT, ContentType, content_type, encoding
 
@@ -21,7 +22,7 @@ MAXIMUM_HEADER = 1024 * 1024
 MAXIMUM_BOUNDARY = 1_000  # RFC 2046 section 5.1.1 allows 70; senders do not
 MAXIMUM_DELIMITERS = 100_000  # lines that begin like a delimiter, in the whole tree
 
-_MESSAGE = ContentType("message", "rfc822")
+MESSAGE = ContentType("message", "rfc822")
 _EMBEDDING = frozenset({"message/rfc822", "message/global", "message/news"})
 _IDENTITY = frozenset({"7bit", "8bit", "binary"})
 # Fields as in mail.field, after the line an mbox puts before them.
@@ -69,11 +70,26 @@ class Entity:
 
 def split_header(content: bytes) -> tuple[bytes, bytes]:
     """A whole message as header (ending after its last field) and body, without the empty line."""
-    header_stop, body_start = _split(content, 0, len(content))
+    header_stop, body_start = bounds(content, 0, len(content))
     header = content[:header_stop]
     return header if not header or header.endswith(b"\n") else header + b"\r\n", content[
         body_start:
     ]
+
+
+def split(content: Content) -> tuple[bytes, Content]:
+    """As `split_header`; large content is not read beyond its header."""
+    if isinstance(content, Octets):
+        header, body = split_header(content.data)
+        return header, Octets(body)
+    start = join(Slice(content, 0, min(content.size, MAXIMUM_HEADER + 1026)))
+    header, body = split_header(start)
+    return header, Slice(content, len(start) - len(body), content.size)
+
+
+def embeds(kind: ContentType, coding: str) -> bool:
+    """Whether the body is a message that can be looked into."""
+    return kind.essence in _EMBEDDING and coding in _IDENTITY
 
 
 def parse(octets: bytes, *, descend: bool = True) -> Entity:
@@ -101,8 +117,8 @@ def decoded(entity: Entity) -> bytes:
     return transfer.decode(entity.body, entity.encoding)
 
 
-def _split(octets: bytes, start: int, stop: int) -> tuple[int, int]:
-    """Where the header stops and where the body starts.
+def bounds(octets: bytes, start: int, stop: int) -> tuple[int, int]:
+    """Where the header of an entity in this range stops and where its body starts.
 
     A line that is no field ends the header, empty or not: it must never travel with the
     fields that stay in clear text when the body is encrypted.  Postfix reads it likewise.
@@ -131,7 +147,7 @@ class _Parser:
             raise LimitExceeded(f"message has more than {MAXIMUM_PARTS} parts")
         if depth > MAXIMUM_DEPTH:
             raise LimitExceeded(f"parts are nested more than {MAXIMUM_DEPTH} deep")
-        header_stop, body_start = _split(self.octets, start, stop)
+        header_stop, body_start = bounds(self.octets, start, stop)
         header = self.octets[start:header_stop]
         kind, coding = content_type(header, default), encoding(header)
         children, close = self._children(kind, coding, body_start, stop, depth)
@@ -143,9 +159,9 @@ class _Parser:
         if kind.type == "multipart" and 0 < len(kind.boundary) <= MAXIMUM_BOUNDARY:
             spans, close = self._spans(kind.boundary, start, stop)
             # RFC 2046 section 5.1.5: in a digest the default type is a message
-            default = _MESSAGE if kind.subtype == "digest" else TEXT
+            default = MESSAGE if kind.subtype == "digest" else TEXT
             return tuple(self.entity(*span, default, depth + 1) for span in spans), close
-        if self.descend and kind.essence in _EMBEDDING and coding in _IDENTITY:
+        if self.descend and embeds(kind, coding):
             return (self.entity(start, stop, TEXT, depth + 1),), None
         return (), None
 

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 
 import pybase64
 
+from gatepost.errors import LimitExceeded
 from gatepost.mail.content import Content
 
 LINE = 57  # octets that make 76 columns of base64 (RFC 2045 section 6.8)
 _PIECE = LINE * 1024
+MAXIMUM_LINE = 1024 * 1024  # of quoted-printable that is decoded while it is read
 
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
 _FOREIGN = bytes(octet for octet in range(256) if octet not in _ALPHABET)
@@ -121,3 +123,67 @@ def decode(octets: bytes, encoding: str) -> bytes:
     if encoding == "quoted-printable":
         return decode_quoted_printable(octets)
     return octets
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """Another content with its transfer encoding undone.  Decodes while iterated."""
+
+    encoded: Content
+    encoding: str
+    size: int
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield what `decode` gives for the whole, in pieces."""
+        return _DECODERS[self.encoding](self.encoded)
+
+
+def decoded(content: Content, encoding: str) -> Content:
+    """Undo a transfer encoding lazily: one pass to learn the size, another for each reading."""
+    if encoding == "base64":
+        return Decoded(content, encoding, _base64_size(content))
+    if encoding == "quoted-printable":
+        return Decoded(content, encoding, sum(map(len, _decoded_quoted_printable(content))))
+    return content
+
+
+def _letters(content: Content) -> Iterator[bytes]:
+    """The base64 letters up to the first "=", as `decode_base64` sees them."""
+    for chunk in content.chunks():
+        letters = chunk.translate(None, _FOREIGN)
+        end = letters.find(b"=")
+        yield letters if end < 0 else letters[:end]
+        if end >= 0:
+            return
+
+
+def _base64_size(content: Content) -> int:
+    whole, rest = divmod(sum(map(len, _letters(content))), 4)
+    return whole * 3 + max(rest - 1, 0)
+
+
+def _decoded_base64(content: Content) -> Iterator[bytes]:
+    held = b""
+    for piece in _letters(content):
+        letters = held + piece if held else piece
+        whole = len(letters) & ~3
+        if whole:
+            yield pybase64.b64decode(letters[:whole], validate=True)
+        held = letters[whole:]
+    if len(held) > 1:
+        yield decode_base64(held)
+
+
+def _decoded_quoted_printable(content: Content) -> Iterator[bytes]:
+    held = b""
+    for chunk in content.chunks():
+        lines, end, rest = (held + chunk).rpartition(b"\n")
+        if end:
+            yield decode_quoted_printable(lines + end)
+        held = rest
+        if len(held) > MAXIMUM_LINE:
+            raise LimitExceeded(f"a quoted-printable line of more than {MAXIMUM_LINE} octets")
+    yield decode_quoted_printable(held)
+
+
+_DECODERS = {"base64": _decoded_base64, "quoted-printable": _decoded_quoted_printable}

@@ -173,6 +173,14 @@ def test_a_leaf_without_header_gets_one() -> None:
     assert bare == b"Content-Transfer-Encoding: quoted-printable\r\n\r\nGr=C3=BC=C3=9Fe\r\n"
 
 
+def test_a_forwarded_message_without_header_gets_one() -> None:
+    """The encoding field of what was forwarded joins the header of the part that holds it."""
+    made = to_seven_bit(multipart(b"Content-Type: message/rfc822\r\n" + WIDE))
+    (part,) = parse(made).children
+    assert part.header == b"Content-Type: message/rfc822\r\n"
+    assert [decoded(one) for one in part.children] == [WIDE]
+
+
 @pytest.mark.parametrize("size", [1, 77, 78, 79, 1000, 65536])
 @pytest.mark.parametrize(("longest", "expected"), [(998, True), (999, False)])
 def test_lines_across_chunks(size: int, longest: int, expected: bool) -> None:

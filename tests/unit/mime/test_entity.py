@@ -3,6 +3,7 @@
 import pytest
 
 from gatepost.errors import LimitExceeded
+from gatepost.mail.content import Octets, Rope, join
 from gatepost.mime import split_header
 from gatepost.mime.entity import (
     MAXIMUM_DELIMITERS,
@@ -12,6 +13,7 @@ from gatepost.mime.entity import (
     decoded,
     parse,
     parts,
+    split,
     walk,
 )
 
@@ -125,6 +127,9 @@ def test_digest_parts_are_messages() -> None:
 def test_split_header(content: bytes, header: bytes, body: bytes) -> None:
     """Text that stands in no field is left outside the encryption."""
     assert split_header(content) == (header, body)
+    for whole in (Octets(content), Rope(tuple(Octets(bytes([one])) for one in content))):
+        found, rest = split(whole)
+        assert (found, join(rest)) == (header, body)
 
 
 def test_decoded() -> None:

@@ -2,14 +2,19 @@
 
 import base64
 import binascii
+import random
 
 import pytest
 
+from gatepost.errors import LimitExceeded
 from gatepost.mail.content import Octets, Rope, join
 from gatepost.mime.transfer import (
+    MAXIMUM_LINE,
     Base64,
+    decode,
     decode_base64,
     decode_quoted_printable,
+    decoded,
     encode_base64,
     encode_quoted_printable,
 )
@@ -85,3 +90,25 @@ def test_quoted_printable_survives_every_relay(plain: bytes) -> None:
 def test_quoted_printable_ignores_transport_padding() -> None:
     """RFC 2045 section 6.7 rule 3: 'any trailing white space … must be deleted'."""
     assert decode_quoted_printable(b"a \t\r\nb= \r\nc  d") == b"a\r\nbc  d"
+
+
+@pytest.mark.parametrize("encoding", ["base64", "quoted-printable", "7bit"])
+def test_decoding_in_pieces_is_decoding(encoding: str) -> None:
+    """A large signed attachment is digested as other octets than were signed."""
+    chance = random.Random(encoding)
+    atoms = (b"A", b"b", b"xyz", b"=", b"==", b"=41", b"=3", b"=\r\n", b"=\n", b"= \n", b"\xff")
+    for _ in range(2000):
+        octets = b"".join(chance.choices((*atoms, b"\r\n", b"\n", b"\r", b" ", b"\t"), k=12))
+        size = chance.randrange(1, 5)
+        parts = (Octets(octets[at : at + size]) for at in range(0, len(octets), size))
+        content = decoded(Rope(tuple(parts)), encoding)
+        assert join(content) == decode(octets, encoding)
+        assert content.size == len(decode(octets, encoding))
+
+
+def test_a_line_without_end_is_not_held() -> None:
+    """One line of 1 GiB fills the memory."""
+    line = Octets(b"x" * MAXIMUM_LINE)
+    assert decoded(line, "quoted-printable").size == line.size
+    with pytest.raises(LimitExceeded, match="line"):
+        decoded(Rope((line, Octets(b"x"))), "quoted-printable")
