@@ -13,7 +13,7 @@ from pydantic.dataclasses import dataclass
 
 from gatepost.config.database import Database, check_address
 from gatepost.config.endpoint import STRICT, Endpoint, Password
-from gatepost.config.listener import Listener
+from gatepost.config.listener import Listener, Mode
 from gatepost.config.quantity import Domain, Duration, File, Size
 from gatepost.config.relay import NextHops, Relay, Route
 
@@ -34,6 +34,10 @@ class Gateway:
     """Worker processes; one per core is plenty."""
     postmaster: str = ""
     """Address for notices; empty: postmaster@ the first domain."""
+    mode: Mode = "enforce"
+    """enforce | monitor: decide and record, but pass mail on untouched; for going live."""
+    soft_bounce: bool = False
+    """Answer 4xx where 5xx is due, and retry what a next hop refused: nothing bounces meanwhile."""
 
     @property
     def queue_folder(self) -> Path:
@@ -211,6 +215,11 @@ class Settings:
             password_environment=self.queue.password_environment,
             password_credential=self.queue.password_credential,
         )
+
+    @property
+    def monitored(self) -> tuple[Listener, ...]:
+        """The listeners whose mail is decided about and passed untouched."""
+        return tuple(one for one in self.listener if (one.mode or self.gateway.mode) == "monitor")
 
 
 def _check_listeners(settings: Settings) -> None:
