@@ -13,7 +13,6 @@ from datetime import datetime
 from cryptography import x509
 from cryptography.x509.verification import (
     Criticality,
-    DNSName,
     ExtensionPolicy,
     PolicyBuilder,
     Store,
@@ -124,7 +123,7 @@ def _path_fault(chain: Sequence[bytes], anchor: bytes, names: Sequence[str], now
     fault = "no name to verify"
     for name in names:
         try:
-            builder.build_server_verifier(DNSName(name)).verify(leaf, between)
+            builder.build_server_verifier(x509.DNSName(name)).verify(leaf, between)
         except (VerificationError, ValueError) as error:
             fault = str(error)
         else:

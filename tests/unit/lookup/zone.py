@@ -1,0 +1,84 @@
+"""A name server for tests: answers from a table, says AD where told, fails where told."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import dns.flags
+import dns.message
+import dns.name
+import dns.rcode
+import dns.rdatatype
+import dns.rrset
+
+from gatepost.lookup.resolver import Resolver, ResolverSettings
+
+Table = Mapping[str, object]  # "name TYPE" → texts of the records, or an rcode; None: silence
+SERVFAIL, REFUSED = dns.rcode.SERVFAIL, dns.rcode.REFUSED
+
+
+class NameServer(asyncio.DatagramProtocol):
+    """One server; names not in the table do not exist."""
+
+    def __init__(self) -> None:
+        self.table: dict[str, object] = {}
+        self.signed: tuple[str, ...] = ()  # domains whose answers are authentic
+        self.asked: list[str] = []
+        self.ttl = 300
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport: Any = transport
+
+    @property
+    def port(self) -> int:
+        return int(self.transport.get_extra_info("sockname")[1])
+
+    def datagram_received(self, data: bytes, address: Any) -> None:
+        query = dns.message.from_wire(data)
+        name = query.question[0].name.to_text(omit_final_dot=True).lower()
+        kind = dns.rdatatype.to_text(query.question[0].rdtype)
+        self.asked.append(f"{name} {kind}")
+        found = self.table.get(f"{name} {kind}", ())
+        if found is None:
+            return
+        response = dns.message.make_response(query)
+        response.flags |= dns.flags.RA
+        wants = bool(query.flags & dns.flags.AD)
+        if wants and any(name == one or name.endswith(f".{one}") for one in self.signed):
+            response.flags |= dns.flags.AD
+        if isinstance(found, dns.rcode.Rcode):
+            response.set_rcode(found)
+        elif not any(key.split()[0] == name for key in self.table):
+            response.set_rcode(dns.rcode.NXDOMAIN)
+        elif found:
+            texts = [str(one) for one in found]  # type: ignore[attr-defined]  # a table's row
+            if texts[0].startswith("CNAME "):
+                alias = texts[0].removeprefix("CNAME ")
+                response.answer.append(
+                    dns.rrset.from_text(f"{name}.", self.ttl, "IN", "CNAME", alias)
+                )
+                name = alias.removesuffix(".")
+                texts = [str(one) for one in self.table.get(f"{name} {kind}", ())]  # type: ignore[attr-defined]  # a row
+            if texts:
+                response.answer.append(
+                    dns.rrset.from_text(f"{name}.", self.ttl, "IN", kind, *texts)
+                )
+        self.transport.sendto(response.to_wire(), address)
+
+
+@asynccontextmanager
+async def serving(table: Table, *signed: str) -> AsyncIterator[NameServer]:
+    transport, server = await asyncio.get_running_loop().create_datagram_endpoint(
+        NameServer, local_addr=("127.0.0.1", 0)
+    )
+    server.table, server.signed = dict(table), signed
+    try:
+        yield server
+    finally:
+        transport.close()
+
+
+def resolver(server: NameServer, **more: Any) -> Resolver:
+    quick: dict[str, Any] = {"timeout": 0.3, "lifetime": 0.6, **more}
+    return Resolver(ResolverSettings((("127.0.0.1", server.port),), **quick))
