@@ -157,8 +157,14 @@ class Element(NamedTuple):
         return int.from_bytes(octets, "big", signed=True)
 
     def octets(self) -> bytes:
-        """The value of an OCTET STRING, one piece or many."""
+        """The value of an OCTET STRING, one piece or many, whatever its tag."""
         return b"".join(self.pieces())
+
+    def octet_string(self) -> bytes:
+        """The value of what must be an OCTET STRING, one piece or many (X.690 8.7)."""
+        if self.tag & ~der.CONSTRUCTED != der.OCTET_STRING:
+            self.fail(f"an OCTET STRING expected, tag {self.tag:#04x} found")
+        return self.octets()
 
     def pieces(self) -> tuple[memoryview, ...]:
         """The value of an OCTET STRING (or of one under an IMPLICIT tag), without a copy.

@@ -163,7 +163,7 @@ def _authentication(
         authenticated = ber.canonical(said._replace(tag=der.SET))
     if not fields:
         body.fail("no message authentication code")
-    tag = fields[0].expect(der.OCTET_STRING).octets()
+    tag = fields[0].octet_string()
     if not 10 <= len(tag) <= 16:
         fields[0].fail("a message authentication code of unreasonable length")
     return tag, authenticated

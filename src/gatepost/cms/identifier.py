@@ -155,7 +155,8 @@ def agreement(identifier: bytes) -> Agreement:
         raise Unsupported(f"the key agreement {ber.dotted(contents)} is not supported")
     if parameters is None:
         raise Malformed("key agreement without a key wrap algorithm")
-    wrapped = raw(parameters)
+    wrapped = raw(parameters)  # RFC 5753 7.2: the KDF takes the DER of what was sent
+    wrapped = ber.canonical(ber.parse(wrapped))
     return Agreement(found.digest, wrap(wrapped), wrapped, found.family)
 
 
@@ -280,4 +281,4 @@ def _label(fields: dict[int, ber.Element]) -> bytes:
     contents, parameters = opened(fields[2])
     if contents != der.oid_contents(_PSPECIFIED) or parameters is None:
         raise Malformed("RSAES-OAEP with an unknown label source")
-    return parameters.value(der.OCTET_STRING)
+    return parameters.octet_string()

@@ -162,7 +162,7 @@ def _agreed_name(element: ber.Element) -> CertificateId:
 def _encrypted_key(element: ber.Element) -> bytes:
     if element.stop - element.start > MAXIMUM_KEY + 16:
         element.fail("an encrypted key of unreasonable length")
-    return element.expect(der.OCTET_STRING).octets()
+    return element.octet_string()
 
 
 # Opening

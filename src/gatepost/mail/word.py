@@ -21,6 +21,8 @@ _CHARSETS = frozenset(aliases) | frozenset(aliases.values())
 _REFUSED = frozenset({"idna", "punycode", "unicode_escape", "raw_unicode_escape", "utf_7", "utf7"})
 _CONTROLS = dict.fromkeys((*range(32), 127, 0x85, 0x2028, 0x2029), " ")
 _PLAIN_Q = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!*+-/")
+_Q = [chr(one) if one in _PLAIN_Q else f"={one:02X}" for one in range(256)]
+_Q[0x20] = "_"
 _ROOM = 75 - len("=?utf-8?q??=")  # RFC 2047 section 2: an encoded word has at most 75 characters
 
 
@@ -97,16 +99,10 @@ def _q_pieces(text: str) -> Iterator[str]:
     """Q-encoded pieces that never split a character (RFC 2047 section 5)."""
     piece = ""
     for character in text:
-        coded = "".join(map(_q, character.encode("utf-8", "replace")))
+        coded = "".join([_Q[octet] for octet in character.encode("utf-8", "replace")])
         if len(piece) + len(coded) > _ROOM:
             yield piece
             piece = ""
         piece += coded
     if piece:
         yield piece
-
-
-def _q(octet: int) -> str:
-    if octet == 0x20:
-        return "_"
-    return chr(octet) if octet in _PLAIN_Q else f"={octet:02X}"

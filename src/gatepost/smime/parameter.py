@@ -21,8 +21,8 @@ def added(fields: bytes, name: str, value: str) -> bytes:
     if found is None:
         return fields
     raw = _LOOSE_END.sub(b"", found.raw) + f';\r\n {name}="{value}"\r\n'.encode("ascii")
-    # an open quote or comment swallows what follows
-    if not _is_plain(found.raw) and media.parse(_value(raw)).get(name) != value:
+    # an open quote or comment swallows what follows, and a type that is none has no parameters
+    if media.parse(_value(raw)).get(name) != value:
         kind = media.parse(found.value)
         raw = headers.compose(_NAME, f'{kind.compose()}; {name}="{value}"')
     return fields[: found.start] + raw + fields[found.stop :]
@@ -47,10 +47,6 @@ def _removed(fields: bytes, name: str) -> bytes:
     if raw == found.raw or dict(media.parse(_value(raw)).parameters) != left:
         raw = headers.compose(_NAME, media.ContentType(kind.type, kind.subtype, left).compose())
     return fields[: found.start] + raw + fields[found.stop :]
-
-
-def _is_plain(raw: bytes) -> bool:
-    return raw.count(b'"') in (0, 2) and b"(" not in raw and b"\\" not in raw
 
 
 def _pattern(name: str) -> re.Pattern[bytes]:

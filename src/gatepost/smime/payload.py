@@ -13,6 +13,7 @@ from gatepost.mime import canonical, entity, headers
 from gatepost.mime.headers import Field
 
 MIME_VERSION = b"MIME-Version: 1.0\r\n"
+_CARRIED = bytes.maketrans(b"\r\0", b"  ")
 
 
 def enclosed(header: bytes, body: Content) -> tuple[bytes, Content]:
@@ -104,6 +105,9 @@ def _is_version(one: Field) -> bool:
 
 
 def ended(raw: bytes) -> bytes:
-    """The field with CRLF line ends only (RFC 5322 section 2.1); one from inside may lack them."""
-    lines = raw.replace(b"\r\n", b"\n").rstrip(b"\n").replace(b"\r", b" ")
+    """The field with CRLF line ends only (RFC 5322 section 2.1), and without NUL.
+
+    One from inside may have anything; what SMTP cannot carry becomes a space.
+    """
+    lines = raw.replace(b"\r\n", b"\n").rstrip(b"\n").translate(_CARRIED)
     return lines.replace(b"\n", b"\r\n") + b"\r\n"

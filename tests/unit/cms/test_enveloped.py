@@ -431,3 +431,21 @@ def test_what_is_not_enveloped() -> None:
     assert content.kind(compressed) == "compressed-data"
     unknown = der.sequence(der.oid("1.2.3.4"), der.explicit(0, der.sequence()))
     assert content.kind(unknown) == "1.2.3.4"
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "x25519"])
+def test_everything_in_pieces(kind: KeyKind) -> None:
+    """X.690 8.7: a sender that streams writes the key and the tag in pieces too."""
+    made = join(encrypted(bob(kind)))
+    assert opened(_in_pieces(ber.parse(made)), bob(kind)).content == TEXT
+
+
+def _in_pieces(one: ber.Element) -> bytes:
+    """Indefinite lengths wherever they may stand, and every OCTET STRING cut."""
+    if one.is_constructed:
+        return bytes([one.tag, 0x80]) + b"".join(map(_in_pieces, one.children())) + b"\0\0"
+    if one.tag == der.OCTET_STRING:
+        octets = one.octets()
+        pieces = (der.octet_string(octets[at : at + 7]) for at in range(0, len(octets), 7))
+        return b"\x24\x80" + b"".join(pieces) + b"\0\0"
+    return one.raw

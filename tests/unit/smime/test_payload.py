@@ -66,6 +66,13 @@ def test_inner_fields_cannot_smuggle_line_ends() -> None:
     assert disclosed.count(b"\n") == disclosed.count(b"\r\n") == disclosed.count(b"\r")
 
 
+def test_inner_fields_cannot_smuggle_nul() -> None:
+    """Garbage decrypted by a guessed key ends every session with the company's mail server."""
+    disclosed = payload.disclosed(b"", b"Content-Type: text/plain; charset=a\0b\r\n")
+
+    assert disclosed.endswith(b"charset=a b\r\n")
+
+
 def test_foreign_fields_are_named_once() -> None:
     """Protected header fields must be visible to whoever compares them, never their values."""
     inner = b"Content-Type: text/plain\r\nSubject: secret\r\nsubject: x\r\nMIME-Version: 1.0\r\n"

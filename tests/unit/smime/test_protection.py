@@ -315,6 +315,15 @@ def test_any_content_type_can_be_marked(kind: bytes) -> None:
     assert dict(found.parameters) == before
 
 
+def test_a_content_type_that_is_none_can_be_marked() -> None:
+    """The mark stands where nobody reads it, and the protected Subject is not taken as such."""
+    header = HEADER.replace(b"text/plain; charset=us-ascii", b"multi part")
+    message = signed(CIPHER, header)
+
+    assert headers.content_type(payload(message)).get("hp") == "cipher"
+    assert read(*message).report.headers is not None
+
+
 # Written by others
 
 
