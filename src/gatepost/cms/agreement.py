@@ -32,6 +32,7 @@ _CURVES = frozenset(
 )
 _EC_PUBLIC_KEY = der.sequence(der.oid("1.2.840.10045.2.1"))
 _X25519 = der.sequence(der.oid("1.3.101.110"))
+_GNUPG = 0x40  # gpgsm writes an X25519 key as OpenPGP does, with this octet before it
 _X448 = der.sequence(der.oid("1.3.101.111"))
 
 
@@ -135,7 +136,10 @@ def peer(sent: bytes, public: object) -> bytes:
             raise DecryptionFailed from error
     if not isinstance(public, x25519.X25519PublicKey | x448.X448PublicKey):
         raise DecryptionFailed
-    if len(sent) != len(public.public_bytes_raw()):
+    size = len(public.public_bytes_raw())
+    if len(sent) == size + 1 and sent[0] == _GNUPG:
+        return sent[1:]
+    if len(sent) != size:
         raise DecryptionFailed
     return sent
 

@@ -253,6 +253,7 @@ TABLE: tuple[Algorithm, ...] = (
     _hkdf("sha256", 28, "make"),
     _hkdf("sha384", 29, "read"),
     _hkdf("sha512", 30, "read"),
+    Algorithm("kdf3", "1.3.133.16.840.9.44.1.2", "derivation", "kdf3", "read", _PQ, "RFC 9690"),
     # the content's key derived once more, against a change of its cipher
     Algorithm(
         "cek-hkdf-sha256",

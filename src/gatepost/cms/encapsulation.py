@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives.asymmetric import mlkem
+from cryptography.hazmat.primitives.kdf.concatkdf import ConcatKDFHash
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from gatepost.certificate import Certificate
 from gatepost.cms import algorithms, ber, der, designation, identifier, keywrap
 from gatepost.cms.algorithms import BY_NAME
-from gatepost.cms.capability import Decapsulator, Decryptor
+from gatepost.cms.capability import Decapsulator, Decryptor, Digest
 from gatepost.cms.designation import CertificateId
 from gatepost.cms.digest import HASHES
 from gatepost.errors import DecryptionFailed, Malformed, Unsupported
@@ -112,10 +113,21 @@ def open_key(info: Encapsulated, decryptor: Decryptor) -> bytes:
 def _key_encryption_key(
     secret: bytes, derivation: bytes, size: int, material: bytes | None, wrap: bytes
 ) -> bytes:
-    """HKDF over CMSORIforKEMOtherInfo, without a salt (RFC 9629 section 5, RFC 9936 2.2.1)."""
+    """HKDF or KDF3 over CMSORIforKEMOtherInfo (RFC 9629 section 5, RFC 9936 2.2.1)."""
     kdf = identifier.derivation(derivation)
-    if kdf.family != "hkdf" or kdf.digest is None:
-        raise Unsupported(f"the key derivation {kdf.name} is not supported here")
+    wrap = ber.canonical(ber.parse(wrap))  # RFC 9629 section 5: the DER of what was sent
     entity = b"" if material is None else der.explicit(0, der.octet_string(material))
     info = der.sequence(wrap, der.integer(size), entity)
-    return HKDF(HASHES[kdf.digest], size, None, info).derive(secret)
+    if kdf.family == "hkdf" and kdf.digest is not None:  # without a salt
+        return HKDF(HASHES[kdf.digest], size, None, info).derive(secret)
+    if kdf.family == "kdf3":  # BouncyCastle's choice
+        return ConcatKDFHash(HASHES[_digest(derivation)], size, info).derive(secret)
+    raise Unsupported(f"the key derivation {kdf.name} is not supported here")
+
+
+def _digest(derivation: bytes) -> Digest:
+    """Which digest KDF3 takes; it stands in the parameters."""
+    _, parameters = identifier.opened(ber.parse(derivation))
+    if parameters is None:
+        raise Malformed("KDF3 without a digest")
+    return identifier.digest_name(identifier.raw(parameters))

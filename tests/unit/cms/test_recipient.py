@@ -21,7 +21,7 @@ from tests.pki_builder import KeyKind, User, user
 from tests.unit.cms.test_signature import unarmoured
 
 from gatepost.certificate import Certificate
-from gatepost.cms import ber, content, der, designation, enveloped
+from gatepost.cms import agreement, ber, content, der, designation, enveloped
 from gatepost.cms.capability import KeyTransport, Password, Secret, SharedKey
 from gatepost.cms.enveloped import Decrypted, NoRecipient
 from gatepost.errors import DecryptionFailed, GatepostError, LimitExceeded, Malformed, Unsupported
@@ -184,6 +184,18 @@ def test_agreement_as_peers_may_write_it(scheme: str, wrap: int, ukm: bytes | No
     assert opened(sealed(agreed), one).content == TEXT
 
 
+def test_a_point_as_gpgsm_writes_it() -> None:
+    """GnuPG's users with X25519 keys send mail that stays closed."""
+    public = bob("x25519").certificate.public_key
+    assert isinstance(public, x25519.X25519PublicKey)
+    octets = public.public_bytes_raw()
+
+    assert agreement.peer(b"\x40" + octets, public) == octets
+    for wrong in (b"\x41" + octets, b"\x40\x40" + octets, b""):
+        with pytest.raises(DecryptionFailed):
+            assert agreement.peer(wrong, public) == octets
+
+
 def test_a_point_that_gives_nothing() -> None:
     """RFC 8418 section 2: an all-zero secret is no secret."""
     made = bytearray(encrypted(bob("x25519")))
@@ -201,6 +213,7 @@ def encapsulated(
     ukm: bytes | None = None,
     kdf: int = 28,
     kem: str = "2.16.840.1.101.3.4.4.2",
+    parameters: bytes = der.sequence(der.oid("2.16.840.1.101.3.4.2.1"), der.NULL),  # SHA-256
 ) -> bytes:
     """A KEMRecipientInfo, made from the RFC's text and not with the code under test."""
     public = one.certificate.public_key
@@ -210,15 +223,14 @@ def encapsulated(
     wrap_identifier = der.sequence(der.oid(f"2.16.840.1.101.3.4.1.{arc}"))
     said = b"" if ukm is None else der.explicit(0, der.octet_string(ukm))
     length = der.integer(wrap if size is None else size)
-    digest = {28: hashes.SHA256(), 29: hashes.SHA384(), 30: hashes.SHA512()}[kdf]
     info = der.sequence(wrap_identifier, length, said)
-    kek = HKDF(digest, wrap, None, info).derive(secret)
+    derivation, kek = _derivation(kdf, secret, info, wrap, parameters)
     body = der.sequence(
         der.integer(0),
         designation.issuer_and_serial(one.certificate),
         der.sequence(der.oid(kem)),
         der.octet_string(ciphertext),
-        der.sequence(der.oid(f"1.2.840.113549.1.9.16.3.{kdf}")),
+        derivation,
         length,
         said,
         wrap_identifier,
@@ -227,13 +239,41 @@ def encapsulated(
     return der.explicit(4, der.oid("1.2.840.113549.1.9.16.13.3"), body)
 
 
+def _derivation(
+    kdf: int, secret: bytes, info: bytes, size: int, parameters: bytes
+) -> tuple[bytes, bytes]:
+    """HKDF by the last arc of its name; 3 is KDF3 (ANSI X9.44), here with SHA-256."""
+    if kdf == 3:
+        named = der.sequence(der.oid("1.3.133.16.840.9.44.1.2"), parameters)
+        return named, hashlib.sha256(b"\0\0\0\1" + secret + info).digest()[:size]
+    digest = {28: hashes.SHA256(), 29: hashes.SHA384(), 30: hashes.SHA512()}[kdf]
+    named = der.sequence(der.oid(f"1.2.840.113549.1.9.16.3.{kdf}"))
+    return named, HKDF(digest, size, None, info).derive(secret)
+
+
 @pytest.mark.parametrize("ukm", [None, b"material"])
-@pytest.mark.parametrize("kdf", [28, 29, 30])
+@pytest.mark.parametrize("kdf", [28, 29, 30, 3])
 @pytest.mark.parametrize("wrap", [16, 24, 32])
 def test_encapsulation_as_peers_may_write_it(wrap: int, kdf: int, ukm: bytes | None) -> None:
     """RFC 9629: the wrap, its length and the ukm are all bound into the key."""
     one = bob("ml-kem-768")
     assert opened(sealed(encapsulated(one, wrap=wrap, kdf=kdf, ukm=ukm)), one).content == TEXT
+
+
+@pytest.mark.parametrize(
+    ("parameters", "error"),
+    [
+        (b"", Malformed),
+        (der.NULL, Malformed),
+        (der.sequence(der.oid("1.2.3")), Unsupported),
+        (der.sequence(der.oid("2.16.840.1.101.3.4.2.12")), DecryptionFailed),  # SHAKE256
+    ],
+)
+def test_kdf3_without_a_digest_to_derive_with(parameters: bytes, error: type[Exception]) -> None:
+    """An answer of ours, not a traceback of a library's."""
+    one = bob("ml-kem-768")
+    with pytest.raises(error):
+        opened(sealed(encapsulated(one, kdf=3, parameters=parameters)), one)
 
 
 def test_encapsulation_that_is_not_as_it_must_be() -> None:
