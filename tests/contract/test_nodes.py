@@ -18,7 +18,7 @@ from tests.unit.store.box import MARKER, Clock, TestSeal, new
 
 from gatepost.errors import ConfigError, Unavailable
 from gatepost.mail.content import join
-from gatepost.store import postgres_database
+from gatepost.store import postgres_database, postgres_schema
 from gatepost.store.postgres_database import Connection
 from gatepost.store.postgres_queue import PostgresQueue
 from gatepost.store.queue_item import Done, Retried
@@ -228,7 +228,7 @@ async def test_nodes_migrate_at_once(postgres: Postgres) -> None:
     """Nodes that start together bring the schema up to date once."""
 
     def migrate() -> None:
-        postgres_database.opened(postgres.address, postgres_database.connect).close()
+        postgres_schema.opened(postgres.address, postgres_database.connect).close()
 
     await asyncio.gather(*(asyncio.to_thread(migrate) for _ in range(6)))
     with postgres.session() as connection:

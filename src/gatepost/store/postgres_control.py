@@ -15,6 +15,7 @@ from gatepost.errors import Unavailable
 from gatepost.store import postgres_database as database
 from gatepost.store import queue_row
 from gatepost.store.postgres_database import Connection
+from gatepost.store.postgres_schema import opened
 from gatepost.store.queue_body import UnreadBody
 from gatepost.store.queue_control import ALL
 from gatepost.store.queue_item import Item, Record, State
@@ -85,7 +86,7 @@ class PostgresControl:
 
     @contextmanager
     def _opened(self) -> Iterator[Connection]:
-        connection = database.opened(self._address, database.connect)
+        connection = opened(self._address, database.connect)
         try:
             yield connection
         except psycopg.Error as error:

@@ -1,4 +1,4 @@
-"""The queue's PostgreSQL side: connections, numbered migrations, every statement by name.
+"""The queue's PostgreSQL side: connections, and every statement by name.
 
 Leases are measured by the database's clock alone; due times are the writing node's, as
 retry pauses are minutes and nodes keep time.
@@ -7,13 +7,10 @@ retry pauses are minutes and nodes keep time.
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import resources
 from typing import Final, LiteralString
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
-
-from gatepost.errors import ConfigError, Unavailable
 
 Connection = psycopg.Connection[tuple[object, ...]]
 Connect = Callable[[str], Connection]
@@ -33,7 +30,7 @@ _DEFAULTS: Final[dict[str, str | int]] = {
     "tcp_user_timeout": 15_000,
     "target_session_attrs": "read-write",  # of several hosts the one that takes writes
 }
-_MIGRATING: Final = 0x6761_7465  # the advisory lock's number: "gate"
+_NOW: Final = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 
 INSERT_ITEM: Final = (
     f"INSERT INTO item ({_COLUMNS}, body, chunked, holder)"  # noqa: S608 - constants only
@@ -90,8 +87,9 @@ PRUNE_RECORDS: Final = (
 # The guard: while it is locked, nobody can declare this node dead (see postgres_node).
 GUARD: Final = "SELECT id FROM node WHERE id = ANY(%s) FOR KEY SHARE"
 REGISTER: Final = (
-    "INSERT INTO node (name, until)"
-    " VALUES (%s, clock_timestamp() + make_interval(secs => %s)) RETURNING id"
+    "INSERT INTO node (name, until)"  # noqa: S608 - constants only
+    " VALUES (%s, clock_timestamp() + make_interval(secs => %s))"
+    f" RETURNING id, {_NOW}"
 )
 FORGET_NAME: Final = "DELETE FROM node WHERE name = %s RETURNING id"
 FORGET: Final = "DELETE FROM node WHERE id = %s RETURNING id"
@@ -100,15 +98,16 @@ BURY: Final = (
     "DELETE FROM node WHERE id IN (SELECT id FROM node WHERE until < clock_timestamp()"
     " FOR UPDATE SKIP LOCKED) RETURNING id"
 )
-ORPHANED: Final = "UPDATE item SET holder = NULL WHERE holder = ANY(%s)"
+# What was under way is due, whatever the clock of the node that had it said.
+ORPHANED: Final = f"UPDATE item SET holder = NULL, due = least(due, {_NOW}) WHERE holder = ANY(%s)"  # noqa: S608 - constants only
 
 NUDGE: Final = "UPDATE nudge SET count = count + 1"
 HOLD: Final = "UPDATE item SET state = 'hold', reason = %s WHERE number = %s AND state = 'active'"
 RELEASE: Final = (
-    "UPDATE item SET state = 'active', reason = '', due = %s"
+    f"UPDATE item SET state = 'active', reason = '', due = least(%s, {_NOW})"  # noqa: S608 - constants only
     " WHERE number = %s AND state IN ('hold', 'corrupt')"
 )
-MAKE_DUE: Final = "UPDATE item SET due = %s WHERE number = %s AND state = 'active'"
+MAKE_DUE: Final = f"UPDATE item SET due = least(%s, {_NOW}) WHERE number = %s AND state = 'active'"  # noqa: S608 - constants only
 DELETE_ITEM: Final = "DELETE FROM item WHERE number = %s"
 
 
@@ -122,7 +121,7 @@ def connect(address: str) -> Connection:
 def prepared(connection: Connection) -> Connection:
     """Settings of every session of ours."""
     try:
-        if _shown(connection, "synchronous_commit") == "off":  # stricter choices stay
+        if shown(connection, "synchronous_commit") == "off":  # stricter choices stay
             connection.execute("SET synchronous_commit = on")
         # A node that was cut off must not keep its locks.
         connection.execute("SET idle_in_transaction_session_timeout = '30s'")
@@ -132,49 +131,7 @@ def prepared(connection: Connection) -> Connection:
     return connection
 
 
-def migrate(connection: Connection) -> None:
-    """Bring the schema up to date, one node at a time; raises ConfigError for a newer one."""
-    if _shown(connection, "fsync") != "on":
-        raise ConfigError("PostgreSQL runs with fsync off: acknowledged mail would be lost")
-    steps = _migrations()
-    with connection.transaction():
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_MIGRATING,))
-        connection.execute("CREATE TABLE IF NOT EXISTS queue_schema (version integer NOT NULL)")
-        row = connection.execute("SELECT coalesce(max(version), 0) FROM queue_schema").fetchone()
-        version = int(str(row[0])) if row else 0
-        if version > len(steps):
-            raise ConfigError(
-                f"the queue database has schema {version}, this Gatepost knows {len(steps)}; "
-                "run the newer version"
-            )
-        for number, step in enumerate(steps[version:], version + 1):
-            connection.execute(step.encode())
-            connection.execute("INSERT INTO queue_schema VALUES (%s)", (number,))
-
-
-def opened(address: str, connect: Connect) -> Connection:
-    """Connect and migrate; raises Unavailable when there is no database."""
-    try:
-        connection = connect(address)
-    except psycopg.Error as error:
-        raise Unavailable(f"the queue's database cannot be reached: {error}") from error
-    try:
-        migrate(connection)
-    except psycopg.Error as error:
-        connection.close()
-        raise Unavailable(f"the queue's database cannot be used: {error}") from error
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _migrations() -> tuple[str, ...]:
-    folder = resources.files("gatepost.store") / "postgres_migrations"
-    names = sorted(one.name for one in folder.iterdir() if one.name.endswith(".sql"))
-    return tuple((folder / name).read_text("utf-8") for name in names)
-
-
-def _shown(connection: Connection, name: LiteralString) -> str:
+def shown(connection: Connection, name: LiteralString) -> str:
+    """A setting of this session."""
     row = connection.execute("SELECT current_setting(%s)", (name,)).fetchone()
     return str(row[0]) if row else ""

@@ -19,6 +19,7 @@ from gatepost.store import postgres_database as database
 from gatepost.store.postgres_database import Connect, Connection
 
 _TICK = 1.0  # seconds between looks for what others wrote
+_SKEW = 60.0  # seconds; leases keep the database's time, but retries each node's own
 
 _log = structlog.get_logger("gatepost.store")
 
@@ -146,7 +147,12 @@ def _register(connection: Connection, name: str, lease: float) -> int:
         _free(connection, connection.execute(database.FORGET_NAME, (name,)).fetchall())
         row = connection.execute(database.REGISTER, (name, lease)).fetchone()
     assert row is not None
-    return int(str(row[0]))
+    number, now = (int(str(value)) for value in row)
+    ahead = time.time() - now / 1000
+    if abs(ahead) > _SKEW:
+        reason = f"this machine's clock is {ahead:+.0f} s off the database's"
+        _log.warning(Name.SERVICE_ERROR, service="store.postgres", reason=reason)
+    return number
 
 
 def _free(connection: Connection, nodes: list[tuple[object, ...]]) -> None:

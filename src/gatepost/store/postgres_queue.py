@@ -33,6 +33,7 @@ from gatepost.store import postgres_database as database
 from gatepost.store.postgres_body import ChunkedBody
 from gatepost.store.postgres_database import Connect, Connection
 from gatepost.store.postgres_node import Node
+from gatepost.store.postgres_schema import opened
 from gatepost.store.postgres_writer import Body, Order, Writer, demand
 from gatepost.store.queue import Recovered, ids, lock
 from gatepost.store.queue_body import StoredBody
@@ -117,7 +118,7 @@ class PostgresQueue:
         self._numbers = count(1)
         self._reading = threading.Lock()
         try:
-            self._reader: Connection | None = database.opened(address, connect)
+            self._reader: Connection | None = opened(address, connect)
             self._node = Node(
                 address,
                 connect,
