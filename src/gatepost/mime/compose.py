@@ -37,7 +37,7 @@ def attachment(content: Content, kind: ContentType, filename: str) -> Part:
     """A file in base64, encoded while it is read."""
     disposition = ContentType("attachment", "", {"filename": filename}).compose()
     header = fields(kind, "base64") + compose(
-        "Content-Disposition", disposition.replace("attachment/", "attachment", 1)
+        "Content-Disposition", disposition.replace("attachment/", "attachment", 1).encode("ascii")
     )
     return header, Base64(content)
 
@@ -60,9 +60,11 @@ def multipart(
     for number, part in enumerate(parts):
         pieces += [Octets(b"\r\n" + delimiter)] * bool(number) + [part]
     pieces.append(Octets(b"\r\n--" + boundary + b"--\r\n"))
-    return compose("Content-Type", kind.compose()), Rope(tuple(pieces))
+    return compose("Content-Type", kind.compose().encode("ascii")), Rope(tuple(pieces))
 
 
 def fields(kind: ContentType, encoding: str) -> bytes:
     """The Content-Type and Content-Transfer-Encoding fields of an entity."""
-    return compose("Content-Type", kind.compose()) + compose("Content-Transfer-Encoding", encoding)
+    return compose("Content-Type", kind.compose().encode("ascii")) + compose(
+        "Content-Transfer-Encoding", encoding
+    )

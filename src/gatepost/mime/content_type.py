@@ -27,6 +27,8 @@ _KIND = re.compile(r"[^\s;]*")
 _GAP = re.compile(r"[\s;]+")
 _SECTION = re.compile(r"([^*]+)(?:\*([0-9]{1,4}))?(\*)?\Z")
 _TOKEN = re.compile(r"[!#-'*+\-.0-9A-Z^-~]+\Z")  # RFC 2045 section 5.1
+_PIECE = re.compile(r"(?:%..|[^%]){1,20}")
+_LONG = 200  # of a value: what is longer is written in sections
 _LONELY = frozenset({"multipart", "application", "image", "audio", "video"})
 _SHOWN = frozenset({"name", "filename"})  # for people: extended forms and encoded words count
 
@@ -54,8 +56,9 @@ class ContentType:
         return self.parameters.get(name, default)
 
     def compose(self) -> str:
-        """The value of a Content-Type field."""
-        return "; ".join([self.essence, *(_composed(*pair) for pair in self.parameters.items())])
+        """The value of a Content-Type field; what a parameter cannot be called is left out."""
+        named = (pair for pair in self.parameters.items() if _TOKEN.match(pair[0]))
+        return "; ".join([self.essence, *(_composed(*pair) for pair in named)])
 
 
 TEXT = ContentType("text", "plain", {"charset": "us-ascii"})  # RFC 2045 section 5.2
@@ -189,9 +192,18 @@ def _shown(name: str, value: str) -> str:
 
 
 def _composed(name: str, value: str) -> str:
-    if not value.isascii():
-        return f"{name}*=utf-8''{quote(value, safe='')}"
+    if not value.isascii() or len(value) > _LONG:
+        return _extended(name, quote(value, safe=""))
     if _TOKEN.match(value) and name != "boundary":
         return f"{name}={value}"
     escaped = value.replace("\\", "\\\\").replace('"', '\\"')
     return f'{name}="{escaped}"'
+
+
+def _extended(name: str, coded: str) -> str:
+    """Encoded, and if need be in several sections, which a line break may part (RFC 2231)."""
+    if len(coded) <= _LONG:
+        return f"{name}*=utf-8''{coded}"
+    first, *more = _PIECE.findall(coded)
+    rest = (f"{name}*{number}*={piece}" for number, piece in enumerate(more, start=1))
+    return "; ".join((f"{name}*0*=utf-8''{first}", *rest))

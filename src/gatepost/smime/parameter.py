@@ -24,7 +24,7 @@ def added(fields: bytes, name: str, value: str) -> bytes:
     # an open quote or comment swallows what follows, and a type that is none has no parameters
     if media.parse(_value(raw)).get(name) != value:
         kind = media.parse(found.value)
-        raw = headers.compose(_NAME, f'{kind.compose()}; {name}="{value}"')
+        raw = headers.compose(_NAME, f'{kind.compose()}; {name}="{value}"'.encode("ascii"))
     return fields[: found.start] + raw + fields[found.stop :]
 
 
@@ -45,7 +45,8 @@ def _removed(fields: bytes, name: str) -> bytes:
     left = {key: value for key, value in kind.parameters.items() if key != name}
     raw = _pattern(name).sub(b"", found.raw, count=1)
     if raw == found.raw or dict(media.parse(_value(raw)).parameters) != left:
-        raw = headers.compose(_NAME, media.ContentType(kind.type, kind.subtype, left).compose())
+        made = media.ContentType(kind.type, kind.subtype, left).compose()
+        raw = headers.compose(_NAME, made.encode("ascii"))
     return fields[: found.start] + raw + fields[found.stop :]
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from gatepost.mail.field import compose
 from gatepost.mime.content_type import (
     TEXT,
     ContentType,
@@ -86,3 +87,18 @@ def test_composed_types_read_back() -> None:
     assert made.compose().isascii()
     assert parse(made.compose().encode()) == made
     assert made.boundary == b"=_x y"
+
+
+def test_composed_parameters_have_names() -> None:
+    """A parameter nobody can write hides those after it in an encoded word."""
+    kind = ContentType("text", "plain", {"n\u00e4me": "x", "charset": "utf-8"})
+    assert kind.compose() == "text/plain; charset=utf-8"
+
+
+@pytest.mark.parametrize("value", ["x" * 201, "ü" * 40, "long name " * 200, "%41" * 90])
+def test_long_values_are_written_in_sections(value: str) -> None:
+    """A file with a long name loses it, or its whole Content-Type."""
+    kind = ContentType("application", "pdf", {"name": value, "x": "y"})
+    made = compose("Content-Type", kind.compose().encode())
+    assert all(len(line) <= 78 + 10 for line in made.split(b"\r\n"))
+    assert content_type(made) == kind
