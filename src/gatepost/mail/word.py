@@ -18,7 +18,10 @@ _WORD = re.compile(
 )
 _CHARSETS = frozenset(aliases) | frozenset(aliases.values())
 # Not charsets of mail: costly, or interpreters of escapes.
-_REFUSED = frozenset({"idna", "punycode", "unicode_escape", "raw_unicode_escape", "utf_7", "utf7"})
+_REFUSED = frozenset({"idna", "punycode", "unicode_escape", "raw_unicode_escape"})
+# What begins anew with each word.  No mail should be in it (RFC 2152), and what a reader's
+# program shows him must not pass us by: a subject tag of ours is one in any charset.
+_APART = frozenset({"utf-7", "utf7", "unicode-1-1-utf-7"})
 _CONTROLS = dict.fromkeys((*range(32), 127, 0x85, 0x2028, 0x2029), " ")
 _PLAIN_Q = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!*+-/")
 _Q = [chr(one) if one in _PLAIN_Q else f"={one:02X}" for one in range(256)]
@@ -64,7 +67,7 @@ def encode(text: str) -> str:
 
 
 def _decoded(text: str) -> Iterator[str]:
-    """Plain stretches and decoded words; neighbours in one charset are decoded together.
+    """Plain stretches and decoded words; neighbours in most charsets are decoded together.
 
     RFC 2047 section 6.2: white space between two encoded words is not shown.  Many senders
     split a multi-octet character between two words, hence the joining.
@@ -73,7 +76,7 @@ def _decoded(text: str) -> Iterator[str]:
     for match in _WORD.finditer(text):
         between = text[position : match.start()]
         joined = not between.strip(" \t") and position > 0
-        if pending and not (joined and match[1].lower() == charset):
+        if pending and (charset in _APART or not (joined and match[1].lower() == charset)):
             yield in_charset(pending, charset)
             pending = b""
         if not joined:

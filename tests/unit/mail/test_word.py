@@ -28,7 +28,10 @@ from gatepost.mail import word
         (b"gr\xc3\xbc\xc3\x9fe", "grüße"),
         (b"=?utf-8?q?a=0D=0ABcc:_x?=", "a  Bcc: x"),
         (b"=?utf-8?q?=00?=", " "),
-        (b"=?utf-7?q?+2AA-?=", "+2AA-"),
+        (b"=?utf-7?q?Gr+APwA3w-e?=", "Grüße"),
+        (b"=?unicode-1-1-utf-7?q?+APw?= =?UTF-7?q?+APw?= =?utf-7?q?+APw-?=", "üüü"),
+        (b"=?utf-7?q?+2AA-?=", "?"),  # half a character
+        (b"=?utf-7?q?+AAoAAA-x?=", "  x"),  # line end and NUL
         ("=?utf-8?b?ä?=".encode(), ""),
     ],
 )
