@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from tests.pki_builder import User, company_root, user
@@ -22,6 +22,7 @@ from gatepost.flow.fact import (
     AnchorsFor,
     Answer,
     CertificateFor,
+    CorrespondentFor,
     DecryptorsFor,
     Fact,
     SignerAnswer,
@@ -38,6 +39,7 @@ from gatepost.pki.choose import Choice, Rejection
 from gatepost.pki.validate import Anchors
 from gatepost.policy.parse import parse
 from gatepost.policy.rules import Policy
+from gatepost.smime.correspondent import Correspondent
 
 T = TypeVar("T")
 
@@ -45,7 +47,7 @@ NOW = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
 OURS = "xyz.example"
 THEIRS = "partner.example"
 ANCHORS = Anchors(frozenset({company_root().certificate}))
-MODERN = frozenset({"aes256-gcm", "rsa-oaep"})
+MODERN = ("aes256-gcm", "rsa-oaep")
 UNTRUSTED = Anchors(frozenset())
 
 
@@ -54,28 +56,38 @@ def person(address: str) -> User:
     return user(address)
 
 
-def choice(
-    address: str, capabilities: frozenset[str] = frozenset(), *, rejected: str = ""
-) -> Choice:
+def choice(address: str, *, rejected: str = "") -> Choice:
     """The answer that this address's certificate is usable, or was rejected for a reason."""
     certificate = person(address).certificate
     if rejected:
-        return Choice(None, (Rejection(certificate, rejected),), capabilities)
-    return Choice(certificate, (), capabilities)
+        return Choice(None, (Rejection(certificate, rejected),))
+    return Choice(certificate)
+
+
+def announcing(*names: str) -> Correspondent:
+    """A correspondent whose signature said a month ago that he reads these."""
+    return Correspondent(frozenset(names), NOW - timedelta(days=31), seen_at=NOW)
 
 
 def facts(
     *,
     readers: Mapping[str, Choice] | Sequence[str] = (),
+    modern: Sequence[str] = (),
+    correspondents: Mapping[str, Correspondent] | None = None,
     signers: Sequence[str] = (),
     openers: Sequence[str] = (),
     anchors: Mapping[str, Anchors] | None = None,
 ) -> dict[Fact, Answer]:
-    """Facts by address: who can be encrypted to, who signs, who decrypts."""
+    """Facts by address: who can be encrypted to (`modern`: and reads GCM), signs, decrypts."""
     known: dict[Fact, Answer] = {}
     found = readers if isinstance(readers, Mapping) else {one: choice(one) for one in readers}
     for address, one in found.items():
         known[CertificateFor(Mailbox.parse(address))] = one
+    for address in modern:
+        known[CertificateFor(Mailbox.parse(address))] = choice(address)
+        known[CorrespondentFor(Mailbox.parse(address))] = announcing(*MODERN)
+    for address, what in (correspondents or {}).items():
+        known[CorrespondentFor(Mailbox.parse(address))] = what
     for address in signers:
         known[SignerFor(Mailbox.parse(address))] = SignerAnswer(person(address).signer)
     for address in openers:
@@ -90,6 +102,8 @@ def unknown(fact: Fact) -> Answer:
     match fact:
         case CertificateFor():
             return Choice(None)
+        case CorrespondentFor():
+            return Correspondent()
         case SignerFor():
             return SignerAnswer(None, "nobody by that name")
         case DecryptorsFor():

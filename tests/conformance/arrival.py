@@ -12,7 +12,15 @@ from tests.conformance.seen import Seen
 from tests.world import World, incoming, octets
 
 from gatepost.flow import inbound
-from gatepost.flow.fact import AnchorsFor, Answer, CertificateFor, DecryptorsFor, Fact, SignerFor
+from gatepost.flow.fact import (
+    AnchorsFor,
+    Answer,
+    CertificateFor,
+    CorrespondentFor,
+    DecryptorsFor,
+    Fact,
+    SignerFor,
+)
 from gatepost.flow.peel import SealedReport
 from gatepost.mail.address import Mailbox
 from gatepost.mail.content import Octets, join
@@ -35,7 +43,7 @@ class _Surroundings(World):
                 return self.facts[AnchorsFor("")]
             case DecryptorsFor():
                 return self.facts[DecryptorsFor(_reader())]
-            case CertificateFor() | SignerFor():
+            case CertificateFor() | CorrespondentFor() | SignerFor():
                 return super().answer(fact)
 
 

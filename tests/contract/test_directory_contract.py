@@ -4,6 +4,7 @@ import multiprocessing
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
@@ -20,6 +21,7 @@ from gatepost.enrol.local import LocalAuthority
 from gatepost.errors import ConfigError, Malformed, Refused
 from gatepost.mail.address import Mailbox
 from gatepost.pki.choose import MAXIMUM_CANDIDATES, choose
+from gatepost.smime.correspondent import Lesson
 from gatepost.store import schema
 from gatepost.store.database import OLDEST
 from gatepost.store.directory import Directory
@@ -88,19 +90,73 @@ def test_a_domains_certificate_is_a_candidate_for_everybody_there(directory: Dir
     assert directory.candidates_for(Mailbox.parse("anyone@sub.example.com")) == ()
 
 
-def test_harvested_certificates_bring_issuers_and_capabilities(directory: Directory) -> None:
+def test_harvested_certificates_bring_issuers(directory: Directory) -> None:
     """Nobody who wrote to us signed could be answered encrypted."""
     issuing = company()
     learn = {"issuers": [issuing.certificate], "now": NOW}
-    assert directory.learn(CERTIFICATE, ALICE, capabilities=["aes256-gcm", "aes128-cbc"], **learn)  # type: ignore[arg-type]
+    assert directory.learn(CERTIFICATE, ALICE, **learn)  # type: ignore[arg-type]
     assert not directory.learn(CERTIFICATE, ALICE, **learn)  # type: ignore[arg-type]
     [found] = directory.candidates_for(ALICE)
     assert found.source == "harvested"
     assert found.issuers == (issuing.certificate,)
-    assert directory.capabilities_for(ALICE) == frozenset({"aes256-gcm", "aes128-cbc"})
     directory.add_partner("example.com", [company_root().certificate], now=NOW)
     anchors = directory.anchors_for("example.com")
     assert choose(directory.candidates_for(ALICE), ALICE, anchors, NOW).chosen == CERTIFICATE
+
+
+def _lesson(day: int, announced: str = "", used: str = "") -> Lesson:
+    """What Alice's signature of that day of May showed."""
+    signed_at = datetime(2026, 5, day, tzinfo=UTC) if day else None
+    return Lesson(ALICE, signed_at, frozenset(announced.split()), frozenset(used.split()))
+
+
+def test_a_correspondent_is_learned(directory: Directory) -> None:
+    """Mail to somebody who reads AES-GCM would go on in CBC for ever."""
+    assert directory.note(_lesson(2, "aes256-gcm aes128-cbc", "rsa-pss"), now=NOW)
+    assert not directory.note(_lesson(2, "aes256-gcm aes128-cbc", "rsa-pss"), now=NOW)
+    known = directory.correspondent(ALICE)
+    assert known.reads("aes256-gcm")
+    assert known.because("aes256-gcm") == "announced it on 2026-05-02"
+    assert known.because("rsa-pss") == "used it on 2026-05-02"
+    assert directory.correspondents("EXAMPLE.com") == {"alice@example.com": known}
+    assert directory.correspondents("ample.com") == {}
+
+
+def test_mail_sent_again_never_lowers_what_is_known(directory: Directory) -> None:
+    """Whoever kept an old mail of hers could switch the encryption to her back to CBC."""
+    directory.note(_lesson(20, "aes256-gcm", "header-protection"), now=NOW)
+    known = directory.correspondent(ALICE)
+    assert not directory.note(_lesson(10, "aes128-cbc"), now=NOW)
+    assert not directory.note(_lesson(0, "3des-cbc"), now=NOW)
+    assert directory.correspondent(ALICE) == known
+    assert directory.note(_lesson(21, "aes128-cbc"), now=NOW)  # but she may change her mind
+    assert directory.correspondent(ALICE).announced == frozenset({"aes128-cbc"})
+    assert not directory.note(_lesson(20, "aes256-gcm", "header-protection"), now=NOW)
+    assert directory.correspondent(ALICE).announced == frozenset({"aes128-cbc"})
+
+
+def test_a_clock_ahead_does_not_close_the_memory(directory: Directory) -> None:
+    """A signature dated tomorrow would make all of today's look old."""
+    ahead = replace(_lesson(1, "aes128-cbc"), signed_at=NOW + timedelta(hours=20))
+    directory.note(ahead, now=NOW)
+    later = replace(ahead, signed_at=NOW + timedelta(minutes=1), announced=frozenset({"rsa-oaep"}))
+    assert directory.note(later, now=NOW + timedelta(minutes=2))
+    assert directory.correspondent(ALICE).announced == frozenset({"rsa-oaep"})
+
+
+def test_what_an_older_version_knew_is_taken_over(shelf: Shelf) -> None:
+    """An upgrade would forget every correspondent."""
+    shelf.open().close()
+    with shelf.database().writing() as connection:
+        for statement in (
+            "DROP TABLE correspondent",
+            "DROP TABLE correspondent_use",
+            "UPDATE alembic_version SET version_num = '0001'",
+            "INSERT INTO capability VALUES ('alice@example.com', 'aes128-cbc aes256-gcm', 1700000000)",
+        ):
+            connection.exec_driver_sql(statement)
+    with shelf.open() as directory:
+        assert directory.correspondent(ALICE).reads("aes256-gcm")
 
 
 def test_learning_never_lowers_what_an_administrator_said(directory: Directory) -> None:

@@ -13,7 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.world import ANCHORS, World, arriving, choice, facts, octets, outgoing, recipients
+from tests.world import (
+    ANCHORS,
+    World,
+    announcing,
+    arriving,
+    choice,
+    facts,
+    octets,
+    outgoing,
+    recipients,
+)
 
 from gatepost.flow import inbound, outbound
 from gatepost.flow.decision import decisions
@@ -32,11 +42,16 @@ FINGERPRINT = re.compile(r"[0-9A-F]{8}…")
 def world_of(given: Mapping[str, Any]) -> World:
     """The world a table of facts describes."""
     readers = {
-        address: choice(address, frozenset(one.get("reads", ())), rejected=one.get("rejected", ""))
+        address: choice(address, rejected=one.get("rejected", ""))
         for address, one in given.get("reader", {}).items()
     }
     known = facts(
         readers=readers,
+        correspondents={
+            address: announcing(*one["reads"])
+            for address, one in given.get("reader", {}).items()
+            if "reads" in one
+        },
         signers=given.get("signers", ()),
         openers=given.get("openers", ()),
         anchors=dict.fromkeys(given.get("trusted", ()), ANCHORS),

@@ -10,6 +10,7 @@ from tests.world import (
     ANCHORS,
     MODERN,
     World,
+    announcing,
     arriving,
     choice,
     facts,
@@ -23,7 +24,14 @@ from gatepost.cms import enveloped
 from gatepost.flow import inbound, outbound
 from gatepost.flow.decision import Decision, decisions
 from gatepost.flow.explain import render
-from gatepost.flow.fact import Answer, CertificateFor, Fact, SignerAnswer, SignerFor
+from gatepost.flow.fact import (
+    Answer,
+    CertificateFor,
+    CorrespondentFor,
+    Fact,
+    SignerAnswer,
+    SignerFor,
+)
 from gatepost.flow.nature import Nature, nature
 from gatepost.flow.verdict import Continue, Outcome
 from gatepost.mail.address import Mailbox
@@ -49,9 +57,12 @@ def worlds(draw: st.DrawFn) -> Mapping[Fact, Answer]:
             "none": choice(address, rejected="nothing is known"),
             "expired": choice(address, rejected="expired"),
             "old": choice(address),
-            "modern": choice(address, MODERN),
+            "modern": choice(address),
         }
-        known[CertificateFor(Mailbox.parse(address))] = answers[draw(CHOICES)]
+        drawn = draw(CHOICES)
+        known[CertificateFor(Mailbox.parse(address))] = answers[drawn]
+        if drawn == "modern":
+            known[CorrespondentFor(Mailbox.parse(address))] = announcing(*MODERN)
         if draw(st.booleans()):
             known[SignerFor(Mailbox.parse(address))] = SignerAnswer(person(address).signer)
     return known

@@ -1,7 +1,5 @@
 """Whatever an administrator decides survives export and import, and answers in one way."""
 
-from dataclasses import fields
-
 from hypothesis import given
 from tests.policies import MAILBOXES, POLICIES
 
@@ -10,11 +8,8 @@ from gatepost.policy.compose import compose
 from gatepost.policy.evaluate import certainly_mandatory, evaluate
 from gatepost.policy.parse import parse
 from gatepost.policy.pattern import Pattern
-from gatepost.policy.rules import (
-    BUILT_IN,
-    Policy,
-    Settings,
-)
+from gatepost.policy.profile import PROFILES
+from gatepost.policy.rules import BUILT_IN, NAMES, Policy, Settings
 from gatepost.policy.treatment import Encrypt
 
 
@@ -48,12 +43,15 @@ def test_the_index_answers_like_the_written_order(
         if rule.to.matches(recipient) and rule.from_.matches(author)
     ]
     treatment = evaluate(policy, author, recipient)
-    for one in fields(Settings):
-        layers = [*(rule.settings for rule in matching), policy.defaults, BUILT_IN]
-        expected = next(
-            value for layer in layers if (value := getattr(layer, one.name)) is not None
-        )
-        assert treatment.origin(one.name).value == expected
+    written = [*(rule.settings for rule in matching), policy.defaults, BUILT_IN]
+    layers = [
+        one
+        for each in written
+        for one in (each, PROFILES[each.profile] if each.profile else Settings())
+    ]
+    for name in NAMES:
+        expected = next(value for layer in layers if (value := getattr(layer, name)) is not None)
+        assert treatment.origin(name).value == expected
     assert treatment.rule == (matching[0].name if matching else "defaults")
 
 

@@ -221,31 +221,31 @@ class Gateway:
     def _learn(self, outcomes: tuple[Outcome, ...], now: datetime) -> None:
         """Remember correspondents' certificates after the reply; nobody waits for that."""
         found = dict.fromkeys(one for each in outcomes for one in learned(each.message.findings))
-        for lesson in found:
-            task = asyncio.get_running_loop().create_task(self._remember(lesson, now))
+        for one in found:
+            task = asyncio.get_running_loop().create_task(self._remember(one, now))
             self._learning.add(task)
             task.add_done_callback(self._learning.discard)
 
-    async def _remember(self, lesson: Learned, now: datetime) -> None:
+    async def _remember(self, found: Learned, now: datetime) -> None:
         try:
-            await self._file(lesson, now)
+            await asyncio.to_thread(self._parts.directory.note, found.lesson, now=now)
+            await self._file(found, now)
         except Exception as error:  # noqa: BLE001 - the next mail teaches it again
             self._parts.journal.note(Name.SERVICE_ERROR, service="harvest", reason=reason_of(error))
 
-    async def _file(self, lesson: Learned, now: datetime) -> None:
-        for certificate in lesson.certificates:
+    async def _file(self, found: Learned, now: datetime) -> None:
+        for certificate in found.certificates:
             new = await asyncio.to_thread(
                 self._parts.directory.learn,
                 certificate,
-                lesson.mailbox,
-                capabilities=lesson.capabilities,
-                issuers=lesson.issuers,
+                found.mailbox,
+                issuers=found.issuers,
                 now=now,
             )
             if new:
                 self._parts.journal.note(
                     Name.CERTIFICATE_HARVESTED,
-                    address=str(lesson.mailbox),
+                    address=str(found.mailbox),
                     fingerprint=certificate.fingerprint,
                 )
 

@@ -22,6 +22,7 @@ from gatepost.flow.fact import (
     Answer,
     Answers,
     CertificateFor,
+    CorrespondentFor,
     DecryptorsFor,
     Fact,
     SignerAnswer,
@@ -114,8 +115,9 @@ class Gatherer:
                     mailbox,
                     self._directory.anchors_for(mailbox.domain),
                     self._clock(),
-                    self._directory.capabilities_for(mailbox),
                 )
+            case CorrespondentFor(mailbox):
+                return self._directory.correspondent(mailbox)
             case SignerFor(mailbox):
                 return self._signer(mailbox)
             case DecryptorsFor(mailbox):

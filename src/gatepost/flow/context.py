@@ -14,6 +14,7 @@ from gatepost.flow.fact import (
     Answer,
     Answers,
     CertificateFor,
+    CorrespondentFor,
     DecryptorsFor,
     Fact,
     SignerAnswer,
@@ -22,6 +23,7 @@ from gatepost.flow.fact import (
 from gatepost.pki.choose import Choice
 from gatepost.pki.validate import Anchors
 from gatepost.policy.rules import Policy
+from gatepost.smime.correspondent import Correspondent
 
 T = TypeVar("T")
 
@@ -46,6 +48,10 @@ class Context:
     def certificate_for(self, fact: CertificateFor) -> Choice:
         """The answer to a CertificateFor asked before."""
         return self._answer(fact, Choice)
+
+    def correspondent_for(self, fact: CorrespondentFor) -> Correspondent:
+        """The answer to a CorrespondentFor asked before."""
+        return self._answer(fact, Correspondent)
 
     def signer_for(self, fact: SignerFor) -> SignerAnswer:
         """The answer to a SignerFor asked before."""

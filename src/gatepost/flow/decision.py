@@ -82,6 +82,7 @@ class Decision:
     signature: str = ""  # algorithm of the signature
     cipher: str = ""
     key_transport: str = ""
+    because: tuple[str, ...] = ()  # what was chosen for this correspondent, and why
     apart: bool = False  # Bcc: in a message and CMS of its own
     layers: tuple[Mapping[str, object], ...] = ()  # inbound: reports, outermost first
     observed: bool = False  # monitor mode: this was decided, and the mail passed untouched
@@ -101,6 +102,7 @@ class Decision:
             "signature": self.signature,
             "cipher": self.cipher,
             "key_transport": self.key_transport,
+            "because": list(self.because),
             "apart": self.apart,
             "layers": [dict(one) for one in self.layers],
             "observed": self.observed,
@@ -116,6 +118,7 @@ class Decision:
             "certificate": CertificateNote.from_data(certificate) if certificate else None,
             "rejected": tuple(CertificateNote.from_data(one) for one in data["rejected"]),
             "signer": CertificateNote.from_data(signer) if signer else None,
+            "because": tuple(data.get("because", ())),  # older records have none
             "layers": tuple(data["layers"]),
         }
         return cls(**{**data, **changed})

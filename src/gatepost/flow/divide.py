@@ -10,24 +10,27 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from gatepost.certificate import Certificate
 from gatepost.flow.context import Context
 from gatepost.flow.decision import Decision, Done
-from gatepost.flow.fact import CertificateFor, Fact
+from gatepost.flow.fact import CertificateFor, CorrespondentFor, Fact
 from gatepost.flow.nature import Nature
 from gatepost.flow.plan import Plan, Wish, latest
 from gatepost.flow.record import decided
 from gatepost.flow.refusal import lacking, unencryptable
+from gatepost.flow.selection import Readers, select
 from gatepost.flow.verdict import Continue, Reject, Split, Verdict
 from gatepost.mail.address import Mailbox
 from gatepost.mail.envelope import Recipient
 from gatepost.mail.message import Message
 from gatepost.mail.reply import Reply
 from gatepost.pki.choose import Choice
-from gatepost.policy.treatment import Cipher, Encrypt, Mixed, Transport, Treatment
+from gatepost.policy.treatment import Encrypt, Mixed
 
-GCM, CBC = Cipher.AES256_GCM.value, Cipher.AES256_CBC.value
 Choices = Mapping[Mailbox, Choice]
 
 MAXIMUM_COPIES = 1024 * 1024 * 1024  # octets of all separate copies: more would not be done in time
@@ -39,8 +42,10 @@ TOO_MUCH = Reply(
 
 
 def asks(message: Message, _context: Context) -> frozenset[Fact]:
-    """A certificate for everybody to whom encryption is at least wanted."""
-    return frozenset(CertificateFor(mailbox) for mailbox in _wanting(latest(message, Wish)))
+    """A certificate for everybody to whom encryption is wanted; what everybody reads."""
+    wish = latest(message, Wish)
+    certificates = map(CertificateFor, _wanting(wish))
+    return frozenset((*certificates, *map(CorrespondentFor, _served(wish))))
 
 
 def does(message: Message, context: Context) -> tuple[Message, Verdict]:
@@ -56,7 +61,8 @@ def does(message: Message, context: Context) -> tuple[Message, Verdict]:
         reply = unencryptable(impossible, wish.treatments)
         decisions = _refused(message, wish, choices, impossible)
         return message.noting(*decisions), Reject(reply, f"cannot encrypt to {_named(impossible)}")
-    parts = _parts(message, wish, choices, impossible)
+    known = {one: context.correspondent_for(CorrespondentFor(one)) for one in _served(wish)}
+    parts = _parts(message, wish, choices, impossible, known)
     if len(parts) == 1:
         return parts[0], Continue()
     if len(parts) * message.size > MAXIMUM_COPIES:
@@ -68,6 +74,14 @@ def _wanting(wish: Wish) -> list[Mailbox]:
     if wish.nature is Nature.ENCRYPTED:
         return []
     return [one for one, how in wish.treatments.items() if how.encrypt is not Encrypt.NEVER]
+
+
+def _served(wish: Wish) -> list[Mailbox]:
+    """For whom something is to be made, of a kind they should be able to read."""
+    if wish.nature is Nature.ENCRYPTED:
+        return []
+    wanting, signs = frozenset(_wanting(wish)), not wish.unsignable
+    return [one for one, how in wish.treatments.items() if one in wanting or (how.sign and signs)]
 
 
 def _refuses_all(message: Message, wish: Wish, impossible: Choices) -> bool:
@@ -91,7 +105,7 @@ def _refused(message: Message, wish: Wish, choices: Choices, impossible: Choices
 
 
 def _parts(
-    message: Message, wish: Wish, choices: Choices, impossible: Choices
+    message: Message, wish: Wish, choices: Choices, impossible: Choices, known: Readers
 ) -> tuple[Message, ...]:
     """One message per group, in order of its first recipient, each with its plan."""
     groups: defaultdict[tuple[Hashable, int | None], list[Recipient]] = defaultdict(list)
@@ -101,7 +115,10 @@ def _parts(
         groups[key, position if blind else None].append(one)
     return tuple(
         message.to(*members).noting(
-            _plan(wish, choices, impossible, members, apart=blind is not None and len(groups) > 1)
+            replace(
+                _plan(wish, choices, impossible, members, known),
+                apart=blind is not None and len(groups) > 1,
+            )
         )
         for (_, blind), members in groups.items()
     )
@@ -112,8 +129,12 @@ def _key(mailbox: Mailbox, wish: Wish, choices: Choices, impossible: Choices) ->
     how = wish.treatments[mailbox]
     if mailbox in impossible:
         return "impossible"
-    signing = (how.form, how.signature, how.unsigned) if how.sign and not wish.unsignable else ()
-    encrypting = (how.cipher, how.key_transport) if _encrypts(mailbox, choices) else ()
+    signing: tuple[Hashable, ...] = ()
+    if how.sign and not wish.unsignable:
+        signing = (how.form, how.signature, how.digest, how.unsigned)
+    encrypting: tuple[Hashable, ...] = ()
+    if _encrypts(mailbox, choices):
+        encrypting = (how.cipher, how.least_cipher, how.key_transport)
     return signing, encrypting, how.header_protection if signing or encrypting else None
 
 
@@ -127,47 +148,37 @@ def _plan(
     choices: Choices,
     impossible: Choices,
     members: Sequence[Recipient],
-    *,
-    apart: bool,
+    known: Readers,
 ) -> Plan:
     how = wish.treatments[members[0].mailbox]
     if members[0].mailbox in impossible:
         own = {one.mailbox: impossible[one.mailbox] for one in members}
         return Plan(refusal=unencryptable(own, wish.treatments))
-    chosen = [choices[one.mailbox] for one in members if _encrypts(one.mailbox, choices)]
+    certificates = _certificates(choices, members)
+    picked = select(
+        how,
+        {one.mailbox: known[one.mailbox] for one in members if one.mailbox in known},
+        encrypts=bool(certificates),
+        transports=any(isinstance(one.public_key, RSAPublicKey) for one in certificates),
+    )
     return Plan(
         sign=how.sign and not wish.unsignable,
-        form=how.form,
-        signature=how.signature,
+        form=picked.form,
+        signature=picked.signature,
+        digest=how.digest,
         unsigned=how.unsigned,
-        certificates=_certificates(chosen),
-        cipher=_cipher(how, chosen) if chosen else "",
-        key_transport=_key_transport(how, chosen) if chosen else "",
-        header_protection=how.header_protection,
-        apart=apart,
+        certificates=certificates,
+        cipher=picked.cipher,
+        key_transport=picked.key_transport,
+        header_protection=picked.header_protection,
+        notes=picked.notes,
     )
 
 
-def _certificates(choices: Sequence[Choice]) -> tuple[Certificate, ...]:
+def _certificates(choices: Choices, members: Sequence[Recipient]) -> tuple[Certificate, ...]:
     """Each certificate once: a domain's may serve several recipients."""
-    return tuple(dict.fromkeys(one.chosen for one in choices if one.chosen is not None))
-
-
-def _cipher(how: Treatment, choices: Sequence[Choice]) -> str:
-    if how.cipher is not Cipher.AUTO:
-        return how.cipher.value
-    return GCM if _everybody_reads(GCM, choices) else CBC
-
-
-def _key_transport(how: Treatment, choices: Sequence[Choice]) -> str:
-    if how.key_transport is not Transport.AUTO:
-        return how.key_transport.value
-    oaep = Transport.OAEP.value
-    return oaep if _everybody_reads(oaep, choices) else Transport.PKCS1.value
-
-
-def _everybody_reads(algorithm: str, choices: Sequence[Choice]) -> bool:
-    return all(algorithm in choice.capabilities for choice in choices)
+    found = (choices[one.mailbox].chosen for one in members if one.mailbox in choices)
+    return tuple(dict.fromkeys(one for one in found if one is not None))
 
 
 def _named(choices: Choices) -> str:

@@ -44,6 +44,8 @@ def _lines(decision: Decision) -> Iterator[str]:
     if decision.signer:
         signer = _certificate(decision.signer)
         yield f"   {decision.form} signature {decision.signature}  signer {signer}"
+    for note in decision.because:
+        yield f"   because {note}"
     for depth, layer in enumerate(decision.layers, start=1):
         yield f"   {depth} {_layer(layer)}"
 

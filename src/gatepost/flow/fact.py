@@ -13,6 +13,7 @@ from gatepost.cms.capability import Decryptor, Signer
 from gatepost.mail.address import Mailbox
 from gatepost.pki.choose import Choice
 from gatepost.pki.validate import Anchors
+from gatepost.smime.correspondent import Correspondent
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,13 @@ class AnchorsFor:
     domain: str
 
 
-Fact = CertificateFor | SignerFor | DecryptorsFor | AnchorsFor
-Answer = Choice | SignerAnswer | tuple[Decryptor, ...] | Anchors
+@dataclass(frozen=True, slots=True)
+class CorrespondentFor:
+    """What is known of this correspondent's software?  Answer: `Correspondent`."""
+
+    mailbox: Mailbox
+
+
+Fact = CertificateFor | CorrespondentFor | SignerFor | DecryptorsFor | AnchorsFor
+Answer = Choice | Correspondent | SignerAnswer | tuple[Decryptor, ...] | Anchors
 Answers = Mapping[Fact, Answer]

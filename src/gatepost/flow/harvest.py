@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, takewhile
 
 from gatepost.certificate import Certificate
 from gatepost.flow.classify import sole_author
@@ -21,7 +21,8 @@ from gatepost.mail.message import Message
 from gatepost.pki import identity, usable
 from gatepost.pki.validate import validate
 from gatepost.smime import report
-from gatepost.smime.report import SignatureReport, SignerReport
+from gatepost.smime.correspondent import CLEAR, HEADER_PROTECTION, NAMES, OPAQUE, Lesson
+from gatepost.smime.report import EncryptionReport, SignatureReport, SignerReport
 
 MAXIMUM_LEARNED = 8  # certificates from one message
 MAXIMUM_WEIGHED = 16  # a path costs a signature or two
@@ -29,12 +30,12 @@ MAXIMUM_WEIGHED = 16  # a path costs a signature or two
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """Certificates an author can be written to with, and what his software reads."""
+    """Certificates an author can be written to with, and what his software does."""
 
     mailbox: Mailbox
-    certificates: tuple[Certificate, ...]  # best first
+    certificates: tuple[Certificate, ...]  # best first; none where he cannot be written to
     issuers: tuple[Certificate, ...]  # from the signer's to the one below the anchor
-    capabilities: frozenset[str]
+    lesson: Lesson
 
 
 def asks(message: Message, context: Context) -> frozenset[Fact]:
@@ -50,8 +51,8 @@ def does(message: Message, context: Context) -> tuple[Message, Verdict]:
     author, found = _proven(message, context)
     if author is None or found is None:
         return message, Continue()
-    lesson = _lesson(found, author, context)
-    return (message.noting(lesson) if lesson else message), Continue()
+    learned_ = _learned(found, author, message, context)
+    return (message.noting(learned_) if learned_ else message), Continue()
 
 
 def learned(findings: Iterable[object]) -> tuple[Learned, ...]:
@@ -70,7 +71,9 @@ def _proven(message: Message, context: Context) -> tuple[Mailbox | None, Signatu
     return author, None
 
 
-def _lesson(found: SignatureReport, author: Mailbox, context: Context) -> Learned | None:
+def _learned(
+    found: SignatureReport, author: Mailbox, message: Message, context: Context
+) -> Learned | None:
     signer = found.leading
     if signer is None:
         return None
@@ -85,9 +88,19 @@ def _lesson(found: SignatureReport, author: Mailbox, context: Context) -> Learne
         for one in islice(fitting, MAXIMUM_WEIGHED)
         if validate(one, found.certificates, anchors, moment=context.now).trusted
     )[:MAXIMUM_LEARNED]
-    if not certificates:
-        return None
-    return Learned(author, certificates, signer.chain, signer.capabilities)
+    used = _habits(found, signer, message)
+    lesson = Lesson(author, signer.signing_time, signer.capabilities, used)
+    return Learned(author, certificates, signer.chain, lesson)
+
+
+def _habits(found: SignatureReport, signer: SignerReport, message: Message) -> frozenset[str]:
+    """How he writes, which shows what he reads."""
+    habits = {CLEAR if found.kind == "multipart-signed" else OPAQUE, signer.scheme}
+    if found.headers is not None and found.headers.scheme.startswith("hp="):
+        habits.add(HEADER_PROTECTION)
+    around = takewhile(lambda one: one is not found, message.findings)
+    habits.update(one.cipher for one in around if isinstance(one, EncryptionReport))
+    return frozenset(habits & NAMES)
 
 
 def _candidates(found: SignatureReport, signer: SignerReport) -> Iterable[Certificate]:

@@ -15,7 +15,14 @@ from gatepost.flow.nature import Nature
 from gatepost.mail.address import Mailbox
 from gatepost.mail.message import Message
 from gatepost.mail.reply import Reply
-from gatepost.policy.treatment import Form, HeaderProtection, Signature, Treatment, Unsigned
+from gatepost.policy.treatment import (
+    Digest,
+    Form,
+    HeaderProtection,
+    Signature,
+    Treatment,
+    Unsigned,
+)
 
 T = TypeVar("T")
 
@@ -33,16 +40,18 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What `protect` is to do."""
+    """What `protect` is to do; nothing is left to choose but what the signer's key decides."""
 
     sign: bool = False
     form: Form = Form.CLEAR
-    signature: Signature = Signature.AUTO
+    signature: Signature = Signature.PKCS1
+    digest: Digest = Digest.AUTO
     unsigned: Unsigned = Unsigned.DEFER
     certificates: tuple[Certificate, ...] = ()  # encrypt to these; empty: do not encrypt
     cipher: str = ""
     key_transport: str = ""
     header_protection: HeaderProtection = HeaderProtection.CLEAR
+    notes: tuple[tuple[str, str], ...] = ()  # why so: (setting, in words)
     apart: bool = False
     refusal: Reply | None = None  # these recipients cannot be served
 

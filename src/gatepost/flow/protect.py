@@ -8,8 +8,11 @@ cryptography becomes Defer or Reject, never less protection.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
-from gatepost.cms.capability import KeyTransport, SignatureScheme, Signer
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+
+from gatepost.cms.capability import Digest, KeyTransport, SignatureScheme, Signer
 from gatepost.cms.signer import fitting
 from gatepost.errors import GatepostError
 from gatepost.flow.context import Context
@@ -24,6 +27,7 @@ from gatepost.mail.address import Mailbox
 from gatepost.mail.message import Message
 from gatepost.mail.reply import Reply
 from gatepost.pki.choose import Choice
+from gatepost.policy import treatment
 from gatepost.policy.treatment import (
     Encrypt,
     Form,
@@ -36,6 +40,11 @@ from gatepost.smime.encrypt import encrypt
 from gatepost.smime.protection import Protection
 from gatepost.smime.sign import sign
 
+_DIGESTS: dict[treatment.Digest, Digest] = {
+    treatment.Digest.SHA256: "sha256",
+    treatment.Digest.SHA384: "sha384",
+    treatment.Digest.SHA512: "sha512",
+}
 _KEY_TRANSPORTS = {
     Transport.PKCS1.value: KeyTransport("rsa-pkcs1"),
     Transport.OAEP.value: KeyTransport("rsa-oaep"),
@@ -99,13 +108,13 @@ def _signed(work: _Work, context: Context) -> _Work:
     if work.signer is None:
         return work
     answer = context.signer_for(SignerFor(_author(work.message)))
-    scheme = _scheme(work.plan.signature, work.signer)
+    scheme = _scheme(work.plan, work.signer)
     header, body = sign(
         work.message.header,
         work.message.body,
         work.signer,
         scheme=scheme,
-        form=work.plan.form.value,
+        form="opaque" if work.plan.form is Form.OPAQUE else "clear",
         now=context.now,
         names=context.names,
         extra=answer.certificates,
@@ -151,8 +160,15 @@ def _protection(work: _Work) -> Protection | None:
     return Protection(encrypted, hides=encrypted and wished is HeaderProtection.BASELINE)
 
 
-def _scheme(wished: Signature, signer: Signer) -> SignatureScheme:
-    return fitting(signer, SignatureScheme("rsa-pss") if wished is Signature.PSS else None)
+def _scheme(plan: Plan, signer: Signer) -> SignatureScheme:
+    """What was planned, as far as the key can do it; else what its type calls for."""
+    wished: Digest | None = _DIGESTS.get(plan.digest)
+    if isinstance(signer.certificate.public_key, EllipticCurvePublicKey):
+        return fitting(signer, SignatureScheme("ecdsa", wished) if wished else None)
+    family: Literal["rsa-pss", "rsa-pkcs1"] = (
+        "rsa-pss" if plan.signature is Signature.PSS else "rsa-pkcs1"
+    )
+    return fitting(signer, SignatureScheme(family, wished or "sha256"))
 
 
 def _exposed(work: _Work) -> bool:

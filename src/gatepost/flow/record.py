@@ -40,8 +40,17 @@ def decided(
         signature=f"{scheme.family} {scheme.digest}" if scheme and signer else "",
         cipher=plan.cipher if plan and certificate else "",
         key_transport=_transport(certificate, plan) if plan and certificate else "",
+        because=_because(plan, scheme if signer else None) if plan else (),
         apart=plan.apart if plan else False,
     )
+
+
+def _because(plan: Plan, scheme: SignatureScheme | None) -> tuple[str, ...]:
+    """The plan's reasons, as far as they came to matter."""
+    rsa_signs = scheme is not None and scheme.family.startswith("rsa-")
+    idle = {"form"} if scheme is None else set()
+    idle |= set() if rsa_signs else {"signature"}
+    return tuple(note for setting, note in plan.notes if setting not in idle)
 
 
 def _transport(certificate: Certificate, plan: Plan) -> str:

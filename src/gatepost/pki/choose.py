@@ -49,7 +49,6 @@ class Choice:
 
     chosen: Certificate | None
     rejected: tuple[Rejection, ...] = ()
-    capabilities: frozenset[str] = frozenset()  # algorithm names the correspondent is known to read
 
 
 def choose(
@@ -57,7 +56,6 @@ def choose(
     mailbox: Mailbox,
     anchors: Anchors,
     moment: datetime,
-    capabilities: frozenset[str] = frozenset(),
 ) -> Choice:
     """Take the best usable candidate: a personal one first, then the longest valid, the newest."""
     usable: list[Candidate] = []
@@ -73,7 +71,7 @@ def choose(
     usable.sort(key=_merit, reverse=True)
     rejected += [Rejection(one.certificate, _second(one, usable[0])) for one in usable[1:]]
     chosen = usable[0].certificate if usable else None
-    return Choice(chosen, tuple(rejected), capabilities)
+    return Choice(chosen, tuple(rejected))
 
 
 def objections(

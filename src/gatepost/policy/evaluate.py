@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 
 from gatepost.mail.address import Mailbox
 from gatepost.policy.pattern import keys
-from gatepost.policy.rules import BUILT_IN, Policy, Rule, Settings
+from gatepost.policy.profile import setting
+from gatepost.policy.rules import BUILT_IN, NAMES, Policy, Rule
 from gatepost.policy.treatment import Encrypt, Origin, Treatment
 
 MAXIMUM_REMEMBERED = 4096
-NAMES = tuple(one.name for one in fields(Settings))
 
 
 def evaluate(
@@ -33,13 +33,14 @@ def certainly_mandatory(policy: Policy, recipient: Mailbox) -> bool:
     wish that no author-specific rule could soften may be acted upon.
     """
     for rule in policy.index.speaking_of(policy, recipient):
-        if rule.settings.encrypt is None:
+        encrypt, _ = setting(rule.settings, "encrypt")
+        if encrypt is None:
             continue
-        if rule.settings.encrypt is not Encrypt.MANDATORY:
+        if encrypt is not Encrypt.MANDATORY:
             return False
         if rule.from_.kind == "everybody":
             return True
-    return (policy.defaults.encrypt or BUILT_IN.encrypt) is Encrypt.MANDATORY
+    return (setting(policy.defaults, "encrypt")[0] or BUILT_IN.encrypt) is Encrypt.MANDATORY
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +111,12 @@ def _resolve(policy: Policy, matching: tuple[Rule, ...], *, tagged: bool) -> Tre
 
 def _origin(policy: Policy, matching: tuple[Rule, ...], name: str) -> Origin:
     for rule in matching:
-        value = getattr(rule.settings, name)
+        value, profile = setting(rule.settings, name)
         if value is not None:
-            return Origin(name, str(value), "rule", rule.name, rule.line)
-    value = getattr(policy.defaults, name)
+            return Origin(name, str(value), "rule", rule.name, rule.line, profile or "")
+    value, profile = setting(policy.defaults, name)
     if value is not None:
-        return Origin(name, str(value), "defaults")
+        return Origin(name, str(value), "defaults", profile=profile or "")
     return Origin(name, str(getattr(BUILT_IN, name)), "built-in")
 
 

@@ -19,10 +19,12 @@ from gatepost.errors import ConfigError, Malformed
 from gatepost.policy.pattern import EVERYBODY, Pattern
 from gatepost.policy.rules import (
     BUILT_IN,
+    NAMES,
     Fault,
     HeaderTrigger,
     InboundPolicy,
     Policy,
+    Profile,
     Rule,
     Settings,
     Tags,
@@ -36,7 +38,8 @@ MAXIMUM_RULES = 20_000
 MAXIMUM_TEXT = 200  # of a name, a tag, a header value
 
 CHOICES: Mapping[str, type[StrEnum]] = {
-    one.name: type(getattr(BUILT_IN, one.name)) for one in fields(Settings)
+    "profile": Profile,
+    **{name: type(getattr(BUILT_IN, name)) for name in NAMES},
 }
 
 

@@ -3,12 +3,13 @@
 Order, the only one: for each setting by itself the most specific matching rule that
 sets it wins.  `to` counts before `from`; an address before its domain, a domain before
 `*.domain` (the longer one first), all before `*`; between equals the later rule.
-Below the rules stand the policy's defaults, below those the built-in values.
+Below the rules stand the policy's defaults, below those the built-in values.  A rule's
+profile stands right below the rule's own settings.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -16,9 +17,11 @@ from typing import TYPE_CHECKING
 from gatepost.policy.pattern import EVERYBODY, Pattern
 from gatepost.policy.treatment import (
     Cipher,
+    Digest,
     Encrypt,
     Form,
     HeaderProtection,
+    LeastCipher,
     Mixed,
     RefuseAt,
     Sign,
@@ -31,16 +34,28 @@ if TYPE_CHECKING:
     from gatepost.policy.evaluate import Index
 
 
+class Profile(StrEnum):
+    """Settings that go together, under a name; `policy.profile` says which."""
+
+    COMPATIBLE = "compatible"
+    MODERN = "modern"
+    EDI_ENERGY = "edi-energy"
+    KIM = "kim"
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Settings that may each be left open; `None` is inherited from below."""
 
+    profile: Profile | None = None
     sign: Sign | None = None
     encrypt: Encrypt | None = None
     form: Form | None = None
     signature: Signature | None = None
+    digest: Digest | None = None
     key_transport: Transport | None = None
     cipher: Cipher | None = None
+    least_cipher: LeastCipher | None = None
     header_protection: HeaderProtection | None = None
     unsigned: Unsigned | None = None
     mixed: Mixed | None = None
@@ -50,15 +65,20 @@ class Settings:
 BUILT_IN = Settings(
     sign=Sign.ALWAYS,
     encrypt=Encrypt.POSSIBLE,
-    form=Form.CLEAR,
+    form=Form.AUTO,
     signature=Signature.AUTO,
+    digest=Digest.AUTO,
     key_transport=Transport.AUTO,
     cipher=Cipher.AUTO,
-    header_protection=HeaderProtection.CLEAR,
+    least_cipher=LeastCipher.AES128_CBC,
+    header_protection=HeaderProtection.AUTO,
     unsigned=Unsigned.DEFER,
     mixed=Mixed.NOTHING,
     refuse_at=RefuseAt.RCPT,
 )
+
+
+NAMES = tuple(one.name for one in fields(Settings) if one.name != "profile")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,17 +5,25 @@ from __future__ import annotations
 from dataclasses import fields
 
 from gatepost.policy.parse import CHOICES, MAXIMUM_RULES, MAXIMUM_TEXT
-from gatepost.policy.rules import BUILT_IN, Fault, InboundPolicy, Tags, Triggers
+from gatepost.policy.rules import BUILT_IN, NAMES, Fault, InboundPolicy, Tags, Triggers
 
 MEANINGS = {
     "sign": "Whether the author's key signs.",
     "encrypt": "Whether the content is encrypted; mandatory refuses mail that cannot be.",
-    "form": "clear: readable without S/MIME; opaque: one part that relays cannot alter.",
-    "signature": "How an RSA key signs; auto is rsa-pkcs1, which everybody reads.",
-    "key_transport": "How keys are wrapped to an RSA key; auto is rsa-pkcs1.",
-    "cipher": "auto is aes256-gcm where every recipient is known to read it, else aes256-cbc.",
+    "profile": "Settings that go together; what else the rule says goes before.",
+    "form": "clear: readable without S/MIME; opaque: one part that relays cannot alter; auto is "
+    "opaque for encrypted mail to correspondents who sign so themselves, else clear.",
+    "signature": "How an RSA key signs; auto is rsa-pss where every recipient is known to read "
+    "it, else rsa-pkcs1.",
+    "digest": "What is signed by RSA and elliptic keys; auto is sha256, or as strong as the curve.",
+    "key_transport": "How keys are wrapped to an RSA key; auto is rsa-oaep where every recipient "
+    "is known to read it, else rsa-pkcs1.",
+    "cipher": "auto is the best that every recipient is known to read, else aes256-cbc, and "
+    "never below `least_cipher`.",
+    "least_cipher": "What auto never goes below, even if a recipient announces less.",
     "header_protection": "clear: header fields are signed and encrypted with the text, and stay "
-    "readable outside; baseline: the Subject of encrypted mail is hidden outside; off: neither.",
+    "readable outside; baseline: the Subject of encrypted mail is hidden outside; off: neither; "
+    "auto is baseline where every recipient is known to read RFC 9788, else clear.",
     "unsigned": "When an author of ours has no usable key: defer the mail, or deliver it unsigned.",
     "mixed": "When one recipient cannot be served after the content was seen: refuse the mail "
     "to all, or deliver the rest and report the others.",
@@ -30,7 +38,7 @@ def schema() -> Schema:
     settings: Schema = {
         name: {
             "enum": [str(one) for one in choices],
-            "default": str(getattr(BUILT_IN, name)),
+            **({"default": str(getattr(BUILT_IN, name))} if name in NAMES else {}),
             "description": MEANINGS[name],
         }
         for name, choices in CHOICES.items()

@@ -30,6 +30,7 @@ class Encrypt(StrEnum):
 class Form(StrEnum):
     """How a signature is packed: multipart/signed or one signed-data part (RFC 8551 3.5)."""
 
+    AUTO = "auto"
     CLEAR = "clear"
     OPAQUE = "opaque"
 
@@ -40,6 +41,15 @@ class Signature(StrEnum):
     AUTO = "auto"
     PKCS1 = "rsa-pkcs1"
     PSS = "rsa-pss"
+
+
+class Digest(StrEnum):
+    """What RSA and elliptic keys sign; auto is SHA-256, or as strong as the curve."""
+
+    AUTO = "auto"
+    SHA256 = "sha256"
+    SHA384 = "sha384"
+    SHA512 = "sha512"
 
 
 class Transport(StrEnum):
@@ -62,9 +72,19 @@ class Cipher(StrEnum):
     AES128_CBC = "aes128-cbc"
 
 
+class LeastCipher(StrEnum):
+    """What `Cipher.AUTO` never goes below, whatever a correspondent announces."""
+
+    AES128_CBC = "aes128-cbc"
+    AES256_CBC = "aes256-cbc"
+    AES128_GCM = "aes128-gcm"
+    AES256_GCM = "aes256-gcm"
+
+
 class HeaderProtection(StrEnum):
     """Whether header fields travel inside the signature and encryption too (RFC 9788)."""
 
+    AUTO = "auto"
     OFF = "off"
     CLEAR = "clear"
     BASELINE = "baseline"
@@ -104,12 +124,14 @@ class Origin:
     source: str  # "rule", "defaults", "built-in" or "author": asked for in the message
     rule: str = ""  # the rule's name when the source is a rule
     line: int = 0  # in the policy's text; 0: unknown
+    profile: str = ""  # the profile that brought the value, if one did
 
     def __str__(self) -> str:
         if self.source == "author":
             return "the author asked for it in the message"
         where = f'rule "{self.rule}"' if self.source == "rule" else self.source
-        return f"{where}, line {self.line}" if self.line else where
+        where = f"{where}, line {self.line}" if self.line else where
+        return f"profile {self.profile} in {where}" if self.profile else where
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +142,10 @@ class Treatment:
     encrypt: Encrypt
     form: Form
     signature: Signature
+    digest: Digest
     key_transport: Transport
     cipher: Cipher
+    least_cipher: LeastCipher
     header_protection: HeaderProtection
     unsigned: Unsigned
     mixed: Mixed
@@ -145,6 +169,7 @@ class Treatment:
                     "source": one.source,
                     "rule": one.rule,
                     "line": one.line,
+                    "profile": one.profile,
                 }
                 for one in self.origins
             },
@@ -168,9 +193,11 @@ class Treatment:
             encrypt=Encrypt(values["encrypt"]),
             form=Form(values["form"]),
             signature=Signature(values["signature"]),
+            # decisions recorded before there were these settings have none
+            digest=Digest(values.get("digest", "auto")),
             key_transport=Transport(values["key_transport"]),
             cipher=Cipher(values["cipher"]),
-            # decisions recorded before there was this setting have none
+            least_cipher=LeastCipher(values.get("least_cipher", "aes128-cbc")),
             header_protection=HeaderProtection(values.get("header_protection", "off")),
             unsigned=Unsigned(values["unsigned"]),
             mixed=Mixed(values["mixed"]),

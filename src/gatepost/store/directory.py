@@ -18,11 +18,11 @@ from gatepost.errors import ConfigError, Refused
 from gatepost.mail.address import Mailbox, domain_key
 from gatepost.pki.choose import MAXIMUM_CANDIDATES, Candidate
 from gatepost.pki.validate import Anchors
-from gatepost.store import keys, listing, schema, trust
+from gatepost.smime.correspondent import Correspondent, Lesson
+from gatepost.store import correspondent, keys, listing, schema, transfer, trust
 from gatepost.store.database import Database
 from gatepost.store.filing import (
     bump,
-    epoch,
     file_address,
     file_certificate,
     is_fresh,
@@ -92,6 +92,11 @@ class Directory:
         """A number that changes when anything here changes, whoever changed it; some µs."""
         return self._database.generation()
 
+    def is_empty(self) -> bool:
+        """Whether this is nobody's directory yet."""
+        with self._database.reading() as connection:
+            return transfer.is_empty(connection)
+
     # Certificates and the addresses they are for
 
     def add_certificate(
@@ -116,35 +121,45 @@ class Directory:
         mailbox: Mailbox,
         *,
         source: Source = "harvested",
-        capabilities: Iterable[str] = (),
         issuers: Sequence[Certificate] = (),
         now: datetime,
     ) -> bool:
         """Remember what a verified signature showed; true when the certificate is new for it."""
-        names = " ".join(sorted(set(capabilities)))
-        known = self.capabilities_for(mailbox)
         with self._database.reading() as connection:
-            fresh = is_fresh(connection, certificate, mailbox.key, now)
-        if fresh and (not names or names == " ".join(sorted(known))):
-            return False  # the common case writes nothing
+            if is_fresh(connection, certificate, mailbox.key, now):
+                return False  # the common case writes nothing
         with self._database.writing() as connection:
             new = not _has_use(connection, certificate, mailbox.key)
             for issuer in issuers[:MAXIMUM_ISSUERS]:
                 file_certificate(connection, issuer, now)
             file_certificate(connection, certificate, now)
             file_address(connection, certificate, mailbox.key, source, now)
-            changed = bool(names) and _file_capabilities(connection, mailbox.key, names, now)
-            if new or changed:
+            if new:
                 bump(connection)
         return new
+
+    def note(self, lesson: Lesson, *, now: datetime) -> bool:
+        """Remember what a signature showed of its author; true when an answer changes by it."""
+        if correspondent.is_known(self.correspondent(lesson.mailbox), lesson, now):
+            return False
+        with self._database.writing() as connection:
+            changed = correspondent.file(connection, lesson, now)
+            if changed:
+                bump(connection)
+        return changed
 
     def candidates_for(self, mailbox: Mailbox) -> tuple[Candidate, ...]:
         """What might encrypt to the mailbox: its own certificates and its domain's."""
         return self._remember(("candidates", mailbox.key), lambda: self._candidates(mailbox))
 
-    def capabilities_for(self, mailbox: Mailbox) -> frozenset[str]:
-        """The algorithm names the correspondent last said to read."""
-        return self._remember(("capabilities", mailbox.key), lambda: self._capabilities(mailbox))
+    def correspondent(self, mailbox: Mailbox) -> Correspondent:
+        """What this address's signed mail showed."""
+        return self._remember(("correspondent", mailbox.key), lambda: self._correspondent(mailbox))
+
+    def correspondents(self, domain: str, limit: int = 200) -> dict[str, Correspondent]:
+        """Everybody of this domain whose signed mail showed something, by address."""
+        with self._database.reading() as connection:
+            return correspondent.find(connection, domain_key(domain), limit)
 
     def issuers_of(self, certificate: Certificate) -> tuple[Certificate, ...]:
         """The CAs above a certificate that we know, nearest first, self-signed ones left out."""
@@ -394,13 +409,9 @@ class Directory:
             found.append(Candidate(certificate, source, issuers, domain=address == domain))
         return tuple(found)
 
-    def _capabilities(self, mailbox: Mailbox) -> frozenset[str]:
-        table = schema.capability
+    def _correspondent(self, mailbox: Mailbox) -> Correspondent:
         with self._database.reading() as connection:
-            names = connection.execute(
-                select(table.c.names).where(table.c.address == mailbox.key)
-            ).scalar()
-        return frozenset((names or "").split())
+            return correspondent.read(connection, mailbox.key)
 
     def _issuers(self, certificate: Certificate) -> tuple[Certificate, ...]:
         found: dict[Certificate, None] = {}
@@ -434,12 +445,3 @@ class Directory:
 def _has_use(connection: Connection, certificate: Certificate, key: str) -> bool:
     match = and_(_A.c.address == key, _A.c.fingerprint == certificate.fingerprint)
     return connection.execute(select(_A.c.address).where(match)).first() is not None
-
-
-def _file_capabilities(connection: Connection, key: str, names: str, now: datetime) -> bool:
-    table = schema.capability
-    old = connection.execute(select(table.c.names).where(table.c.address == key)).scalar()
-    row = insert(connection, table).values(address=key, names=names, seen_at=epoch(now))
-    new = {"names": names, "seen_at": epoch(now)}
-    connection.execute(row.on_conflict_do_update(index_elements=["address"], set_=new))
-    return old != names

@@ -21,7 +21,7 @@ from sqlalchemy import (
     Text,
 )
 
-HEAD = "0001"
+HEAD = "0002"
 OLDEST = "0001"  # the oldest program that works on this schema, see `store.database`
 
 _MOMENT = BigInteger().with_variant(Integer(), "sqlite")  # year 9999 needs more than 32 bits
@@ -125,12 +125,30 @@ policy_revision = Table(
     sqlite_autoincrement=True,
 )
 
+# What 0001 kept of correspondents; still here for programs that know no later schema.
 capability = Table(
     "capability",
     metadata,
     Column("address", Text, primary_key=True),
     Column("names", Text, nullable=False),  # algorithm names, sorted, separated by spaces
     Column("seen_at", _MOMENT, nullable=False),
+)
+
+correspondent = Table(
+    "correspondent",
+    metadata,
+    Column("address", Text, primary_key=True),
+    Column("announced", Text, nullable=False),  # algorithm names, sorted, separated by spaces
+    Column("announced_at", _MOMENT, nullable=False),  # when that was signed; 0: not dated
+    Column("seen_at", _MOMENT, nullable=False),
+)
+
+correspondent_use = Table(
+    "correspondent_use",
+    metadata,
+    Column("address", Text, primary_key=True),
+    Column("name", String(64), primary_key=True),  # of an algorithm, or of another habit
+    Column("signed_at", _MOMENT, nullable=False),
 )
 
 setting = Table(

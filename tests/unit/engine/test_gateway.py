@@ -16,6 +16,7 @@ from gatepost.mail.address import Mailbox
 from gatepost.mail.content import Octets
 from gatepost.mail.envelope import Envelope, Recipient
 from gatepost.mail.message import Arrival, Direction, Message
+from gatepost.smime.correspondent import Lesson
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 BOB = Mailbox.parse("bob@partner.example")
@@ -24,7 +25,7 @@ BOB = Mailbox.parse("bob@partner.example")
 class Locked:
     """A directory in which nothing can be written."""
 
-    def learn(self, *_: object, **__: object) -> bool:
+    def note(self, *_: object, **__: object) -> bool:
         """Fail."""
         raise Unavailable("database is locked")
 
@@ -44,7 +45,7 @@ async def test_what_cannot_be_learned_does_not_stop_the_end(
     journal.observe(events.append)
     names = dict.fromkeys(Parts.__dataclass_fields__)
     parts = Parts(**cast("Any", {**names, "directory": Locked(), "journal": journal}))
-    lesson = Learned(BOB, (cast("Any", object()),), (), frozenset())
+    lesson = Learned(BOB, (cast("Any", object()),), (), Lesson(BOB, NOW))
     tested = Gateway(parts)
     tested._learn((Outcome(message().noting(lesson), Continue()),), NOW)
     await tested.settle()

@@ -11,9 +11,17 @@ from tests.pki_builder import company, company_root
 from gatepost.engine.gather import MEMORY, Gatherer
 from gatepost.enrol.local import RENEWED, LocalAuthority
 from gatepost.errors import Unavailable
-from gatepost.flow.fact import AnchorsFor, CertificateFor, DecryptorsFor, SignerAnswer, SignerFor
+from gatepost.flow.fact import (
+    AnchorsFor,
+    CertificateFor,
+    CorrespondentFor,
+    DecryptorsFor,
+    SignerAnswer,
+    SignerFor,
+)
 from gatepost.mail.address import Mailbox
 from gatepost.pki.choose import Choice
+from gatepost.smime.correspondent import Correspondent, Lesson
 from gatepost.store.directory import Directory
 from gatepost.vault.kek import Kek
 from gatepost.vault.keys import Vault
@@ -108,13 +116,15 @@ async def test_a_new_certificate_counts_at_once(home: Home, now: datetime) -> No
     assert before.chosen is None
     bob = company().user("bob@partner.example", kind="p256", purpose="encrypt")
     home.directory.add_partner("partner.example", [company_root().certificate], now=now)
-    home.directory.learn(
-        bob.certificate, BOB, issuers=[company().certificate], capabilities=["aes256-gcm"], now=now
-    )
+    home.directory.learn(bob.certificate, BOB, issuers=[company().certificate], now=now)
+    home.directory.note(Lesson(BOB, now, frozenset({"aes256-gcm"})), now=now)
     after = (await gather(frozenset({fact})))[fact]
     assert isinstance(after, Choice)
     assert after.chosen == bob.certificate
-    assert after.capabilities == frozenset({"aes256-gcm"})
+    software = CorrespondentFor(BOB)
+    known = (await gather(frozenset({software})))[software]
+    assert isinstance(known, Correspondent)
+    assert known.announced == frozenset({"aes256-gcm"})
 
 
 async def test_answers_are_remembered_for_a_minute(home: Home) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tests.conftest import ROOT
 from tests.unit.engine.desk import SETTINGS, Desk
-from tests.world import ANCHORS, MODERN, THEIRS, World, choice, facts, octets, only, outgoing
+from tests.world import ANCHORS, THEIRS, World, facts, octets, only, outgoing
 
 from gatepost.config import parse
 from gatepost.engine.service import delivery_settings
@@ -67,7 +67,7 @@ async def test_leaving_mail_passes_octet_for_octet(make: Make, tmp_path: Path) -
 async def test_arriving_mail_passes_octet_for_octet(make: Make, tmp_path: Path) -> None:
     """Encrypted mail is opened, or its markers are stripped, before anybody has said yes."""
     theirs = World.under(
-        "", facts(readers={ALICE: choice(ALICE, MODERN)}, signers=[BOB]),
+        "", facts(modern=[ALICE], signers=[BOB]),
         domains=frozenset({THEIRS}), hostname="gate.them",
     )  # fmt: skip
     mail = f"From: {BOB}\nTo: {ALICE}\nSubject: [signed] x\n\nSecret.\n"

@@ -9,13 +9,11 @@ from datetime import timedelta
 import pytest
 from tests.world import (
     ANCHORS,
-    MODERN,
     NOW,
     OURS,
     THEIRS,
     World,
     arriving,
-    choice,
     facts,
     incoming,
     octets,
@@ -48,8 +46,7 @@ def mac(data: bytes) -> bytes:
 
 def gate(policy: str = "", **more: object) -> World:
     """Our gateway."""
-    readers = {BOB: choice(BOB, MODERN), CAROL: choice(CAROL, MODERN)}
-    known = facts(readers=readers, signers=[ALICE], openers=[ALICE], anchors={THEIRS: ANCHORS})
+    known = facts(modern=[BOB, CAROL], signers=[ALICE], openers=[ALICE], anchors={THEIRS: ANCHORS})
     return World.under(policy, known, mac=mac, **more)
 
 
@@ -68,9 +65,8 @@ def first_pass(policy: str = "", mail: str = MAIL) -> Outcome:
 
 def opened() -> Outcome:
     """Bob's signed and encrypted mail as we hand it to Alice's server."""
-    readers = {ALICE: choice(ALICE, MODERN)}
     theirs = World.under(
-        "", facts(readers=readers, signers=[BOB]), domains=frozenset({THEIRS}), hostname="gate.them"
+        "", facts(modern=[ALICE], signers=[BOB]), domains=frozenset({THEIRS}), hostname="gate.them"
     )
     mail = f"From: {BOB}\nTo: {ALICE}\nSubject: Figures\n\nSecret.\n"
     sent = only(theirs.drive(outgoing(mail, ALICE, sender=BOB), outbound.STAGES))

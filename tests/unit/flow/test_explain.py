@@ -3,7 +3,6 @@
 import json
 
 from tests.world import (
-    MODERN,
     World,
     arriving,
     choice,
@@ -31,7 +30,7 @@ encrypt = "mandatory"
 
 def test_tells_what_was_done_with_what_and_why() -> None:
     """Nobody can say why this mail was, or was not, encrypted."""
-    known = facts(readers={BOB: choice(BOB, MODERN)}, signers=["alice@xyz.example"])
+    known = facts(modern=[BOB], signers=["alice@xyz.example"])
     decision = told(drive(outgoing(MAIL, BOB), STAGES, known, POLICY))[BOB]
     bob, alice = (
         person(one).certificate.fingerprint[:8].upper() for one in (BOB, "alice@xyz.example")
@@ -44,6 +43,8 @@ def test_tells_what_was_done_with_what_and_why() -> None:
             f"   clear signature rsa-pkcs1 sha256  signer {alice}…  alice@xyz.example"
             "  valid to 2029-01-01"
         ),
+        f"   because aes256-gcm: {BOB} announced it on 2026-05-01",
+        f"   because rsa-oaep: {BOB} announced it on 2026-05-01",
     ]
 
 
@@ -73,7 +74,7 @@ def test_decisions_survive_as_json() -> None:
 
 def test_tells_the_layers_of_what_arrived() -> None:
     """Nobody can say what the gateway found in a mail."""
-    known = facts(readers={BOB: choice(BOB, MODERN)}, signers=["alice@xyz.example"])
+    known = facts(modern=[BOB], signers=["alice@xyz.example"])
     sent = drive(outgoing(MAIL, BOB), STAGES, known)
     world = World.under("", facts(openers=[BOB]), domains=frozenset({"partner.example"}))
     lines = render(told(world.drive(arriving(sent[0]), inbound.STAGES))[BOB]).splitlines()

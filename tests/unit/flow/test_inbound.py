@@ -6,11 +6,10 @@ import pytest
 from tests.unit.smime.test_outlook import clear, packed
 from tests.world import (
     ANCHORS,
-    MODERN,
+    NOW,
     THEIRS,
     World,
     arriving,
-    choice,
     drive,
     facts,
     incoming,
@@ -57,7 +56,7 @@ def sent(
     signers: tuple[str, ...] = (BOB,),
 ) -> Outcome:
     """Bob's mail as his own gateway sends it."""
-    known = facts(readers={one: choice(one, MODERN) for one in readers}, signers=signers)
+    known = facts(modern=readers, signers=signers)
     world = World.under(policy, known, domains=frozenset({THEIRS}), hostname="gate.partner.example")
     return world.drive(outgoing(mail, *readers, sender=BOB), outbound.STAGES)[0]
 
@@ -219,10 +218,12 @@ def test_learns_the_certificate_of_a_trusted_author() -> None:
     """Bob has to send his certificate by hand before Alice can encrypt to him."""
     known = facts(openers=[ALICE], anchors=TRUST)
     outcome = only(drive(arriving(sent()), inbound.STAGES, known))
-    lesson = only(learned(outcome.message.findings))
-    assert lesson.mailbox == Mailbox.parse(BOB)
-    assert lesson.certificates == (person(BOB).certificate,)
-    assert "aes256-gcm" in lesson.capabilities
+    found = only(learned(outcome.message.findings))
+    assert found.mailbox == found.lesson.mailbox == Mailbox.parse(BOB)
+    assert found.certificates == (person(BOB).certificate,)
+    assert "aes256-gcm" in found.lesson.announced
+    assert found.lesson.used >= {"clear-signature", "header-protection", "aes256-gcm"}
+    assert found.lesson.signed_at == NOW
 
 
 FORGED = f"""Authentication-Results: gate.xyz.example; smime=pass

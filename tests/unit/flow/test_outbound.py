@@ -8,6 +8,7 @@ import pytest
 from tests.world import (
     MODERN,
     World,
+    announcing,
     choice,
     drive,
     facts,
@@ -22,7 +23,7 @@ from tests.world import (
 from gatepost.cms.enveloped import NoRecipient
 from gatepost.errors import KeyUnavailable
 from gatepost.flow.decision import Done
-from gatepost.flow.fact import CertificateFor, SignerAnswer, SignerFor
+from gatepost.flow.fact import CertificateFor, CorrespondentFor, SignerAnswer, SignerFor
 from gatepost.flow.outbound import STAGES
 from gatepost.flow.verdict import Continue, Defer, Reject
 from gatepost.mail.address import Mailbox
@@ -91,20 +92,23 @@ def test_blind_recipients_are_apart_and_unseen() -> None:
     ("capabilities", "setting", "cipher", "transport"),
     [
         ((MODERN, MODERN), "", "aes256-gcm", "rsa-oaep"),
-        ((MODERN, frozenset[str]()), "", "aes256-cbc", "rsa-pkcs1"),
-        ((frozenset[str](), frozenset[str]()), 'cipher = "aes128-gcm"', "aes128-gcm", "rsa-pkcs1"),
+        ((MODERN, ()), "", "aes256-cbc", "rsa-pkcs1"),
+        (((), ()), 'cipher = "aes128-gcm"', "aes128-gcm", "rsa-pkcs1"),
         ((MODERN, MODERN), 'key_transport = "rsa-pkcs1"', "aes256-gcm", "rsa-pkcs1"),
     ],
 )
 def test_algorithms_are_those_everybody_reads(
-    capabilities: tuple[frozenset[str], frozenset[str]],
+    capabilities: tuple[tuple[str, ...], tuple[str, ...]],
     setting: str,
     cipher: str,
     transport: str,
 ) -> None:
     """A recipient's software cannot open what it was sent."""
-    readers = {BOB: choice(BOB, capabilities[0]), CAROL: choice(CAROL, capabilities[1])}
-    known = facts(readers=readers, signers=[ALICE])
+    known = facts(
+        readers=(BOB, CAROL),
+        correspondents={BOB: announcing(*capabilities[0]), CAROL: announcing(*capabilities[1])},
+        signers=[ALICE],
+    )
     outcomes = drive(outgoing(MAIL, BOB, CAROL), STAGES, known, f"[defaults]\n{setting}\n")
     decision = told(outcomes)[BOB]
     assert (decision.cipher, decision.key_transport) == (cipher, transport)
@@ -259,7 +263,8 @@ def test_a_message_under_the_null_path_is_unsigned_but_encrypted() -> None:
     world = World.under("", facts(readers=[BOB]))
     outcome = only(world.drive(message, STAGES))
     assert told([outcome])[BOB].done is Done.ENCRYPTED
-    assert world.asked == [CertificateFor(Mailbox.parse(BOB))]
+    bob = Mailbox.parse(BOB)
+    assert set(world.asked) == {CertificateFor(bob), CorrespondentFor(bob)}
 
 
 @pytest.mark.parametrize(

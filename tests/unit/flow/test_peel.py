@@ -3,12 +3,10 @@
 import pytest
 from tests.world import (
     ANCHORS,
-    MODERN,
     OURS,
     THEIRS,
     World,
     arriving,
-    choice,
     drive,
     facts,
     only,
@@ -26,7 +24,7 @@ MAIL = f"From: Bob <{BOB}>\nTo: {ALICE}\nSubject: Figures\n\nThe secret figures.
 
 def sent() -> Message:
     """Bob's mail, signed and encrypted, as it arrives."""
-    known = facts(readers={ALICE: choice(ALICE, MODERN)}, signers=[BOB])
+    known = facts(modern=[ALICE], signers=[BOB])
     world = World.under("", known, domains=frozenset({THEIRS}), hostname="gate.partner.example")
     return arriving(only(world.drive(outgoing(MAIL, ALICE, sender=BOB), outbound.STAGES)))
 

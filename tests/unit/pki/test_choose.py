@@ -77,9 +77,8 @@ def test_known_intermediates_complete_the_path() -> None:
     assert found(Candidate(leaf, issuers=(ISSUING,)))[0] == leaf
 
 
-def test_a_flood_of_candidates_is_bounded_and_capabilities_pass_through() -> None:
+def test_a_flood_of_candidates_is_bounded() -> None:
     """One address with thousands of certificates would stop the gateway."""
     flood = [Candidate(forge("f", "Stray"))] * (MAXIMUM_CANDIDATES + 50)
-    choice = choose(flood, A, ANCHORS, NOW, frozenset({"aes256-gcm"}))
+    choice = choose(flood, A, ANCHORS, NOW)
     assert len(choice.rejected) == MAXIMUM_CANDIDATES
-    assert choice.capabilities == frozenset({"aes256-gcm"})

@@ -3,6 +3,7 @@
 import sqlite3
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from tests.pki_builder import user
 
 from gatepost.errors import Unavailable
 from gatepost.mail.address import Mailbox
+from gatepost.smime.correspondent import Lesson
 from gatepost.store import sqlite_database
 from gatepost.store.directory import Directory
 
@@ -48,13 +50,15 @@ def test_places_that_cannot_be_opened_are_named(tmp_path: Path) -> None:
 
 def test_the_common_mail_writes_nothing(directory: Directory) -> None:
     """Every signed mail would cost a disk flush."""
-    directory.learn(CERTIFICATE, ALICE, capabilities=["aes256-gcm"], now=NOW)
+    lesson = Lesson(ALICE, NOW, frozenset({"aes256-gcm"}), frozenset({"rsa-pss"}))
+    directory.learn(CERTIFICATE, ALICE, now=NOW)
+    directory.note(lesson, now=NOW)
     watcher = sqlite3.connect(directory.path)
     version = watcher.execute("PRAGMA data_version").fetchall()
     for hour in range(20):
-        directory.learn(
-            CERTIFICATE, ALICE, capabilities=["aes256-gcm"], now=NOW + timedelta(hours=hour)
-        )
+        directory.learn(CERTIFICATE, ALICE, now=NOW + timedelta(hours=hour))
+        signed = replace(lesson, signed_at=NOW + timedelta(seconds=20 * hour))
+        directory.note(signed, now=NOW + timedelta(hours=hour))
     assert version == watcher.execute("PRAGMA data_version").fetchall()
     generation = directory.generation()
     directory.learn(CERTIFICATE, ALICE, now=NOW + timedelta(days=3))
