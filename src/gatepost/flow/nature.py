@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Literal
 
 from gatepost.cms import der
-from gatepost.mail.content import Content, Slice, join
+from gatepost.mail.content import Content, Octets, Slice, join
 from gatepost.mime import entity, headers, transfer
 
 PREFIX = 64 * 1024
@@ -64,9 +64,30 @@ def nature(header: bytes, body: Content) -> Nature:
     layer = outer(header, body)
     if layer in ("clear-signed", "signed"):
         return Nature.SIGNED
-    if layer == "enveloped" and (headers.encoding(header) != "base64" or _is_base64(body)):
+    if layer == "enveloped" and _is_all(headers.encoding(header), body):
         return Nature.ENCRYPTED
     return Nature.ENCRYPTED if _is_openpgp(header, body) else Nature.PLAIN
+
+
+def _is_all(coding: str, body: Content) -> bool:
+    """Whether nothing in clear stands beside the CMS object, such as a server's footer."""
+    if coding == "base64":
+        return _is_base64(body)
+    if coding == "quoted-printable":
+        return body.size <= PREFIX and _fills(Octets(transfer.decode(join(body), coding)))
+    return _fills(body)  # 7bit, 8bit and binary say the same: as it is
+
+
+def _fills(body: Content) -> bool:
+    """Whether the first element ends where the body does, line ends apart (X.690 8.1.3)."""
+    start = join(Slice(body, 0, min(body.size, 10)))
+    tail = join(Slice(body, max(0, body.size - 8), body.size))
+    if start[1:2] == b"\x80":
+        return tail.rstrip(b"\r\n").endswith(b"\0\0")
+    width = start[1] & 0x7F if start[1] & 0x80 else 0
+    length = int.from_bytes(start[2 : 2 + width] if width else start[1:2], "big")
+    rest = body.size - (2 + width + length)
+    return 0 <= rest <= len(tail) and not tail[len(tail) - rest :].strip(b"\r\n")
 
 
 def _is_base64(body: Content) -> bool:

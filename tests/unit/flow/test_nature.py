@@ -6,7 +6,7 @@ import pytest
 
 from gatepost.flow.nature import Nature, nature, outer
 from gatepost.mail.content import Octets
-from gatepost.mime.transfer import encode_base64
+from gatepost.mime.transfer import encode_base64, encode_quoted_printable
 
 ENVELOPED = bytes.fromhex("3080 06092a864886f70d010703 a080".replace(" ", ""))
 AUTHENVELOPED = bytes.fromhex("308203e8 060b2a864886f70d0109100117 a0820000".replace(" ", ""))
@@ -26,7 +26,6 @@ PGP = b"-----BEGIN PGP MESSAGE-----\r\n\r\nhQEMA5\r\n-----END PGP MESSAGE-----\r
         (HEADER, encode_base64(ENVELOPED) + b"The secret!\r\n", Nature.PLAIN),
         (HEADER, b"", Nature.PLAIN),
         (HEADER, b"The secret figures.\r\n", Nature.PLAIN),
-        (HEADER.replace(b"base64", b"binary"), ENVELOPED, Nature.ENCRYPTED),
         (
             HEADER.replace(b"pkcs7-mime", b"octet-stream"),
             encode_base64(ENVELOPED),
@@ -46,6 +45,26 @@ PGP = b"-----BEGIN PGP MESSAGE-----\r\n\r\nhQEMA5\r\n-----END PGP MESSAGE-----\r
 def test_only_what_is_encrypted_counts(header: bytes, body: bytes, expected: Nature) -> None:
     """Clear text leaves as if its author had encrypted it."""
     assert nature(header, Octets(body)) is expected
+
+
+WHOLE = {
+    "indefinite": ENVELOPED + bytes(4),
+    "definite": bytes.fromhex("300f 06092a864886f70d010703 a002 0500".replace(" ", "")),
+    "long": b"\x30\x82\x01\x09" + AUTHENVELOPED[4:17] + b"\xa0\x81\xf9" + bytes(253 - 4),
+}
+
+
+@pytest.mark.parametrize("coding", [b"binary", b"8bit", b"7bit", b"quoted-printable"])
+@pytest.mark.parametrize("form", WHOLE)
+def test_as_it_is(form: str, coding: bytes) -> None:
+    """What its author encrypted is encrypted again because no base64 lies around it."""
+    header = HEADER.replace(b"base64", coding)
+    write = encode_quoted_printable if coding == b"quoted-printable" else bytes
+    body = write(WHOLE[form])
+    for end in (b"", b"\r\n", b"\n"):
+        assert nature(header, Octets(body + end)) is Nature.ENCRYPTED
+    assert nature(header, Octets(body + b"\r\nThe secret!\r\n")) is Nature.PLAIN
+    assert nature(header, Octets(write(WHOLE[form][:-3]))) is Nature.PLAIN
 
 
 class Endless:
