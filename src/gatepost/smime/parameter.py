@@ -15,7 +15,7 @@ _LOOSE_END = re.compile(rb"[; \t\r\n]*\Z")
 
 
 def added(fields: bytes, name: str, value: str) -> bytes:
-    """The fields with this parameter last in their Content-Type, which must be there."""
+    """The fields with this parameter in their Content-Type, which must be there."""
     fields = removed(fields, name)
     found = headers.first(fields, _NAME)
     if found is None:
@@ -23,8 +23,9 @@ def added(fields: bytes, name: str, value: str) -> bytes:
     raw = _LOOSE_END.sub(b"", found.raw) + f';\r\n {name}="{value}"\r\n'.encode("ascii")
     # an open quote or comment swallows what follows, and a type that is none has no parameters
     if media.parse(_value(raw)).get(name) != value:
-        kind = media.parse(found.value)
-        raw = headers.compose(_NAME, f'{kind.compose()}; {name}="{value}"'.encode("ascii"))
+        kind = media.parse(found.value)  # what follows very many parameters is not read either
+        made = media.ContentType(kind.type, kind.subtype, {name: value, **kind.parameters})
+        raw = headers.compose(_NAME, made.compose().encode("ascii"))
     return fields[: found.start] + raw + fields[found.stop :]
 
 
