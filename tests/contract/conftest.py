@@ -1,23 +1,17 @@
 """A throw-away PostgreSQL per test process, and one queue of each engine to put to the test."""
 
 import asyncio
-import os
-import pwd
-import shutil
 import sqlite3
-import subprocess
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
-from itertools import count
 from pathlib import Path
 from typing import Any, Protocol
 
 import psycopg
 import pytest
-from tests.conftest import absent
+from tests.peers.postgres import Schema, Server, server
 from tests.unit.store.box import Clock, TestSeal
 
 from gatepost.store import postgres_database, queue_database
@@ -28,12 +22,7 @@ from gatepost.store.postgres_queue import LEASE, PostgresQueue
 from gatepost.store.queue import Queue
 from gatepost.store.queue_control import Control
 
-_SETTINGS = (
-    "listen_addresses = ''",
-    "shared_buffers = 32MB",
-    "max_connections = 200",
-    "autovacuum_naptime = 60",
-)
+__all__ = ["server"]
 
 
 class Engine(Protocol):
@@ -138,12 +127,16 @@ class Sqlite:
 @dataclass
 class Postgres:
     folder: Path
-    address: str
+    schema: Schema
     cluster: Path
+    address: str = ""
     clock: Clock = field(default_factory=Clock)
     lease: timedelta = LEASE
     connect: Callable[[str], Connection] = postgres_database.connect
     queues: list[MailQueue] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.address = self.address or self.schema.conninfo
 
     def open(self, node: str = "0") -> MailQueue:
         queue = PostgresQueue(
@@ -211,89 +204,10 @@ class Postgres:
             ).rowcount
 
 
-def _binaries() -> Path:
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    on_path = shutil.which("initdb")
-    if not found and on_path is None:
-        absent("needs PostgreSQL's server (scripts/install-peers)")
-    return found[-1].parent if found else Path(str(on_path)).parent
-
-
-@dataclass
-class Server:
-    """A database server of this test process alone, on a UNIX socket in its own folder."""
-
-    binaries: Path
-    folder: Path
-    user: dict[str, Any]
-
-    @property
-    def data(self) -> Path:
-        return self.folder / "data"
-
-    def create(self) -> None:
-        options = ("-U", "gatepost", "-A", "trust", "-N", "-E", "UTF8")
-        self.run("initdb", "-D", str(self.data), *options)
-        with (self.data / "postgresql.conf").open("a") as file:
-            file.write("\n".join((*_SETTINGS, f"unix_socket_directories = '{self.folder}'", "")))
-
-    def start(self) -> None:
-        self.control("-l", str(self.folder / "log"), "start")
-
-    def crash(self) -> None:
-        """Stop without writing anything down, as a power cut would."""
-        self.control("-m", "immediate", "stop")
-
-    def control(self, *words: str) -> None:
-        self.run("pg_ctl", "-D", str(self.data), "-w", "-t", "30", *words)
-
-    def run(self, program: str, *words: str) -> None:
-        done = subprocess.run(
-            [str(self.binaries / program), *words],
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-            **self.user,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-
-
-@pytest.fixture(scope="session")
-def server() -> Iterator[Server]:
-    """PostgreSQL, started once for this test process."""
-    binaries = _binaries()
-    folder = Path(tempfile.mkdtemp(prefix="gatepost-pg-"))
-    user: dict[str, Any] = {}
-    if os.geteuid() == 0:  # the server refuses to run as root
-        try:
-            owner = pwd.getpwnam("postgres")
-        except KeyError:
-            absent("needs the user postgres to run PostgreSQL as")
-        os.chown(folder, owner.pw_uid, owner.pw_gid)
-        user = {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
-    made = Server(binaries, folder, user)
-    try:
-        made.create()
-        made.start()
-        yield made
-        made.crash()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-_numbers = count()
-
-
 @pytest.fixture
 def postgres(server: Server, tmp_path: Path) -> Iterator[Postgres]:
     """The shared queue, in a schema of this test's own."""
-    schema = f"test{next(_numbers)}"
-    address = f"host={server.folder} user=gatepost dbname=postgres"
-    with psycopg.connect(address, autocommit=True) as connection:
-        connection.execute(f"CREATE SCHEMA {schema}".encode())
-    engine = Postgres(tmp_path, f"{address} options='-c search_path={schema}'", server.data)
+    engine = Postgres(tmp_path, server.fresh(), server.data)
     yield engine
     engine.end()
 

@@ -6,8 +6,9 @@ import time
 
 import pytest
 from sqlalchemy import select
-from tests.contract.conftest import Postgres, Server
+from tests.contract.conftest import Postgres
 from tests.contract.shelf import ALICE
+from tests.peers.postgres import Server
 from tests.pki_builder import user
 from tests.unit.store.box import START
 

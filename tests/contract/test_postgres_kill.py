@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.contract.conftest import Postgres, Server
+from tests.contract.conftest import Postgres
 from tests.contract.test_queue_contract import due
+from tests.peers.postgres import Server
 from tests.unit.store.box import MARKER, Clock, TestSeal, new
 
 from gatepost.errors import Unavailable

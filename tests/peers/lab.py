@@ -1,5 +1,6 @@
 """Starts peers for a test, stops them in reverse order, and shows their logs when it fails."""
 
+import shutil
 import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -58,6 +59,21 @@ class Lab:
         """A gateway set up but not started."""
         folder = self.folder / f"{domain}-{len(self._gateways)}"
         made = Gateway(folder, domain, mail_server, relay, **more).set_up()
+        self._gateways.append(made)
+        RUNNING.append(made)
+        return made
+
+    def twin(self, other: Gateway) -> Gateway:
+        """A second node of a gateway whose database is shared: its keys, a port of its own."""
+        folder = self.folder / f"{other.domain}-{len(self._gateways)}"
+        folder.mkdir()
+        made = Gateway(folder, other.domain, other.mail_server, other.relay)
+        for path in other.folder.glob("*.*em"):
+            shutil.copy(path, folder)
+        shutil.copy(other.folder / "vault.key", folder)
+        text = other.config.read_text().replace(str(other.folder), str(folder))
+        made.config.write_text(text.replace(f":{other.port}", f":{made.port}"))
+        made.state.mkdir(mode=0o700)
         self._gateways.append(made)
         RUNNING.append(made)
         return made

@@ -26,6 +26,11 @@ def opened(path: Path | None) -> Iterator[tuple[Settings, Stores]]:
         )
     stores = Stores.open(settings)
     try:
+        if directory is None and stores.directory.is_empty():
+            raise ConfigError(
+                f"the database {stores.directory.place} is empty",
+                hint="gatepost database fill brings this machine's directory there",
+            )
         yield settings, stores
     finally:
         stores.close()

@@ -9,6 +9,7 @@ import typer
 from gatepost import __version__
 from gatepost.cli import cert, message, partner, policy, queue
 from gatepost.cli import config as config_commands
+from gatepost.cli import database as database_commands
 from gatepost.cli.check import check
 from gatepost.cli.demo import demo
 from gatepost.cli.explain import explain
@@ -34,6 +35,7 @@ for name, commands in (("queue", queue), ("cert", cert), ("partner", partner), (
 for command in (message.inspect, message.verify, message.decrypt, message.sign, message.encrypt):
     app.command(rich_help_panel=MESSAGE)(command)
 app.add_typer(config_commands.app, name="config", rich_help_panel=SET_UP)
+app.add_typer(database_commands.app, name="database", rich_help_panel=SET_UP)
 
 
 def _version(wanted: bool) -> None:  # noqa: FBT001  the signature Typer calls

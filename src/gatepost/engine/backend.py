@@ -19,6 +19,7 @@ from gatepost.store.sealing import Seal
 
 if TYPE_CHECKING:
     from gatepost.store.postgres_control import PostgresControl
+    from gatepost.store.postgres_directory import PostgresDatabase
     from gatepost.store.postgres_queue import PostgresQueue
 
 ARRIVING = "arriving"  # beside the files of the other engine, which may still drain
@@ -43,21 +44,28 @@ def control(settings: Settings) -> QueueControl:
     return engine(address(settings.queue_database))
 
 
+def directory_file(settings: Settings) -> Path:
+    """The file of certificates, sealed keys, partners and policy, in use or not."""
+    return settings.gateway.state / "directory.db"
+
+
 def directory_path(settings: Settings) -> Path | None:
-    """The file of certificates, sealed keys, partners and policy; None: it is in a database."""
-    return None if settings.database.address else settings.gateway.state / "directory.db"
+    """The file in use; None: all of it is in a database."""
+    return None if settings.database.address else directory_file(settings)
 
 
 def open_directory(settings: Settings) -> Directory:
     """Certificates, sealed keys, partners and policy; raises ConfigError or Unavailable."""
-    path = directory_path(settings)
-    if path is not None:
-        return Directory(path)
+    return Directory(directory_path(settings) or open_database(settings))
+
+
+def open_database(settings: Settings) -> PostgresDatabase:
+    """What [database] names; raises ConfigError or Unavailable."""
     try:
         from gatepost.store.postgres_directory import PostgresDatabase  # noqa: PLC0415 - optional
     except ImportError as error:
         raise _missing() from error
-    return Directory(PostgresDatabase(address(settings.database)))
+    return PostgresDatabase(address(settings.database))
 
 
 def address(database: Database) -> str:

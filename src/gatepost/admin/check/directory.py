@@ -125,14 +125,14 @@ def _answers(place: Installation) -> Iterator[Answer]:
     """Whether the database of several nodes is there and has a gateway's directory in it."""
     try:
         with open_directory(place.right) as directory:
-            known = len(directory.find(authority=True, limit=_MAXIMUM))
+            is_empty = directory.is_empty()
     except GatepostError as error:
         yield bad(str(error), "bring the database back, or correct [database]")
         return
-    if known:
-        yield good(f"{directory.place} answers")
+    if is_empty:  # no rules: mail that must be encrypted would leave in clear
+        yield bad(f"{directory.place} answers, but is empty", "gatepost database fill")
     else:
-        yield warn(f"{directory.place} answers, but is empty", "gatepost database fill")
+        yield good(f"{directory.place} answers")
 
 
 def _looked_at(path: Path) -> tuple[str, str]:
