@@ -67,7 +67,7 @@ class Destinations:
             addresses = mx.addresses(found.six, found.four, self.entropy, port=hop.port)
             if not addresses:
                 return mx.NO_DOMAIN if exchanges.implicit else _NO_ADDRESS
-            tlsa = await self._tlsa(exchanges, host, hop.port, found, demand)
+            base, tlsa = await self._tlsa(exchanges, host, hop.port, found, demand)
         except NameServiceFailed as error:
             return replace(Reply.for_error(error), text=str(error))
         security = secured(
@@ -75,7 +75,7 @@ class Destinations:
             Host(
                 exchanges.domain,
                 host,
-                found.canonical if found.authentic else "",
+                base,
                 authentic_mx=exchanges.authentic,
                 tlsa=tlsa,
                 sts=exchanges.sts,
@@ -107,14 +107,15 @@ class Destinations:
 
     async def _tlsa(
         self, exchanges: Exchanges, host: str, port: int, found: Addresses, demand: Demand
-    ) -> tuple[Tlsa, ...]:
+    ) -> tuple[str, tuple[Tlsa, ...]]:
+        """The records and the name they stand at, which the server is asked for by SNI."""
         # RFC 7672 section 2.2.2: asked only of zones that are signed; others may not even answer.
         if demand.level == "none" or not (exchanges.authentic and found.authentic):
-            return ()
+            return "", ()
         for name in dict.fromkeys((found.canonical or host, host)):
             if records := await self.resolver.tlsa(name, port):
-                return records
-        return ()
+                return name, records
+        return "", ()
 
 
 def _is_address(host: str) -> bool:

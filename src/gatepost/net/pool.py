@@ -19,7 +19,7 @@ class Pool:
 
     def __init__(self, settings: RelaySettings, emptied: Callable[[], object]) -> None:
         self._settings, self._emptied = settings, emptied
-        self._users = 0
+        self._users = self._users_with_slot = 0
         self._loop = asyncio.get_running_loop()
         self._idle: deque[tuple[float, Wire]] = deque()
         self._timer: asyncio.TimerHandle | None = None
@@ -31,7 +31,11 @@ class Pool:
         self._users += 1
         try:
             async with self._slots:
-                yield
+                self._users_with_slot += 1
+                try:
+                    yield
+                finally:
+                    self._users_with_slot -= 1
         finally:
             self._users -= 1
             self._look()
@@ -39,6 +43,16 @@ class Pool:
     def _look(self) -> None:
         if not self._users and not self._idle:
             self._emptied()
+
+    @property
+    def idle(self) -> int:
+        """How many connections wait."""
+        return len(self._idle)
+
+    @property
+    def open(self) -> int:
+        """How many connections there may be: whoever has a slot has one, or is opening it."""
+        return self._users_with_slot + len(self._idle)
 
     def take(self) -> Wire | None:
         """The youngest connection that still looks alive."""
@@ -51,12 +65,22 @@ class Pool:
 
     def put(self, wire: Wire) -> None:
         """Keep a connection for the next transaction, or close it."""
-        if not wire.is_reusable or wire.uses >= self._settings.uses:
+        settings = self._settings
+        if not wire.is_reusable or wire.uses >= settings.uses:
             wire.close()
             return
-        self._idle.append((self._loop.time() + self._settings.idle_timeout, wire))
-        if self._timer is None:
-            self._arm()
+        is_spare = len(self._idle) >= settings.idle_kept
+        kept = settings.spare_timeout if is_spare else settings.idle_timeout
+        self._idle.append((self._loop.time() + kept, wire))
+        self._arm()
+
+    def drop(self) -> bool:
+        """Close the connection that waits longest; False: none waits."""
+        if not self._idle:
+            return False
+        self._idle.popleft()[1].close()
+        self._look()
+        return True
 
     def close(self) -> None:
         """Close what is idle; connections in use close when they come back."""
@@ -67,13 +91,20 @@ class Pool:
             self._idle.pop()[1].close()
 
     def _arm(self) -> None:
-        self._timer = self._loop.call_at(self._idle[0][0], self._reap)
+        first = min(end for end, _ in self._idle)
+        if self._timer is not None:
+            if self._timer.when() <= first:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(first, self._reap)
 
     def _reap(self) -> None:
         self._timer = None
         now = self._loop.time()
-        while self._idle and self._idle[0][0] <= now:
-            self._idle.popleft()[1].close()
+        for end, wire in self._idle:
+            if end <= now:
+                wire.close()
+        self._idle = deque(one for one in self._idle if one[0] > now)
         if self._idle:
             self._arm()
         self._look()

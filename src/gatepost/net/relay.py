@@ -11,6 +11,8 @@ import asyncio
 import os
 import secrets
 import ssl
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Final
 
 from gatepost.mail.content import Content, Octets
@@ -20,9 +22,12 @@ from gatepost.mail.reply import Reply
 from gatepost.net.intake import reply_for
 from gatepost.net.peer import is_loopback
 from gatepost.net.pool import Pool
+from gatepost.net.proof import proof
 from gatepost.net.settings import RelaySettings
 from gatepost.net.tls import client_context
 from gatepost.net.wire import Broken, Wire
+from gatepost.route.mx import LOOP
+from gatepost.route.tlsa import Unproven
 from gatepost.smtp import sasl
 from gatepost.smtp.client import (
     AuthAnswer,
@@ -46,11 +51,17 @@ class _TlsFailed(Exception):
 class Relay:
     """The sending side of the gateway; one for each event loop."""
 
-    def __init__(self, helo: str, settings: RelaySettings | None = None) -> None:
+    def __init__(
+        self,
+        helo: str,
+        settings: RelaySettings | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         self._helo = helo
         self._settings = settings or RelaySettings()
+        self._clock = clock
         self._pools: dict[NextHop, Pool] = {}
-        self._contexts: dict[tuple[bool, str], ssl.SSLContext] = {}
+        self._contexts: dict[tuple[bool, str, bool], ssl.SSLContext] = {}
         self._is_closed = False
 
     async def deliver(
@@ -67,6 +78,7 @@ class Relay:
                 if not is_stale:
                     return _attempts(hop, wire, results)
             try:
+                self._make_room(hop)
                 wire = await self._connect(hop)
             except Broken as broken:
                 return tuple(Attempt(r, broken.reply) for r in envelope.recipients)
@@ -131,23 +143,46 @@ class Relay:
 
     # ── connections ──────────────────────────────────────────────────────────────────
 
+    def _make_room(self, hop: NextHop) -> None:
+        """Close idle connections that others may be waiting for, at the server or here.
+
+        A server counts connections of every kind, whatever TLS we asked it for.
+        """
+        beside = [
+            pool
+            for other, pool in self._pools.items()
+            if pool.idle and other != hop and (other.host, other.port) == (hop.host, hop.port)
+        ]
+        for pool in beside:
+            while pool.drop():
+                pass
+        over = sum(pool.open for pool in self._pools.values()) - self._settings.total
+        for pool in tuple(self._pools.values()) if over > 0 else ():
+            while over > 0 and pool.drop():
+                over -= 1
+
     async def _connect(self, hop: NextHop) -> Wire:
         """A fresh connection, ready for MAIL; raises Broken."""
         try:
             return await self._open(hop, is_clear=hop.tls == "none")
         except _TlsFailed as failure:
             if hop.tls != "opportunistic":
-                reply = Reply(451, "4.7.5", f"TLS with the next hop failed: {failure}")
+                reply = Reply(451, "4.7.5", f"TLS with {hop} failed: {failure}")
                 raise Broken(reply) from failure
-        return await self._open(hop, is_clear=True)  # RFC 7435 section 3: fall back
+            fault = str(failure)
+        wire = await self._open(hop, is_clear=True)  # RFC 7435 section 3: fall back
+        wire.security = _told(hop, f"clear text: TLS failed: {fault}")
+        return wire
 
     async def _open(self, hop: NextHop, *, is_clear: bool) -> Wire:
         wire = await self._dial(hop)
+        wire.security = _told(hop, "clear text")
         try:
-            await self._ready(wire, self._settings.greeting_timeout)
+            if hop.implicit_tls:
+                self._prove(wire, hop)
+            await self._ready(wire, hop, self._settings.greeting_timeout)
             if not is_clear and not hop.implicit_tls:
                 await self._start_tls(wire, hop)
-            wire.is_verified = wire.tls is not None and hop.tls == "verified"
             if hop.credentials is not None:
                 await self._log_in(wire, hop, hop.credentials)
         except BaseException:
@@ -155,40 +190,62 @@ class Relay:
             raise
         return wire
 
+    def _prove(self, wire: Wire, hop: NextHop) -> None:
+        """Look at the certificate as the hop's policy asks; raises _TlsFailed."""
+        try:
+            wire.security = _told(hop, proof(wire.encryption, hop, self._clock))
+        except Unproven as failure:
+            raise _TlsFailed(str(failure)) from failure
+        wire.is_verified = wire.tls is not None and hop.tls in ("verified", "dane")
+
     async def _dial(self, hop: NextHop) -> Wire:
+        """Connect to the first of the hop's addresses that answers; raises Broken."""
+        addresses = hop.addresses[: self._settings.addresses] or (hop.host,)
+        for address in addresses[:-1]:
+            try:
+                return await self._dialled(hop, address)
+            except Broken:
+                continue
+        return await self._dialled(hop, addresses[-1])
+
+    async def _dialled(self, hop: NextHop, address: str) -> Wire:
         loop = asyncio.get_running_loop()
         settings = ClientSettings(self._helo, lmtp=hop.lmtp)
+        shown = str(hop) if address == hop.host else f"{hop.host}[{address}]:{hop.port}"
         try:
             async with asyncio.timeout(self._settings.connect_timeout):
                 _, wire = await loop.create_connection(
                     lambda: Wire(settings),
-                    hop.host,
+                    address,
                     hop.port,
                     ssl=self._context(hop) if hop.implicit_tls else None,
-                    server_hostname=(hop.tls_name or hop.host) if hop.implicit_tls else None,
+                    server_hostname=_asked_for(hop) if hop.implicit_tls else None,
                 )
         except TimeoutError:
-            raise Broken(Reply(451, "4.4.1", f"No answer from {hop}")) from None
+            raise Broken(Reply(451, "4.4.1", f"No answer from {shown}")) from None
         except ssl.SSLError as error:
-            raise Broken(Reply(451, "4.7.5", f"TLS with {hop} failed: {error}")) from error
+            raise Broken(Reply(451, "4.7.5", f"TLS with {shown} failed: {error}")) from error
         except (OSError, UnicodeError) as error:
-            text = f"Cannot connect to {hop}: {_reason(error)}"
+            text = f"Cannot connect to {shown}: {_reason(error)}"
             raise Broken(Reply(451, "4.4.1", text)) from error
         return wire
 
-    async def _ready(self, wire: Wire, patience: float) -> None:
+    async def _ready(self, wire: Wire, hop: NextHop, patience: float) -> None:
         event = await wire.event(patience)
         if isinstance(event, Unwilling):
             raise Broken(_unwilling(event))
         if not isinstance(event, Ready):
             raise Broken(CONFUSED)
+        if hop.domain and wire.session.server == self._helo.lower():
+            raise Broken(LOOP)  # RFC 5321 section 6.3: the DNS leads back to ourselves
 
     async def _start_tls(self, wire: Wire, hop: NextHop) -> None:
         """Upgrade as the hop's policy asks (RFC 3207 section 4)."""
-        must = hop.tls in ("required", "verified")
+        must = hop.tls != "opportunistic"
         if "STARTTLS" not in wire.session.extensions:
             if must:
                 raise Broken(Reply(451, "4.7.4", f"{hop} does not offer STARTTLS"))
+            wire.security = _told(hop, "clear text: STARTTLS is not offered")
             return
         wire.session.starttls()
         event = await wire.event(self._settings.command_timeout)
@@ -197,14 +254,15 @@ class Relay:
         if event.reply.code != 220:
             if must:
                 raise Broken(Reply(451, "4.7.5", f"{hop} refused STARTTLS: {event.reply}"))
+            wire.security = _told(hop, f"clear text: STARTTLS was refused: {event.reply}")
             return
+        patience = self._settings.handshake_timeout
         try:
-            context = self._context(hop)
-            name = hop.tls_name or hop.host
-            await wire.start_tls(context, name, self._settings.handshake_timeout)
+            context, name = self._context(hop), _asked_for(hop)
+            await wire.start_tls(context, name, patience, lambda one: self._prove(one, hop))
         except (OSError, TimeoutError) as error:
             raise _TlsFailed(str(error) or type(error).__name__) from error
-        await self._ready(wire, self._settings.command_timeout)
+        await self._ready(wire, hop, self._settings.command_timeout)
 
     async def _log_in(self, wire: Wire, hop: NextHop, credentials: Credentials) -> None:
         """Prove who we are (RFC 4954); mail waits when we cannot, for a person has to see to it."""
@@ -221,14 +279,27 @@ class Relay:
             raise Broken(Reply(451, "4.7.0", f"{hop} refused our log-in: {event.reply}"))
 
     def _context(self, hop: NextHop) -> ssl.SSLContext:
-        """One context for all hops that trust alike: sessions resume, files load once."""
-        key = (hop.tls == "verified", hop.tls_ca)
+        """One context for all hops that trust alike: files load once."""
+        key = (hop.tls == "verified", hop.tls_ca, not hop.names)
         context = self._contexts.get(key)
         if context is None:
             context = self._contexts[key] = client_context(
-                verify=key[0], anchors=hop.tls_ca, identity=self._settings.identity
+                verify=key[0], anchors=hop.tls_ca, identity=self._settings.identity, names=key[2]
             )
         return context
+
+
+def _asked_for(hop: NextHop) -> str:
+    """The name for SNI: with DANE where the records stand (RFC 7672 section 8.1)."""
+    if hop.tls == "dane" and hop.names:
+        return hop.names[0]
+    return hop.tls_name or hop.host
+
+
+def _told(hop: NextHop, proved: str) -> str:
+    """The TLS policy, where it comes from and what came of it, for the record."""
+    why = f" ({hop.why})" if hop.why else ""
+    return f"{hop.tls}{why}: {proved}"
 
 
 def _unwilling(event: Unwilling) -> Reply:
@@ -251,7 +322,9 @@ def _is_eight_bit(envelope: Envelope, content: Content, *, may_declare: bool) ->
 
 def _attempts(hop: NextHop, wire: Wire, results: Results) -> tuple[Attempt, ...]:
     remote = f"{hop.host}[{wire.address}]:{hop.port}"
-    return tuple(Attempt(recipient, reply, remote, wire.tls) for recipient, reply in results)
+    return tuple(
+        Attempt(recipient, reply, remote, wire.tls, wire.security) for recipient, reply in results
+    )
 
 
 def _reason(error: OSError | UnicodeError) -> str:

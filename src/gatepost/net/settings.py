@@ -61,6 +61,10 @@ class RelaySettings:
     final_timeout: float = 600.0
     handshake_timeout: float = 30.0
     per_hop: int = 20  # connections open to one hop at a time
+    total: int = 500  # connections open to all hops; beyond it idle ones are closed
+    addresses: int = 4  # of one hop, tried one after another
     idle_timeout: float = 20.0  # an unused connection is closed after this
+    idle_kept: int = 2  # so many of a hop; the others…
+    spare_timeout: float = 2.0  # …after this: a hop has other clients too
     uses: int = 1000  # transactions on one connection
     identity: tuple[Path, Path] | None = None  # our certificate and key, for hops that ask

@@ -28,19 +28,24 @@ def server_context(
 
 
 def client_context(
-    *, verify: bool, anchors: str = "", identity: tuple[Path, Path] | None = None
+    *,
+    verify: bool,
+    anchors: str = "",
+    identity: tuple[Path, Path] | None = None,
+    names: bool = True,
 ) -> ssl.SSLContext:
     """A client's context; without `verify` any certificate will do (RFC 7435).
 
     `anchors` is a PEM file of trust anchors; empty means the system's.  `identity` is our
-    own certificate and key, shown to a server that asks.
+    own certificate and key, shown to a server that asks.  Without `names` the certificate's
+    names are left to `net.proof`, which knows several.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.check_hostname = verify and names
     if identity is not None:
         context.load_cert_chain(*identity)
     if not verify:
-        context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     elif anchors:
         context.load_verify_locations(cafile=anchors)

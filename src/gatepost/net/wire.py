@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final, cast
 
 import structlog
@@ -42,6 +42,7 @@ class Wire(asyncio.Protocol):
         self.session = ClientSession(settings)
         self.is_verified = False  # under TLS, and the hop proved its name
         self.tls: str | None = None
+        self.security = ""  # what the TLS policy asked for and the hop proved
         self.address = ""
         self.uses = 0
         self.is_lost = False
@@ -58,7 +59,7 @@ class Wire(asyncio.Protocol):
         self._transport.set_write_buffer_limits(_SEND)
         peer = transport.get_extra_info("peername") or ("",)
         self.address = str(peer[0])
-        self.tls = describe(transport.get_extra_info("ssl_object"))
+        self.tls = describe(self.encryption)
 
     def data_received(self, data: bytes) -> None:
         """Hand octets to the session and wake whoever waits."""
@@ -85,6 +86,11 @@ class Wire(asyncio.Protocol):
         self._wake()
 
     # ── for the relay ────────────────────────────────────────────────────────────────
+
+    @property
+    def encryption(self) -> object:
+        """The connection's `ssl_object`; None: it is in clear text."""
+        return self._transport.get_extra_info("ssl_object")
 
     @property
     def is_reusable(self) -> bool:
@@ -192,8 +198,17 @@ class Wire(asyncio.Protocol):
         self.is_lost = True
         self._transport.abort()
 
-    async def start_tls(self, context: ssl.SSLContext, name: str, patience: float) -> None:
-        """Do the handshake; raises OSError (which ssl.SSLError is) or TimeoutError."""
+    async def start_tls(
+        self,
+        context: ssl.SSLContext,
+        name: str,
+        patience: float,
+        prove: Callable[[Wire], None],
+    ) -> None:
+        """Do the handshake; raises OSError (which ssl.SSLError is) or TimeoutError.
+
+        `prove` looks at the certificate before a word is said.
+        """
         transport = await self._loop.start_tls(
             self._transport, self, context, server_hostname=name, ssl_handshake_timeout=patience
         )
@@ -201,7 +216,8 @@ class Wire(asyncio.Protocol):
             raise ConnectionResetError("connection closed during the TLS handshake")
         self._transport = transport
         self._transport.set_write_buffer_limits(_SEND)
-        self.tls = describe(transport.get_extra_info("ssl_object"))
+        self.tls = describe(self.encryption)
+        prove(self)
         self.session.tls_started()
         self._flush()
 

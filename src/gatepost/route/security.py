@@ -32,7 +32,7 @@ class Host:
 
     domain: str
     name: str
-    canonical: str = ""  # the name behind an alias
+    base: str = ""  # where its TLSA records stand: its name, or the one behind an alias
     authentic_mx: bool = False  # DNSSEC proves that this host is the domain's
     tlsa: tuple[Tlsa, ...] = ()  # proven by DNSSEC, like the host's address
     sts: StsPolicy | None = None
@@ -68,7 +68,7 @@ def _dane(demand: Demand, host: Host) -> Security | Reply | None:
                 return _refused(host, "none of its TLSA records is usable")
             # RFC 7672 section 2.2: encryption is promised, but not whose.
             return Security("required", "DANE: none of the TLSA records is usable")
-        names = dict.fromkeys(one for one in (host.canonical, host.name, host.domain) if one)
+        names = dict.fromkeys(one for one in (host.base, host.name, host.domain) if one)
         return Security("dane", "DANE: the domain publishes TLSA records", tuple(names), records)
     if demand.level == "dane":
         return _refused(host, "it publishes no TLSA records that DNSSEC proves")

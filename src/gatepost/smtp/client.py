@@ -104,6 +104,7 @@ class ClientSession:
         self._proof: Proof | None = None
         self._is_dirty = False  # a transaction may be open at the server: RSET first
         self.extensions: dict[str, str] = {}
+        self.server = ""  # what it calls itself in its reply to EHLO
         self.is_closed = False  # no further command may be sent
         self.is_begun = False  # MAIL of the latest transaction got a positive reply
 
@@ -266,6 +267,7 @@ class ClientSession:
 
     def _introduced(self, step: Step, reply: Reply) -> ClientEvent | None:
         if reply.is_positive:
+            self.server = (reply.text.split() or [""])[0].lower()
             if step is Step.EHLO:
                 self.extensions = parse_offer(tuple(reply.text.split("\n")[1:]))
             return Ready(extended=step is Step.EHLO)

@@ -18,6 +18,7 @@ from gatepost.smtp.grammar import encode_xtext
 NO_EIGHT_BIT: Final = Reply(554, "5.6.3", "Next hop lacks 8BITMIME and the message is 8-bit")
 NO_SMTPUTF8: Final = Reply(553, "5.6.7", "Next hop lacks SMTPUTF8 and the message needs it")
 NO_REQUIRETLS: Final = Reply(550, "5.7.30", "Next hop cannot keep the promise of REQUIRETLS")
+UNVERIFIED: Final = Reply(451, "4.7.10", "Mail that needs a verified connection has none here")
 TOO_BIG: Final = Reply(552, "5.3.4", "Message exceeds the next hop's maximum size")
 
 Results = tuple[tuple[Recipient, Reply], ...]
@@ -72,6 +73,8 @@ class Submission:
             whole = NO_SMTPUTF8
         elif envelope.requiretls and not (self._job.is_verified and "REQUIRETLS" in offered):
             whole = NO_REQUIRETLS  # RFC 8689 section 4.2.1
+        elif envelope.secure and not self._job.is_verified:
+            whole = UNVERIFIED
         if whole is not None:
             return [whole] * len(envelope.recipients)
         takes_utf8 = "SMTPUTF8" in offered
