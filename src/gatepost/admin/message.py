@@ -14,6 +14,7 @@ from gatepost.certificate import Certificate
 from gatepost.cms.capability import Decryptor, Digest, KeyTransport, SignatureScheme, Signer
 from gatepost.cms.enveloped import NoRecipient
 from gatepost.errors import ConfigError, DecryptionFailed, Malformed, Unsupported
+from gatepost.flow.nature import Nature, nature
 from gatepost.mail.content import Content, Octets, Rope, join
 from gatepost.mime import canonical, headers, split_header
 from gatepost.pki.usable import usable_for
@@ -21,11 +22,13 @@ from gatepost.pki.validate import Anchors
 from gatepost.smime import layers
 from gatepost.smime.decrypt import decrypt as smime_decrypt
 from gatepost.smime.encrypt import encrypt as smime_encrypt
+from gatepost.smime.protection import Protection
 from gatepost.smime.report import EncryptionReport, SignatureReport, Verdict
 from gatepost.smime.sign import sign as smime_sign
 from gatepost.smime.verify import verify as smime_verify
 
 MAXIMUM_SIZE = 1 << 30
+HeaderProtectionName = Literal["off", "clear", "baseline"]
 SignatureName = Literal["auto", "rsa-pkcs1", "rsa-pss"]
 CipherName = Literal[
     "aes128-cbc", "aes192-cbc", "aes256-cbc", "aes128-gcm", "aes192-gcm", "aes256-gcm"
@@ -79,9 +82,13 @@ def sign(
     opaque: bool = False,
     signature: SignatureName = "auto",
     digest: str = "",
+    header_protection: HeaderProtectionName = "clear",
     now: datetime,
 ) -> Made:
-    """Sign a message; raises ConfigError if the certificate may not."""
+    """Sign a message; raises ConfigError if the certificate may not.
+
+    `baseline` is for what is encrypted next: the Subject does not stay outside.
+    """
     header, body = _parsed(message)
     if objections := usable_for(signer.certificate, "sign", now):
         raise ConfigError(f"{signer.certificate.name} cannot sign: {'; '.join(objections)}")
@@ -93,6 +100,7 @@ def sign(
         names=secrets.token_urlsafe,
         scheme=_scheme(signer.certificate, signature, digest),
         form="opaque" if opaque else "clear",
+        protect=_protection(header, body, header_protection, encrypted=False),
     )
     facts = {"signer": signer.certificate.name, "fingerprint": signer.certificate.fingerprint}
     return Made(header, content, facts)
@@ -104,6 +112,7 @@ def encrypt(
     *,
     cipher: CipherName = "aes256-cbc",
     oaep: bool = False,
+    header_protection: HeaderProtectionName = "clear",
     now: datetime,
 ) -> Made:
     """Encrypt a message to these certificates; raises ConfigError if one cannot be used."""
@@ -118,6 +127,7 @@ def encrypt(
         cipher=cipher,
         entropy=secrets.token_bytes,
         key_transport=KeyTransport("rsa-oaep" if oaep else "rsa-pkcs1"),
+        protect=_protection(header, body, header_protection, encrypted=True),
     )
     names = [{"name": one.name, "fingerprint": one.fingerprint} for one in recipients]
     return Made(header, content, {"cipher": cipher, "recipients": names})
@@ -178,6 +188,16 @@ def _parsed(message: bytes) -> tuple[bytes, Content]:
             hint="a message begins with lines such as From: and Subject:, then an empty line",
         )
     return header, Octets(body)
+
+
+def _protection(
+    header: bytes, body: Content, wished: HeaderProtectionName, *, encrypted: bool
+) -> Protection | None:
+    """RFC 9788, for what nobody has signed or encrypted yet: the inside of a layer is holy."""
+    if wished == "off" or nature(header, body) is not Nature.PLAIN:
+        return None
+    hides = wished == "baseline"
+    return Protection(encrypted or hides, hides=hides)
 
 
 def _scheme(

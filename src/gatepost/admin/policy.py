@@ -13,8 +13,24 @@ from gatepost.admin.access import administrator, opened
 from gatepost.engine.service import Stores
 from gatepost.policy.compose import compose
 from gatepost.policy.parse import parse
-from gatepost.policy.rules import Policy
+from gatepost.policy.profile import setting
+from gatepost.policy.rules import NAMES, Policy, Profile, Settings
 from gatepost.store.record import Revision
+
+
+@dataclass(frozen=True, slots=True)
+class Expansion:
+    """A profile where it is used, and the settings it brings there."""
+
+    where: str
+    profile: Profile
+    settings: dict[str, str]
+
+
+def _brought(settings: Settings) -> dict[str, str]:
+    """What a profile adds to the settings beside it."""
+    found = {name: setting(settings, name) for name in NAMES}
+    return {name: str(value) for name, (value, profile) in found.items() if profile is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +47,25 @@ class InForce:
 
     def as_data(self) -> dict[str, Any]:
         """Values JSON can carry."""
-        return {**(summary(self.revision) if self.revision else {"rev": 0}), "toml": self.toml}
+        return {
+            **(summary(self.revision) if self.revision else {"rev": 0}),
+            "toml": self.toml,
+            "profiles": [
+                {"where": one.where, "profile": one.profile, "settings": one.settings}
+                for one in self.profiles
+            ],
+        }
+
+    @property
+    def profiles(self) -> tuple[Expansion, ...]:
+        """What the profiles in it stand for, where they are used."""
+        places = [("defaults", self.policy.defaults)]
+        places += [(f'rule "{one.name}"', one.settings) for one in self.policy.rules]
+        return tuple(
+            Expansion(where, settings.profile, _brought(settings))
+            for where, settings in places
+            if settings.profile is not None
+        )
 
 
 @dataclass(frozen=True, slots=True)

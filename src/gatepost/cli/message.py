@@ -43,6 +43,12 @@ def sign(  # noqa: PLR0917  one option per decision
     digest: Annotated[
         str, typer.Option(help="sha256, sha384 or sha512; else what fits the key.")
     ] = "",
+    header_protection: Annotated[
+        Literal["off", "clear", "baseline"],
+        typer.Option(
+            help="Sign header fields too; baseline hides the Subject of what you encrypt next."
+        ),
+    ] = "clear",
     passphrase_file: file.PassphraseFile = None,
     config: option.Config = None,
     *,
@@ -66,6 +72,7 @@ def sign(  # noqa: PLR0917  one option per decision
         opaque=opaque,
         signature=signature,
         digest=digest,
+        header_protection=header_protection,
         now=now,
     )
     _give(made, output, json=json)
@@ -88,6 +95,12 @@ def encrypt(  # noqa: PLR0917
         Literal["aes128-cbc", "aes192-cbc", "aes256-cbc", "aes128-gcm", "aes192-gcm", "aes256-gcm"],
         typer.Option(help="Content encryption."),
     ] = "aes256-cbc",
+    header_protection: Annotated[
+        Literal["off", "clear", "baseline"],
+        typer.Option(
+            help="Encrypt header fields of unsigned mail too; baseline hides the Subject."
+        ),
+    ] = "clear",
     config: option.Config = None,
     *,
     oaep: Annotated[bool, typer.Option("--oaep", help="Wrap for RSA keys with OAEP.")] = False,
@@ -103,7 +116,14 @@ def encrypt(  # noqa: PLR0917
     found += [certificate.chosen(config, address, now) for address in for_ or ()]
     if not found:
         raise ConfigError("encrypt to whom?", hint="--to CERTIFICATE-FILE, or --for ADDRESS")
-    made = operation.encrypt(file.read(message), found, cipher=cipher, oaep=oaep, now=now)
+    made = operation.encrypt(
+        file.read(message),
+        found,
+        cipher=cipher,
+        oaep=oaep,
+        header_protection=header_protection,
+        now=now,
+    )
     _give(made, output, json=json)
 
 

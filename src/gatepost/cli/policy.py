@@ -39,6 +39,10 @@ def show_(
         note = f"{one.note}, " if one.note else ""
         show.say(f"# revision {one.rev}, {note}{one.author}, {show.moment(one.at)}", "dim")
     show.say(found.toml.rstrip())
+    for expansion in found.profiles:
+        show.say(f"# {expansion.where}: profile {expansion.profile} brings", "dim")
+        for name, value in expansion.settings.items():
+            show.say(f'#   {name} = "{value}"', "dim")
 
 
 @app.command()

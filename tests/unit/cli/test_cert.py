@@ -10,6 +10,9 @@ from tests.unit.cli.conftest import Gatepost
 
 from gatepost.admin.credential import Credential, as_pkcs12
 from gatepost.certificate import Certificate
+from gatepost.mail.address import Mailbox
+from gatepost.smime.correspondent import Lesson
+from gatepost.store.directory import Directory
 
 pytestmark = pytest.mark.usefixtures("frozen", "home")
 BOB = "bob@partner.example"
@@ -128,6 +131,29 @@ def test_export_the_company_ca(gatepost: Gatepost, tmp_path: Path) -> None:
     assert root.issuer == root.subject
     assert issuing.is_authority
     assert issuing.issuer == root.subject
+
+
+def test_what_is_known_of_a_correspondent(gatepost: Gatepost, home: Path, bob: Path) -> None:
+    """Nobody can see why mail to two partners is encrypted in different ways."""
+    assert gatepost("partner", "show", BOB).code == 2
+    assert gatepost("partner", "show", "partner.example").code == 2
+    gatepost("cert", "import", bob, "--for", BOB)
+    (path,) = home.rglob("directory.db")
+    signed_at = datetime(2026, 5, 1, tzinfo=UTC)
+    with Directory(path) as directory:
+        lesson = Lesson(
+            Mailbox.parse(BOB), signed_at, frozenset({"aes256-gcm"}), frozenset({"rsa-pss"})
+        )
+        directory.note(lesson, now=signed_at)
+    for whom in (BOB, "partner.example"):
+        out = gatepost("partner", "show", whom).out
+        assert "announced  aes256-gcm (signed 2026-05-01 00:00 UTC)" in out
+        assert "rsa-pss (2026-05-01)" in out
+        assert "RSA 2048" in out
+    (one,) = gatepost("partner", "show", BOB, "--json").data["correspondents"]
+    assert one["announced"] == ["aes256-gcm"]
+    assert one["announced_at"] == one["used"]["rsa-pss"] == "2026-05-01T00:00:00+00:00"
+    assert one["certificates"][0]["key"] == "RSA 2048"
 
 
 def test_partners(gatepost: Gatepost, ca: Path, bob: Path) -> None:

@@ -71,6 +71,35 @@ def test_there_and_back(
     assert b"Sch=C3=B6ne Gr=C3=BC=C3=9Fe" in (tmp_path / "text").read_bytes()
 
 
+def test_the_subject_can_stay_inside(
+    gatepost: Gatepost, tmp_path: Path, letter: Path, alice: Path, bob: Path, root: Path
+) -> None:
+    """What the gateway does by itself cannot be done by hand, or the Subject is lost by it."""
+    signed, sealed, opened = (tmp_path / name for name in ("signed", "sealed", "opened"))
+    gatepost("sign", letter, "-k", alice, "-o", signed, "--header-protection", "baseline")
+    gatepost("encrypt", signed, "--to", bob, "-o", sealed)
+    assert b"\nSubject: [...]" in sealed.read_bytes()
+    gatepost("decrypt", sealed, "-k", bob, "-o", opened)
+    ran = gatepost("verify", opened, "--ca", root, "--json", "-o", tmp_path / "text")
+    assert ran.data["headers"]["scheme"] == "hp=cipher"
+    assert b"Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=" in (tmp_path / "text").read_bytes()
+    gatepost("encrypt", letter, "--to", bob, "-o", sealed, "--header-protection", "baseline")
+    assert b"Gr=C3=BC" not in sealed.read_bytes()
+    gatepost("decrypt", sealed, "-k", bob, "-o", opened)
+    assert b"Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=" in opened.read_bytes()
+
+
+@pytest.mark.parametrize(("wished", "scheme"), [("clear", "hp=clear"), ("off", None)])
+def test_header_fields_are_signed_unless_told_otherwise(
+    gatepost: Gatepost, tmp_path: Path, letter: Path, alice: Path, wished: str, scheme: str | None
+) -> None:
+    """Anybody on the way could put another Subject over a signed text."""
+    signed = tmp_path / "signed"
+    gatepost("sign", letter, "-k", alice, "-o", signed, "--header-protection", wished)
+    found = gatepost("verify", signed, "--json").data["headers"]
+    assert (found["scheme"] if found else None) == scheme
+
+
 def test_a_changed_letter_is_invalid(
     gatepost: Gatepost, tmp_path: Path, letter: Path, alice: Path, root: Path
 ) -> None:

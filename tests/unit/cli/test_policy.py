@@ -44,6 +44,25 @@ def test_history_and_rollback(gatepost: Gatepost, policy: Path) -> None:
     assert MANDATORY in gatepost("policy", "show", "2").out
 
 
+def test_profiles_are_spelled_out(gatepost: Gatepost, policy: Path) -> None:
+    """An administrator would have to look up elsewhere what a profile does."""
+    text = '[[rule]]\nname = "Grid"\nto = "grid.example"\nprofile = "edi-energy"\ncipher = "aes128-gcm"\n'
+    policy.write_text(text)
+    assert gatepost("policy", "apply", policy).code == 0
+    assert gatepost("policy", "export").out == text
+    out = gatepost("policy", "show").out
+    assert '# rule "Grid": profile edi-energy brings' in out
+    assert '#   signature = "rsa-pss"' in out
+    assert "#   cipher = " not in out
+    (found,) = gatepost("policy", "show", "--json").data["profiles"]
+    assert found["settings"]["key_transport"] == "rsa-oaep"
+    policy.write_text(text.replace("edi-energy", "edi-enrgy"))
+    ran = gatepost("policy", "apply", policy)
+    assert ran.code == 2
+    assert "'edi-enrgy' is not allowed; use compatible, modern, edi-energy or kim" in ran.err
+    assert "line 4" in ran.err
+
+
 def test_a_dry_run_changes_nothing(gatepost: Gatepost, policy: Path) -> None:
     """Looking first is not possible."""
     assert "mandatory" in gatepost("policy", "apply", policy, "--dry-run").out
