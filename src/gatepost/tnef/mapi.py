@@ -15,7 +15,13 @@ MAXIMUM_PROPERTIES = 10_000
 MAXIMUM_VALUES = 100_000
 
 MESSAGE_CLASS, BODY, RTF, HTML = 0x001A, 0x1000, 0x1009, 0x1013
-ATTACH_DATA, ATTACH_NAME, ATTACH_LONG_NAME, ATTACH_MIME = 0x3701, 0x3704, 0x3707, 0x370E
+DISPLAY_NAME, ATTACH_DATA, ATTACH_NAME, ATTACH_LONG_NAME, ATTACH_MIME = (
+    0x3001,
+    0x3701,
+    0x3704,
+    0x3707,
+    0x370E,
+)
 
 _MANY = 0x1000  # the type's flag for several values
 _NAMED = 0x8000  # identifiers from here on bring a name
@@ -28,6 +34,7 @@ _FIXED = {  # octets of a value, filled up to a multiple of four
 }
 _VARIABLE = frozenset({_OBJECT, _TEXT, _UNICODE, 0x0102})
 _INTERFACE = 16  # an object's value begins with the identifier of its interface
+_MESSAGE = bytes.fromhex("0703020000000000c000000000000046")  # IID_IMessage
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,11 @@ class Value:
     def data(self) -> bytes:
         """As octets."""
         return self.octets[_INTERFACE:] if self.type == _OBJECT else self.octets
+
+    @property
+    def is_message(self) -> bool:
+        """Whether it is an embedded message: a TNEF stream of its own (MS-OXTNEF 2.1.3.4.3)."""
+        return self.type == _OBJECT and self.octets.startswith(_MESSAGE)
 
 
 def properties(cursor: Cursor) -> Mapping[int, Value]:

@@ -33,8 +33,8 @@ def stream(*attributes: bytes) -> bytes:
     return container.SIGNATURE + b"\x01\x00" + b"".join(attributes)
 
 
-# Not files: pictures of icons (attAttachMetaFile), and the storage of an embedded object.
-NO_FILES = {"Untitled Attachment.2", "Untitled Attachment.4", "Untitled_Attachment"}
+# Not files: the text that stands in for an embedded message, and the storage of an OLE object.
+NO_FILES = {"Untitled Attachment.1", "Untitled Attachment.3", "Untitled_Attachment"}
 
 
 @pytest.mark.corpus
@@ -46,7 +46,7 @@ def test_everything_mimekit_finds(corpus: Path) -> None:
         if row["expected"] != "tnef-attachments":
             continue
         found = container.read((corpus / row["file"]).read_bytes())
-        have = {hashlib.sha256(form).digest() for one in found.attachments for form in forms(one)}
+        have = {hashlib.sha256(form).digest() for one in found.everything() for form in forms(one)}
         for name, digest in row["attachments_sha256"].items():
             if name.startswith("message.") or name in NO_FILES:  # bodies, which we do not read
                 continue
@@ -83,6 +83,50 @@ def test_names_types_and_class() -> None:
     assert not found.has_body
     (one,) = found.attachments
     assert (one.name, one.media_type, one.data) == ("smime.p7m", "multipart/signed", b"0\x82")
+
+
+MESSAGE = bytes.fromhex("0703020000000000c000000000000046")  # IID_IMessage
+
+
+def embedded(octets: bytes) -> bytes:
+    """An embedded message as an attachment, with the text Outlook puts beside it."""
+    properties = listed(
+        (0x001E, mapi.DISPLAY_NAME, b"Minutes\0"), (0x000D, mapi.ATTACH_DATA, MESSAGE + octets)
+    )
+    return b"".join(
+        (
+            attribute(2, 0x9002, bytes(14)),
+            attribute(2, 0x8010, b"Untitled Attachment\0"),
+            attribute(2, 0x800F, b"This attachment is a MAPI 1.0 embedded message"),
+            attribute(2, 0x9005, properties),
+        )
+    )
+
+
+def test_embedded_messages_are_read() -> None:
+    """A forwarded message arrives as the sentence that it is not supported."""
+    file = attribute(2, 0x9002, bytes(14)) + attribute(2, 0x800F, b"%PDF")
+    inner = stream(attribute(1, 0x8008, b"IPM.Note\0"), file)
+    (one,) = container.read(stream(embedded(inner))).attachments
+
+    assert (one.name, one.data) == ("Minutes", inner)
+    assert one.message is not None
+    assert one.message.message_class == "IPM.Note"
+    assert [each.data for each in container.read(stream(embedded(inner))).everything()] == [
+        inner,
+        b"%PDF",
+    ]
+
+
+def test_embedded_messages_end() -> None:
+    """A stream in itself a hundred times exhausts the stack."""
+    octets = stream()
+    for _ in range(100):
+        octets = stream(embedded(octets))
+
+    assert len(list(container.read(octets).everything())) == container.MAXIMUM_DEPTH
+    (one,) = container.read(stream(embedded(b"no stream"))).attachments
+    assert (one.data, one.message) == (b"no stream", None)
 
 
 def test_a_body_is_seen() -> None:
