@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from tests.peers.gateway import children
+
 from benchmarks.contender import Contender, Gatepost, PipeRecipe, PlainPostfix
 from benchmarks.load import blast
 from benchmarks.memory import MIB, growth
@@ -34,7 +36,8 @@ def main() -> int:
         rates = _rounds(contenders, options.rounds, options.messages, options.sessions)
         process = gateways[0].process
         assert process is not None
-        grown = growth(process.pid, gateways[0].port, gateways[0].sink_port, LARGE)
+        (worker,) = children(process.pid)
+        grown = growth(worker, gateways[0].port, gateways[0].sink_port, LARGE)
     return _report(contenders, rates, grown, as_json=options.json)
 
 

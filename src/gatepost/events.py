@@ -17,8 +17,10 @@ class Name(StrEnum):
     MESSAGE_REFUSED = "message.refused"
     MESSAGE_DEFERRED = "message.deferred"
     MESSAGE_HELD = "message.held"
+    MESSAGE_WAITING = "message.waiting"
     MESSAGE_DISCARDED = "message.discarded"
     MESSAGE_DECIDED = "message.decided"
+    QUEUE_CHANGED = "queue.changed"
     DELIVERY_DONE = "delivery.done"
     DELIVERY_RETRY = "delivery.retry"
     DELIVERY_FAILED = "delivery.failed"
@@ -26,6 +28,7 @@ class Name(StrEnum):
     CERTIFICATE_HARVESTED = "certificate.harvested"
     SESSION_REFUSED = "session.refused"
     SERVICE_STARTED = "service.started"
+    SERVICE_RELOADED = "service.reloaded"
     SERVICE_STOPPED = "service.stopped"
     SERVICE_ERROR = "service.error"
 

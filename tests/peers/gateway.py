@@ -37,6 +37,7 @@ class Gateway:
     hop_tls: str = "none"  # of the hop towards the world
     edits: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def config(self) -> Path:
@@ -110,7 +111,7 @@ class Gateway:
         assert self.process is None
         gateway = tomllib.loads(self.config.read_text())["gateway"]
         wanted = len(self.events("service.started")) + gateway.get("workers", 1)
-        with self._log_file.open("ab") as log:
+        with self.log_file.open("ab") as log:
             log.write(b"\n")  # a kill may have cut the last line
             log.flush()
             self.process = subprocess.Popen(
@@ -118,7 +119,7 @@ class Gateway:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, "GATEPOST_LOG_FORMAT": "json"},
+                env={**os.environ, "GATEPOST_LOG_FORMAT": "json", **self.environment},
             )
         _until(lambda: len(self.events("service.started")) >= wanted or not self.alive, self.log_of)
         assert self.alive, f"{self.domain} did not start:\n{self.log}"
@@ -145,19 +146,24 @@ class Gateway:
         """End it without a chance to say anything (SIGKILL)."""
         process, self.process = self.process, None
         assert process is not None
+        workers = children(process.pid)
         process.kill()
+        for worker in workers:  # they would finish their work, as nobody killed them
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(worker, signal.SIGKILL)
         process.wait()
 
     # ── what it says ─────────────────────────────────────────────────────────────────
 
     @property
-    def _log_file(self) -> Path:
+    def log_file(self) -> Path:
+        """Where it logs."""
         return self.folder / "serve.log"
 
     @property
     def log(self) -> str:
         """Everything it has logged."""
-        return self._log_file.read_text(errors="replace") if self._log_file.exists() else ""
+        return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
 
     def log_of(self) -> str:
         """The log under a heading, for failures."""
@@ -183,6 +189,11 @@ class Gateway:
     def queue_is_empty(self) -> bool:
         """Whether nothing waits."""
         return not self.asked("queue", "list")
+
+
+def children(pid: int) -> list[int]:
+    """The processes that this one started and that still run, oldest first."""
+    return sorted(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
 
 
 def call(*arguments: str, codes: tuple[int, ...] = (0,)) -> str:

@@ -13,13 +13,17 @@ from gatepost.admin import check
 from gatepost.config import load
 from gatepost.errors import ConfigError
 
-NEEDED = ("KEY-01", "KEY-02", "TLS-01", "DIR-01", "PRT-01")
+NEEDED = ("KEY-01", "KEY-02", "TLS-01", "DIR-01")
+FREE = ("PRT-01",)
 
 
-def consider(config: Path) -> None:
-    """Raise ConfigError, saying what to do, when this installation must not start."""
+def consider(config: Path, is_listening: bool = False) -> None:  # noqa: FBT001, FBT002  a callback
+    """Raise ConfigError, saying what to do, when this installation must not start.
+
+    Who listens already, or was given sockets, need not look whether the ports are free.
+    """
     load(config)
-    findings = check.run(config, NEEDED).findings
+    findings = check.run(config, NEEDED if is_listening else NEEDED + FREE).findings
     if faults := [one for one in findings if one.status is check.Status.FAIL]:
         said = "\n".join(f"{one.detail} ({one.id})" for one in faults)
         fixes = dict.fromkeys(one.fix for one in faults if one.fix)

@@ -15,7 +15,7 @@ from gatepost.cli.demo import demo
 from gatepost.cli.explain import explain
 from gatepost.cli.group import group
 from gatepost.cli.init import init
-from gatepost.cli.serve import serve
+from gatepost.cli.serve import reload, restart, serve
 
 app = group(
     name="gatepost",
@@ -27,6 +27,8 @@ app.command(rich_help_panel=SET_UP)(demo)
 app.command(rich_help_panel=SET_UP)(init)
 app.command(rich_help_panel=SET_UP)(check)
 app.command(rich_help_panel=SET_UP)(serve)
+app.command(rich_help_panel=RUN)(reload)
+app.command(rich_help_panel=RUN)(restart)
 app.command(rich_help_panel=RUN)(explain)
 app.command(rich_help_panel=RUN)(queue.trace)
 app.command(rich_help_panel=RUN)(queue.mailq)

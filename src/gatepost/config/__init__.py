@@ -2,7 +2,7 @@
 
 from gatepost.config.endpoint import Endpoint
 from gatepost.config.listener import Listener
-from gatepost.config.load import find, load, parse
+from gatepost.config.load import find, load, parse, read
 from gatepost.config.relay import NextHops, Relay, Route
 from gatepost.config.schema import schema
 from gatepost.config.settings import (
@@ -33,5 +33,6 @@ __all__ = [
     "find",
     "load",
     "parse",
+    "read",
     "schema",
 ]

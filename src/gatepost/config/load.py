@@ -58,6 +58,11 @@ def find(environment: Mapping[str, str] = os.environ) -> Path:
 def load(path: Path | None = None, environment: Mapping[str, str] = os.environ) -> Settings:
     """Read and check a file; raises ConfigError."""
     path = path or find(environment)
+    return parse(read(path), path, environment)
+
+
+def read(path: Path) -> str:
+    """The text of a file; raises ConfigError."""
     try:
         with path.open("rb") as file:
             raw = file.read(MAXIMUM_SIZE + 1)
@@ -66,11 +71,10 @@ def load(path: Path | None = None, environment: Mapping[str, str] = os.environ) 
     if len(raw) > MAXIMUM_SIZE:
         raise ConfigError(f"{path} is larger than {MAXIMUM_SIZE} octets; is it the right file?")
     try:
-        text = raw.decode("utf-8")
+        return raw.decode("utf-8")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise ConfigError(f"{path} line {line} is not UTF-8 text") from error
-    return parse(text, path, environment)
 
 
 def parse(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from gatepost.engine.secret import password
 from gatepost.errors import ConfigError
 from gatepost.store.contract import MailQueue, QueueControl
 from gatepost.store.directory import Directory
-from gatepost.store.queue import Queue
+from gatepost.store.queue import Queue, Taken
 from gatepost.store.queue_control import Control
 from gatepost.store.sealing import Seal
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from gatepost.store.postgres_directory import PostgresDatabase
     from gatepost.store.postgres_queue import PostgresQueue
 
+MAXIMUM_QUEUES = 1024  # far more than workers, those that end and those that begin
 ARRIVING = "arriving"  # beside the files of the other engine, which may still drain
 
 
@@ -34,6 +36,17 @@ def open_queue(
         return Queue(folder, seal, name, clock=clock)
     engine, _ = _postgres()
     return engine(address(settings.queue_database), folder / ARRIVING, seal, name, clock=clock)
+
+
+def free_queue(settings: Settings, seal: Seal, clock: Callable[[], datetime]) -> MailQueue:
+    """The first queue no other worker has; raises ConfigError or Unavailable."""
+    for number in count():
+        try:
+            return open_queue(settings, seal, str(number), clock)
+        except Taken:
+            if number == MAXIMUM_QUEUES:
+                raise
+    raise AssertionError  # count() has no end
 
 
 def control(settings: Settings) -> QueueControl:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 
 from gatepost.config import Listener as ListenerSettings
 from gatepost.config import Settings
-from gatepost.engine.backend import open_directory, open_queue
+from gatepost.engine.adoption import Adopter
+from gatepost.engine.backend import free_queue, open_directory
 from gatepost.engine.bounce import Bouncer
 from gatepost.engine.delivery import Delivery, DeliverySettings
+from gatepost.engine.door import key
 from gatepost.engine.gateway import Gateway, Parts
 from gatepost.engine.gather import Gatherer
 from gatepost.engine.journal import Journal
@@ -25,6 +29,7 @@ from gatepost.events import Name
 from gatepost.flow.context import Context
 from gatepost.flow.retry import Schedule
 from gatepost.mail.address import domain_key
+from gatepost.net.bind import Sockets
 from gatepost.net.listener import Listener
 from gatepost.net.relay import Relay
 from gatepost.net.roster import ConnectionLimits
@@ -34,7 +39,6 @@ from gatepost.smtp.sasl import MECHANISMS
 from gatepost.smtp.settings import ServerSettings
 from gatepost.store.contract import MailQueue
 from gatepost.store.directory import Directory
-from gatepost.store.queue import Queue
 from gatepost.store.queue_id import Identifier
 from gatepost.vault.kek import KekSource, load
 from gatepost.vault.keys import Vault
@@ -130,15 +134,14 @@ class Service:
         self,
         settings: Settings,
         *,
-        worker: str = "0",
-        adopted: Sequence[str] = (),
+        sockets: Mapping[str, Sockets] = MappingProxyType({}),
         clock: Clock = utc_now,
         journal: Journal | None = None,
     ) -> None:
+        """`sockets` are those of a supervisor, by the `key` of their listener."""
         self.settings = settings
         self.journal = journal or Journal(clock)
         self.stores = Stores.open(settings)
-        self._worker = worker
         domains = own_domains(settings)
         identify = Identifier(secrets.token_bytes)
         hostname = settings.gateway.hostname
@@ -149,8 +152,8 @@ class Service:
         routes = Routes(settings)
         bouncer = Bouncer(hostname, routes.back, identify, secrets.token_urlsafe)
 
-        def deliver(queue: MailQueue) -> tuple[MailQueue, Delivery]:
-            delivery = Delivery(
+        def deliver(queue: MailQueue) -> Delivery:
+            return Delivery(
                 queue,
                 self._relay,
                 lambda item: routes.hop(item.hop),
@@ -159,13 +162,11 @@ class Service:
                 journal=self.journal,
                 clock=clock,
             )
-            return queue, delivery
 
         folder, seal = self.stores.queue_folder, self.stores.queue_seal
-        self.queue, self._delivery = deliver(open_queue(settings, seal, worker, clock))
-        # Queues of workers the configuration no longer has: nothing enters, everything leaves.
-        left = (Queue(folder, seal, name, clock=clock) for name in adopted)
-        self._deliveries = ((self.queue, self._delivery), *map(deliver, left))
+        self.queue = free_queue(settings, seal, clock)
+        self._delivery = deliver(self.queue)
+        self._adopter = Adopter(folder, seal, deliver, clock, self.journal)
         self.gather = Gatherer(
             self.stores.directory,
             self.stores.vault,
@@ -196,32 +197,36 @@ class Service:
         )
         accounts = Accounts(settings.account)
         self._listeners = {
-            one.label: _listener(self._gateway, one, settings, accounts)
+            one.label: _listener(self._gateway, one, settings, accounts, sockets.get(key(one), ()))
             for one in settings.listener
         }
 
     async def start(self) -> None:
         """Recover the queue, then listen; raises OSError when an address cannot be bound."""
-        for _, delivery in self._deliveries:
-            await delivery.start()
+        await self._delivery.start()
         for label, listener in self._listeners.items():
             await listener.start()
             mode = "monitor" if label in self._monitored else None
             self.journal.note(
                 Name.SERVICE_STARTED, service=f"listener {label}", port=listener.port, mode=mode
             )
+        self._adopter.start()
+
+    async def retire(self, limit: float) -> None:
+        """Take no new clients; return when all have left, or after so many seconds."""
+        await asyncio.gather(*(one.retire(limit) for one in self._listeners.values()))
 
     async def stop(self, grace: timedelta = timedelta(seconds=30)) -> None:
         """Stop accepting, finish what is under way, leave the rest in the queue."""
-        for listener in self._listeners.values():
-            await listener.drain(grace.total_seconds())
+        seconds = grace.total_seconds()
+        await asyncio.gather(*(one.drain(seconds) for one in self._listeners.values()))
         await self._gateway.settle()
-        for queue, delivery in self._deliveries:
-            await delivery.stop(grace)
-            queue.close()
+        await self._adopter.stop(grace)
+        await self._delivery.stop(grace)
+        self.queue.close()
         await self._relay.close()
         self.stores.close()
-        self.journal.note(Name.SERVICE_STOPPED, service=f"worker {self._worker}")
+        self.journal.note(Name.SERVICE_STOPPED, service="worker")
 
     async def settle(self) -> None:
         """Wait until what past messages taught is in the directory."""
@@ -284,7 +289,11 @@ def _edge(one: ListenerSettings, settings: Settings) -> EdgeSettings:
 
 
 def _listener(
-    gateway: Gateway, one: ListenerSettings, settings: Settings, accounts: Accounts
+    gateway: Gateway,
+    one: ListenerSettings,
+    settings: Settings,
+    accounts: Accounts,
+    sockets: Sockets,
 ) -> Listener:
     limits = settings.limits
     return Listener(
@@ -294,7 +303,6 @@ def _listener(
         port=one.bind.port,
         tls=_tls(one, settings),
         is_implicit_tls=one.tls == "implicit",
-        reuse_port=settings.gateway.workers > 1,
         limits=ConnectionLimits(
             total=limits.connections,
             per_peer=limits.connections_per_peer,
@@ -304,4 +312,5 @@ def _listener(
         ),
         authenticator=accounts,
         proxies=one.proxies,
+        sockets=sockets,
     )

@@ -1,119 +1,294 @@
-"""`gatepost serve`: one process, or several that share the listening ports.
+"""`gatepost serve`: one process that holds the listening sockets, and its workers.
 
-With one worker the gateway runs right here.  With more, this process only starts them,
-starts again whichever dies, and passes signals on; the kernel spreads connections over
-them (SO_REUSEPORT), and each has a queue of its own.
+Reload: a new crew of workers for the new configuration; when all of them serve, the old
+ones take no more clients and end with those they have.  Restart: the same, then this
+process makes room for the program as it is on the disk now, sockets and workers kept.
+Nobody is refused meanwhile, and what fails leaves everything as it was.
 """
 
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import signal
+import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from datetime import timedelta
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, cast
 
-from gatepost.config import Settings, load
+from gatepost.config import Settings, parse, read
+from gatepost.engine import control
+from gatepost.engine.crew import Crew, Worker
+from gatepost.engine.door import Doors, assigned
+from gatepost.engine.handover import Handover
 from gatepost.engine.journal import Journal, configure_log
-from gatepost.engine.service import Service, utc_now
+from gatepost.engine.notify import Notifier
+from gatepost.engine.service import utc_now
+from gatepost.errors import ConfigError, GatepostError
 from gatepost.events import Name
+from gatepost.net.bind import activated
 
-GRACE = timedelta(seconds=30)
-PAUSE = 1.0  # seconds before a worker that died is started again
+Word = Literal["reload", "restart"]
+Consider = Callable[[Path, bool], None]  # raises when a gateway must not run like this
+
+SIGNALS: dict[signal.Signals, Word] = {signal.SIGHUP: "reload", signal.SIGUSR2: "restart"}
 STOPS = (signal.SIGTERM, signal.SIGINT)
+HELD = (*SIGNALS, *STOPS, signal.SIGCHLD)
+LOCK = "serve.lock"
 
 
-def serve(path: Path, worker: int | None = None) -> int:
+def serve(path: Path, consider: Consider) -> int:
     """Run the gateway of a configuration file until told to stop; returns the exit code."""
-    settings = load(path)
+    legacy = Handover.take()
+    given = activated()
+    settings = parse(legacy.text if legacy else (text := read(path)), path, os.environ)
+    if legacy is None:
+        consider(path, bool(given))
     configure_log(settings.log.format, settings.log.level)
-    if worker is None and settings.gateway.workers > 1:
-        return asyncio.run(_supervise(path, settings.gateway.workers))
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_work(settings, worker))
-
-
-def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
-    """Use uvloop where it is installed (pip install gatepost[fast])."""
-    try:
-        import uvloop  # noqa: PLC0415  optional
-    except ImportError:
-        return None
-    return uvloop.Loop
-
-
-async def _work(settings: Settings, worker: int | None) -> int:
-    number = worker or 0
-    gateway = settings.gateway
-    # Files from before the queue moved to a database drain, too.
-    filed = 0 if settings.queue_database.address else gateway.workers
-    adopted = orphans(gateway.queue_folder, filed) if number == 0 else ()
-    service = Service(settings, worker=str(number), adopted=adopted)
-    stop = _stopped()
-    if worker is not None:
-        _end_with_parent(stop)
-    try:
-        await service.start()
-        await stop.wait()
-    finally:
-        await service.stop(GRACE)
-    return 0
-
-
-async def _supervise(path: Path, workers: int) -> int:
-    stop = _stopped()
     journal = Journal(utc_now)
-    await asyncio.gather(*(_keep(path, number, stop, journal) for number in range(workers)))
-    return 0
+    if legacy is None:
+        sockets, strangers = assigned(given, settings.listener)
+        for one in strangers:
+            reason = f"no listener is for the socket {one}"
+            journal.note(Name.SERVICE_ERROR, service="supervisor", reason=reason)
+        legacy = Handover(text, sockets, lock=_locked(settings.gateway.state))
+    supervisor = Supervisor(path, settings, legacy, journal, consider)
+    return asyncio.run(supervisor.run(legacy))
 
 
-async def _keep(path: Path, number: int, stop: asyncio.Event, journal: Journal) -> None:
-    """Keep one worker running."""
-    command = (sys.executable, "-m", "gatepost", "serve", "--config", str(path))
-    while not stop.is_set():
-        process = await asyncio.create_subprocess_exec(
-            *command, "--worker", str(number), stdin=asyncio.subprocess.PIPE
-        )
-        ended = asyncio.ensure_future(process.wait())
-        stopping = asyncio.ensure_future(stop.wait())
-        await asyncio.wait((ended, stopping), return_when=asyncio.FIRST_COMPLETED)
+def _locked(state: Path) -> int:
+    """Keep a second supervisor off this state; raises ConfigError."""
+    number = os.open(state / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(number)
+        raise ConfigError(
+            f"another gatepost serve already works on {state}",
+            hint="gatepost reload makes that one take a new configuration",
+        ) from error
+    return number
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Something to do, and who wants to hear how it went."""
+
+    word: Word
+    asker: socket.socket | None = None
+
+
+class Supervisor:
+    """Keeps a crew at work."""
+
+    def __init__(
+        self,
+        path: Path,
+        settings: Settings,
+        legacy: Handover,
+        journal: Journal,
+        consider: Consider,
+    ) -> None:
+        self._path, self._settings, self._text = path.absolute(), settings, legacy.text
+        self._doors, self._lock = Doors(legacy.sockets), legacy.lock
+        self._journal, self._consider = journal, consider
+        self._notifier = Notifier()
+        self._requests: asyncio.Queue[Request | None] = asyncio.Queue()
+        self._crews: list[Crew] = []  # the one in force, one that begins, those that end
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self, legacy: Handover) -> int:
+        """Serve until told to stop."""
+        loop = asyncio.get_running_loop()
+        for stop in STOPS:
+            loop.add_signal_handler(stop, self._requests.put_nowait, None)
+        for number, word in SIGNALS.items():
+            loop.add_signal_handler(number, self._requests.put_nowait, Request(word))
+        loop.add_signal_handler(signal.SIGCHLD, self._reap)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)  # a predecessor held them for us
+        self._crew = self._planned(self._text, self._settings)
+        self._doors.keep(self._crew.handover.sockets)
+        if legacy.heirs:
+            self._take_over(legacy)
+        elif not await self._begin():
+            return 0
+        line = control.listening(self._settings.gateway.state)
+        loop.add_reader(line, self._called, line)
+        if self._notifier.watchdog:
+            self._start(self._watch())
+        self._notifier.ready(self._status())
+        if legacy.asker >= 0:
+            self._answer(Request("restart", socket.socket(fileno=legacy.asker)))
+        while (request := await self._requests.get()) is not None:
+            await self._obey(request)
+        loop.remove_reader(line)
+        with suppress(FileNotFoundError):
+            (self._settings.gateway.state / control.NAME).unlink()
+        await self._stop()
+        return 0
+
+    # ── begin and end ────────────────────────────────────────────────────────────────
+
+    async def _begin(self) -> bool:
+        """Start the first crew; whether it serves.  Raises ConfigError when it cannot."""
+        starting = asyncio.ensure_future(self._crew.start())
+        stopping = asyncio.ensure_future(self._requests.get())
+        await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if stopping.done() and (request := stopping.result()) is not None:
+            self._requests.put_nowait(request)
+            await starting
+        elif stopping.done():
+            starting.cancel()
+            self._crew.dismiss(Worker.stop)
+            await self._crew.gone()
+            return False
         stopping.cancel()
-        if stop.is_set():
-            with suppress(ProcessLookupError):
-                process.terminate()
-            await ended
+        starting.result()
+        return True
+
+    def _take_over(self, legacy: Handover) -> None:
+        """Look after the workers of the supervisor that this process was."""
+        retiring = self._planned(self._text, self._settings)
+        for heir in legacy.heirs:
+            crew = retiring if heir.is_retiring else self._crew
+            crew.workers.append(Worker.inherited(heir))
+        self._crew.complete()
+        self._retire(retiring, lambda _: None)
+        self._reap()  # whoever ended before we listened
+
+    async def _stop(self) -> None:
+        self._notifier.stopping()
+        for one in self._tasks:
+            one.cancel()
+        for crew in self._crews:
+            crew.dismiss(Worker.stop)
+        self._doors.keep({})
+        for crew in tuple(self._crews):
+            await crew.gone()
+        self._journal.note(Name.SERVICE_STOPPED, service="supervisor")
+
+    # ── reload and restart ───────────────────────────────────────────────────────────
+
+    async def _obey(self, request: Request) -> None:
+        self._notifier.reloading()
+        try:
+            await self._reload()
+        except (GatepostError, OSError) as error:
+            hint = error.fields.get("hint", "") if isinstance(error, GatepostError) else ""
+            kept = "the old configuration stays in force"
+            self._journal.note(Name.SERVICE_ERROR, service=request.word, reason=f"{error}; {kept}")
+            self._notifier.ready(f"{request.word} failed, {kept}")
+            if request.asker is not None:
+                control.answer(request.asker, error=f"{error}; {kept}", hint=str(hint))
             return
-        journal.note(Name.SERVICE_ERROR, service=f"worker {number}", code=ended.result())
-        with suppress(TimeoutError):
-            async with asyncio.timeout(PAUSE):
-                await stop.wait()
+        self._journal.note(Name.SERVICE_RELOADED, service=request.word, workers=self._crew.size)
+        if request.word == "restart":
+            self._make_room(request.asker)  # does not return
+        self._notifier.ready(self._status())
+        self._answer(request)
 
+    async def _reload(self) -> None:
+        text = await asyncio.to_thread(read, self._path)
+        settings = parse(text, self._path, os.environ)
+        if settings.gateway.state != self._settings.gateway.state:
+            raise ConfigError(
+                f"[gateway] state cannot move from {self._settings.gateway.state} while mail waits",
+                hint="stop the gateway, move the folder, start it again",
+            )
+        await asyncio.to_thread(self._consider, self._path, True)
+        crew = self._planned(text, settings)
+        try:
+            await crew.start()
+        except BaseException:
+            self._doors.abandon(crew.handover.sockets)
+            self._start(self._forget(crew))
+            raise
+        old, self._crew = self._crew, crew
+        self._text, self._settings = text, settings
+        self._doors.keep(crew.handover.sockets)
+        self._retire(old, Worker.retire)
+        configure_log(settings.log.format, settings.log.level)
 
-def _stopped() -> asyncio.Event:
-    """An event set by SIGTERM or SIGINT."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in STOPS:
-        loop.add_signal_handler(number, stop.set)
-    return stop
+    def _planned(self, text: str, settings: Settings) -> Crew:
+        plan = Handover(text, self._doors.planned(settings.listener))
+        crew = Crew(self._path, plan, settings.gateway.workers, self._journal)
+        self._crews.append(crew)
+        return crew
 
+    def _retire(self, crew: Crew, how: Callable[[Worker], None]) -> None:
+        crew.dismiss(how)
+        self._start(self._forget(crew))
 
-def _end_with_parent(stop: asyncio.Event) -> None:
-    """Stop when the supervisor is gone, however it went: its end of our standard input closes."""
-    loop = asyncio.get_running_loop()
+    async def _forget(self, crew: Crew) -> None:
+        await crew.gone()
+        self._crews.remove(crew)
 
-    def heard() -> None:
-        if not os.read(sys.stdin.fileno(), 4096):
-            loop.remove_reader(sys.stdin.fileno())
-            stop.set()
+    def _make_room(self, asker: socket.socket | None) -> None:
+        """Become the program that is on the disk now; process id and children stay."""
+        handover = Handover(
+            self._text,
+            self._crew.handover.sockets,
+            [heir for crew in self._crews for heir in crew.heirs()],
+            self._lock,
+            asker.fileno() if asker is not None else -1,
+        )
+        command = [sys.executable, "-m", "gatepost", "serve", "--config", str(self._path)]
+        signal.pthread_sigmask(signal.SIG_BLOCK, HELD)  # until the successor can take them
+        sys.stderr.flush()
+        os.execve(sys.executable, command, handover.environment())  # noqa: S606  ourselves
 
-    loop.add_reader(sys.stdin.fileno(), heard)
+    # ── who is heard ─────────────────────────────────────────────────────────────────
 
+    def _called(self, line: socket.socket) -> None:
+        with suppress(OSError):
+            self._start(self._hear(line.accept()[0]))
 
-def orphans(folder: Path, workers: int) -> Sequence[str]:
-    """Names of queues left by workers that the configuration no longer has."""
-    names = {path.stem for path in folder.glob("*.db")}
-    return sorted(names - {str(number) for number in range(workers)})
+    async def _hear(self, asker: socket.socket) -> None:
+        asker.setblocking(False)
+        try:
+            async with asyncio.timeout(5):
+                said = await asyncio.get_running_loop().sock_recv(asker, 64)
+        except (OSError, TimeoutError):
+            said = b""
+        word = said.decode("ascii", "replace").strip()
+        if word in control.WORDS:
+            self._requests.put_nowait(Request(cast("Word", word), asker))
+        else:
+            control.answer(asker, error=f"{word!r} is none of {', '.join(control.WORDS)}")
+
+    def _answer(self, request: Request) -> None:
+        if request.asker is not None:
+            control.answer(
+                request.asker,
+                done=request.word,
+                process=os.getpid(),
+                workers=[one.pid for one in self._crew.workers],
+                retiring=[
+                    one.pid for crew in self._crews if crew != self._crew for one in crew.workers
+                ],
+            )
+
+    def _reap(self) -> None:
+        for crew in self._crews:
+            for one in crew.workers:
+                one.reap()
+
+    async def _watch(self) -> None:
+        """Tell systemd that we live, as long as every worker does."""
+        while True:
+            await asyncio.sleep(self._notifier.watchdog / 3)
+            if self._crew.silent_for() < max(self._notifier.watchdog, 15.0):
+                self._notifier.alive()
+
+    def _status(self) -> str:
+        places = ", ".join(str(one.bind) for one in self._settings.listener)
+        return f"{self._crew.size} workers take mail at {places}"
+
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

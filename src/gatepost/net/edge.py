@@ -166,6 +166,11 @@ class Edge(asyncio.Protocol):
         """When the client last got somewhere; None while it waits for us, or is trusted."""
         return None if self._is_trusted or self._task is not None else self._progress
 
+    @property
+    def idle_since(self) -> float | None:
+        """When the client last got somewhere; None in a transaction, or while it waits for us."""
+        return None if self._task is not None or self._session.is_open else self._progress
+
     def evict(self, reply: Reply) -> None:
         """Leave now, with this word."""
         self._leave(reply)

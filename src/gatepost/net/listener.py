@@ -1,16 +1,16 @@
 """A TCP port where mail comes in, from start to graceful end.
 
-Where proxies are expected, connections are accepted here, one by one: the PROXY header
-comes before everything else, TLS included.  Otherwise asyncio's own server does it.
+Connections are accepted one by one: several processes share the socket, and none may
+take more at once than it begins to serve.  A PROXY header, where proxies are expected,
+comes before everything else, TLS included.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 import ssl
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -20,12 +20,12 @@ from gatepost.errors import Malformed
 from gatepost.events import Name
 from gatepost.net import proxy
 from gatepost.net.application import Application, Authenticator
+from gatepost.net.bind import bind, close, listen
 from gatepost.net.edge import Edge
 from gatepost.net.peer import Networks, is_within
 from gatepost.net.roster import ConnectionLimits, Roster
 from gatepost.net.settings import EdgeSettings
 
-_BACKLOG: Final = 512
 _PAUSE: Final = 0.2  # seconds without accepting when the process has no descriptors left
 _log = structlog.get_logger("gatepost.net")
 
@@ -42,24 +42,21 @@ class Listener:
         port: int,
         tls: ssl.SSLContext | None = None,
         is_implicit_tls: bool = False,
-        reuse_port: bool = False,
         limits: ConnectionLimits | None = None,
         authenticator: Authenticator | None = None,
         proxies: Networks = (),
-        bound: socket.socket | None = None,
+        sockets: Sequence[socket.socket] = (),
     ) -> None:
-        """`bound` is a socket that was bound already, such as systemd hands over."""
+        """`sockets` are listening already, such as systemd or a supervisor hands over."""
         if settings.server.mechanisms and authenticator is None:
             raise ValueError("AUTH is offered, but nobody knows the passwords")
         self._application, self._settings = application, settings
-        self._host, self._port, self._reuse_port = host, port, reuse_port
+        self._host, self._port = host, port
         self._tls, self._is_implicit_tls = tls, is_implicit_tls
         self._limits = limits or ConnectionLimits()
-        self._authenticator, self._proxies, self._bound = authenticator, proxies, bound
+        self._authenticator, self._proxies = authenticator, proxies
         self._roster: Roster | None = None
-        self._server: asyncio.Server | None = None
-        self._sockets: tuple[socket.socket, ...] = ()
-        self._copies: tuple[socket.socket, ...] = ()
+        self._sockets = tuple(sockets)
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -75,41 +72,67 @@ class Listener:
     async def start(self) -> None:
         """Bind and accept; raises OSError when the address cannot be bound."""
         roster = self._roster = Roster(self._limits)
-        server = await self._create(roster)
-        self._server, self._sockets = server, tuple(server.sockets)
-        if self._proxies:
-            # asyncio's server never serves: its sockets are bound, and we accept on copies.
-            self._copies = tuple(
-                socket.socket(fileno=os.dup(one.fileno())) for one in self._sockets
-            )
-            server.close()
-            self._sockets = self._copies
-            for one in self._copies:
-                one.setblocking(False)
-                one.listen(_BACKLOG)
-                self._start(self._accept(one, roster))
+        self._sockets = self._sockets or bind(self._host, self._port)
+        for one in self._sockets:
+            listen(one)
+            self._watch(one, roster)
 
-    async def _create(self, roster: Roster) -> asyncio.Server:
+    async def retire(self, limit: float) -> None:
+        """Leave new clients to others; return when ours have left, or after so many seconds."""
+        self._leave()
+        end = asyncio.get_running_loop().time() + limit
+        if self._tasks:  # accepted, not yet introduced
+            await asyncio.wait(self._tasks, timeout=limit)
+        if self._roster is not None:
+            await self._roster.retire(end - asyncio.get_running_loop().time())
+
+    async def drain(self, grace: float = 30.0) -> None:
+        """Stop accepting, let transactions end, tell idle clients 421."""
+        self._leave()
+        for task in tuple(self._tasks):
+            task.cancel()
+        if self._roster is not None:
+            await self._roster.drain(grace)
+
+    async def stop(self) -> None:
+        """Stop at once; messages not yet answered are cut off."""
+        await self.drain(grace=0)
+
+    # ── accepting ────────────────────────────────────────────────────────────────────
+
+    def _watch(self, listening: socket.socket, roster: Roster) -> None:
+        if listening.fileno() >= 0:
+            asyncio.get_running_loop().add_reader(listening, self._accept, listening, roster)
+
+    def _leave(self) -> None:
         loop = asyncio.get_running_loop()
-        context = self._tls if self._is_implicit_tls else None
-        is_ours = not self._proxies
-        if self._bound is not None:
-            return await loop.create_server(
-                lambda: self._edge(roster),
-                sock=self._bound,
-                ssl=context,
-                backlog=_BACKLOG,
-                start_serving=is_ours,
-            )
-        return await loop.create_server(
-            lambda: self._edge(roster),
-            self._host,
-            self._port,
-            ssl=context,
-            reuse_port=self._reuse_port or None,
-            backlog=_BACKLOG,
-            start_serving=is_ours,
-        )
+        for one in self._sockets:
+            loop.remove_reader(one)
+        close(self._sockets)
+        self._sockets = ()
+
+    def _accept(self, listening: socket.socket, roster: Roster) -> None:
+        """Take one client, if no other process was faster."""
+        try:
+            connection, address = listening.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return
+        except OSError as error:  # EMFILE: there will be descriptors again
+            _log.error(Name.SERVICE_ERROR, where="listener.accept", detail=str(error))
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(listening)
+            loop.call_later(_PAUSE, self._watch, listening, roster)
+            return
+        if len(self._tasks) > self._limits.total:
+            connection.close()
+            return
+        connection.setblocking(False)
+        self._start(self._introduce(connection, str(address[0]), roster))
+
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _edge(self, roster: Roster, client: proxy.Client | None = None) -> Edge:
         return Edge(
@@ -120,43 +143,6 @@ class Listener:
             authenticator=self._authenticator,
             client=client,
         )
-
-    async def drain(self, grace: float = 30.0) -> None:
-        """Stop accepting, let transactions end, tell idle clients 421."""
-        if self._server is not None:
-            self._server.close()
-        for task in tuple(self._tasks):
-            task.cancel()
-        for one in self._copies:
-            one.close()
-        if self._roster is not None:
-            await self._roster.drain(grace)
-        self._server, self._sockets, self._copies = None, (), ()
-
-    async def stop(self) -> None:
-        """Stop at once; messages not yet answered are cut off."""
-        await self.drain(grace=0)
-
-    # ── behind proxies ───────────────────────────────────────────────────────────────
-
-    def _start(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _accept(self, listening: socket.socket, roster: Roster) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                connection, address = await loop.sock_accept(listening)
-            except OSError as error:  # EMFILE, ECONNABORTED: later ones may succeed
-                _log.error(Name.SERVICE_ERROR, where="listener.accept", detail=str(error))
-                await asyncio.sleep(_PAUSE)
-                continue
-            if len(self._tasks) > self._limits.total:
-                connection.close()
-            else:
-                self._start(self._introduce(connection, str(address[0]), roster))
 
     async def _introduce(self, connection: socket.socket, peer: str, roster: Roster) -> None:
         """Learn from a proxy who its client is, then let the client in."""

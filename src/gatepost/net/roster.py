@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -14,6 +15,7 @@ from gatepost.net.rate import Rate
 FULL: Final = Reply(421, "4.3.2", "Too many connections, try again later")
 TOO_MANY: Final = Reply(421, "4.7.0", "Too many connections from your address")
 TOO_OFTEN: Final = Reply(421, "4.7.0", "Too many new connections from your address")
+_IDLE: Final = 2.0  # seconds between two mails after which a client is not about to send one
 TOO_MANY_MESSAGES: Final = Reply(450, "4.7.1", "Too many messages from your address, slow down")
 
 
@@ -36,6 +38,11 @@ class Guest(Protocol):
     @property
     def silent_since(self) -> float | None:
         """When the peer last did something; None while it waits for us, or is trusted."""
+        ...
+
+    @property
+    def idle_since(self) -> float | None:
+        """When the peer last did something; None within a transaction."""
         ...
 
     def drain(self) -> None:
@@ -124,6 +131,17 @@ class Roster:
             del self._peers[peer]
         if not self._guests:
             self._left.set()
+
+    async def retire(self, limit: float) -> None:
+        """Let everybody finish in peace; who only keeps a connection open may come again."""
+        end = self._loop.time() + limit
+        while self._guests and (now := self._loop.time()) < end:
+            for guest in tuple(self._guests):
+                if (idle := guest.idle_since) is not None and idle < now - _IDLE:
+                    guest.drain()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(1.0, end - now)):
+                    await self._empty()
 
     async def drain(self, grace: float) -> None:
         """Let transactions end; whoever is still here after the grace is cut off."""

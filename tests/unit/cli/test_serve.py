@@ -7,6 +7,7 @@ import pytest
 from tests.unit.cli.conftest import Gatepost
 
 from gatepost.engine import supervisor
+from gatepost.engine.handover import Handover
 
 
 @pytest.fixture
@@ -14,11 +15,11 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The configurations with which the gateway was started."""
     seen: list[Path] = []
 
-    def serve(path: Path, worker: int | None = None) -> int:
-        seen.append(path)
+    async def run(self: supervisor.Supervisor, _legacy: Handover) -> int:
+        seen.append(self._path)
         return 0
 
-    monkeypatch.setattr(supervisor, "serve", serve)
+    monkeypatch.setattr(supervisor.Supervisor, "run", run)
     return seen
 
 

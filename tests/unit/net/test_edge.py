@@ -16,6 +16,7 @@ from gatepost.mail.content import Content, Octets
 from gatepost.mail.envelope import Envelope
 from gatepost.mail.reply import Reply
 from gatepost.net.application import SessionInfo, Sink
+from gatepost.net.bind import bind
 from gatepost.net.roster import ConnectionLimits
 from gatepost.net.settings import EdgeSettings
 from gatepost.net.sink import MemorySink
@@ -260,14 +261,51 @@ async def test_forwarded_by_trusted_clients_only() -> None:
         assert await caller.hear(2) == [250, 550]
 
 
-async def test_reuse_port() -> None:
-    """A second worker process cannot share the port."""
-    async with listening(reuse_port=True) as listener:
-        async with listening(reuse_port=True) as second:
-            assert listener.port != second.port
-        await listener.stop()
-        await listener.start()
-        assert listener.port
+async def test_two_share_a_socket() -> None:
+    """While one worker ends and the next begins, clients are refused or forgotten."""
+    (first,) = bind(HOST, 0)
+    second = first.dup()
+    async with listening(sockets=(first,)) as old:
+        port = old.port
+        async with listening(sockets=(second,)) as new:
+            opening = (asyncio.open_connection(HOST, port) for _ in range(20))
+            callers = await asyncio.gather(*opening)
+            assert [(await reader.readline())[:3] for reader, _ in callers] == [b"220"] * 20
+            assert old.connections + new.connections == 20
+            assert old.connections  # neither takes all
+            assert new.connections
+            retiring = asyncio.create_task(old.retire(10))
+            await asyncio.sleep(0)
+            async with calling(port) as caller:
+                caller.say(HELLO)
+                assert await caller.hear() == [250]
+            assert old.connections < 20
+            for _, writer in callers:
+                writer.close()
+            await retiring
+            assert old.connections == 0
+
+
+async def test_retire_lets_clients_finish() -> None:
+    """A reload cuts off a client between its greeting and its mail."""
+    company = Company()
+    async with (
+        listening(company) as listener,
+        calling(listener.port) as slow,
+        calling(listener.port) as idle,
+    ):
+        retiring = asyncio.create_task(listener.retire(20))
+        await asyncio.sleep(0.3)
+        slow.say(HELLO)
+        assert await slow.hear() == [250]
+        slow.say(OPEN + DATA + b"late\r\n")
+        assert await slow.hear(3) == [250, 250, 354]
+        assert await idle.hear() == [421]  # kept open for later: it may come again
+        slow.say(b".\r\nQUIT\r\n")
+        assert await slow.hear(2) == [250, 221]
+        async with asyncio.timeout(3):
+            await retiring
+    assert [octets for _, _, octets in company.kept] == [b"late\r\n"]
 
 
 # ── TLS, and independent clients ─────────────────────────────────────────────────────

@@ -1,0 +1,219 @@
+"""The workers of one configuration, seen from their supervisor.
+
+Whoever dies is replaced until the crew is dismissed.  Each worker is a fresh process:
+it runs the program as it is on the disk now, which is how an upgrade begins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gatepost.engine.handover import Handover, Heir
+from gatepost.engine.journal import Journal
+from gatepost.engine.worker import FAILED, READY, RETIRE
+from gatepost.errors import ConfigError
+from gatepost.events import Name
+
+PAUSE = 1.0  # seconds before a worker that died young is replaced
+LIVED = 5.0
+PATIENCE = 60.0  # seconds for a worker to get ready
+
+
+class Worker:
+    """One child process and the line to it."""
+
+    def __init__(self, pid: int, line: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        line.setblocking(False)
+        self.pid, self._line = pid, line
+        self.heard = self._born = loop.time()
+        self.is_ready = False
+        self.fault: tuple[str, str] = ("", "")  # why it could not start, and what helps
+        self.ended: asyncio.Future[int] = loop.create_future()
+        self.settled = asyncio.Event()  # it is ready, or has ended
+        self._buffer = b""
+        loop.add_reader(line, self._hear)
+
+    @classmethod
+    def start(cls, path: Path, handover: Handover) -> Worker:
+        """Start a process that inherits."""
+        ours, its = socket.socketpair()
+        command = [sys.executable, "-m", "gatepost", "serve", "--config", str(path), "--worker"]
+        try:
+            pid = os.posix_spawn(
+                sys.executable,
+                command,
+                handover.for_worker(),
+                file_actions=[(os.POSIX_SPAWN_DUP2, its.fileno(), 0)],
+                setsigmask=[],
+            )
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            its.close()
+            handover.close()
+        return cls(pid, ours)
+
+    @classmethod
+    def inherited(cls, heir: Heir) -> Worker:
+        """A worker that an earlier supervisor started, in this process."""
+        made = cls(heir.pid, socket.socket(fileno=heir.channel))
+        made.is_ready = True
+        made.settled.set()
+        return made
+
+    def heir(self, *, is_retiring: bool) -> Heir:
+        """What the next supervisor must know."""
+        return Heir(self.pid, self._line.fileno(), is_retiring)
+
+    def age(self) -> float:
+        """Seconds since it was started or inherited."""
+        return asyncio.get_running_loop().time() - self._born
+
+    def retire(self) -> None:
+        """Take no new clients; end when the present ones have left."""
+        with suppress(OSError):
+            self._line.send(RETIRE.encode() + b"\n")
+
+    def stop(self) -> None:
+        """Finish what is under way and end."""
+        self._hang_up()
+
+    def kill(self) -> None:
+        """End at once."""
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+
+    def reap(self) -> None:
+        """See whether the process has ended."""
+        if self.ended.done():
+            return
+        try:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+        except ChildProcessError:
+            pid, status = self.pid, 0
+        if pid:
+            self._hear()  # its last words
+            self._hang_up()
+            self.ended.set_result(os.waitstatus_to_exitcode(status))
+            self.settled.set()
+
+    def _hang_up(self) -> None:
+        if self._line.fileno() >= 0:
+            asyncio.get_running_loop().remove_reader(self._line)
+            self._line.close()
+
+    def _hear(self) -> None:
+        if self._line.fileno() < 0:
+            return
+        try:
+            octets = self._line.recv(65536)
+        except BlockingIOError:
+            return
+        except OSError:
+            octets = b""
+        if not octets:  # it ends; SIGCHLD tells when
+            asyncio.get_running_loop().remove_reader(self._line)
+            return
+        *lines, self._buffer = (self._buffer + octets).split(b"\n")
+        self.heard = asyncio.get_running_loop().time()
+        for line in lines:
+            self._obey(json.loads(line))
+
+    def _obey(self, said: dict[str, str]) -> None:
+        if said["word"] == READY:
+            self.is_ready = True
+            self.settled.set()
+        elif said["word"] == FAILED:
+            self.fault = (said["error"], said["hint"])
+
+
+@dataclass(eq=False)
+class Crew:
+    """So many workers for one configuration."""
+
+    path: Path
+    handover: Handover  # text and sockets
+    size: int
+    journal: Journal
+    workers: list[Worker] = field(default_factory=list)
+    _keepers: list[asyncio.Task[None]] = field(default_factory=list)
+    _is_dismissed: bool = False
+
+    async def start(self) -> None:
+        """Return when every worker serves; raises ConfigError with the first one's reason."""
+        self.workers = [Worker.start(self.path, self.handover) for _ in range(self.size)]
+        try:
+            async with asyncio.timeout(PATIENCE):
+                for one in self.workers:
+                    await one.settled.wait()
+        except TimeoutError:
+            pass
+        for one in self.workers:
+            if not one.is_ready or one.ended.done():
+                self.dismiss(Worker.kill)
+                raise _failure(one)
+        self.complete()
+
+    def complete(self) -> None:
+        """Replace whoever is missing, or dies from now on."""
+        for _ in range(len(self.workers), self.size):
+            self.workers.append(Worker.start(self.path, self.handover))
+        self._keepers = [asyncio.ensure_future(self._keep(n)) for n in range(len(self.workers))]
+
+    def dismiss(self, how: Callable[[Worker], None]) -> None:
+        """Replace nobody any more, and send everybody away."""
+        self._is_dismissed = True
+        for one in self._keepers:
+            one.cancel()
+        for worker in self.workers:
+            how(worker)
+
+    async def gone(self) -> None:
+        """Return when every worker has ended."""
+        for one in self.workers:
+            await asyncio.shield(one.ended)
+
+    def heirs(self) -> Iterator[Heir]:
+        """Those who change their supervisor."""
+        for one in self.workers:
+            if not one.ended.done():
+                yield one.heir(is_retiring=self._is_dismissed)
+
+    def silent_for(self) -> float:
+        """Seconds since the most silent worker gave a sign of life."""
+        now = asyncio.get_running_loop().time()
+        return max((now - one.heard for one in self.workers), default=0.0)
+
+    async def _keep(self, number: int) -> None:
+        while True:
+            worker = self.workers[number]
+            code = await asyncio.shield(worker.ended)
+            reason, _ = worker.fault
+            self.journal.note(
+                Name.SERVICE_ERROR, service=f"worker {number}", code=code, reason=reason
+            )
+            if worker.age() < LIVED:  # not again and again without a breath
+                await asyncio.sleep(PAUSE)
+            self.workers[number] = Worker.start(self.path, self.handover)
+
+
+def _failure(worker: Worker) -> ConfigError:
+    error, hint = worker.fault
+    if not error:
+        code = worker.ended.result() if worker.ended.done() else "nothing said"
+        error = f"a worker did not get ready within {PATIENCE:.0f} s ({code})"
+        if worker.ended.done():
+            error = f"a worker ended before it was ready (exit code {code})"
+        hint = "its log says more"
+    return ConfigError(error, hint=hint)
