@@ -7,9 +7,9 @@ import sys
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
-    from gatepost.cli.run import run  # noqa: PLC0415  importing this module costs nothing
+    from gatepost.cli.run import called, run  # noqa: PLC0415  importing this module costs nothing
 
-    sys.exit(run(sys.argv[1:]))
+    sys.exit(run(called(sys.argv[0], sys.argv[1:])))
 
 
 if __name__ == "__main__":

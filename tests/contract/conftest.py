@@ -50,6 +50,10 @@ class Engine(Protocol):
         """Change an item's stored body."""
         ...
 
+    def rewrite(self, id_: str, column: str, old: str, new: str) -> None:
+        """Change an item's row as somebody with the database, but without the key, could."""
+        ...
+
     def raw(self) -> bytes:
         """Every octet the engine stored on the disk."""
         ...
@@ -116,6 +120,15 @@ class Sqlite:
             octets = file.read_bytes()
             file.write_bytes(octets[:-1] + bytes([octets[-1] ^ 1]))
 
+    def rewrite(self, id_: str, column: str, old: str, new: str) -> None:
+        with sqlite3.connect(self.folder / "0.db") as connection:
+            done = connection.execute(
+                f"UPDATE item SET {column} = replace({column}, ?, ?) WHERE id = ?"
+                f" AND instr({column}, ?)",
+                (old, new, id_, old),
+            )
+            assert done.rowcount == 1
+
     def raw(self) -> bytes:
         return b"".join(path.read_bytes() for path in self.folder.rglob("*") if path.is_file())
 
@@ -176,6 +189,16 @@ class Postgres:
                 f"UPDATE {table} SET {column} = set_byte({column}, 20,"
                 f" 255 - get_byte({column}, 20)) WHERE number = {row[0]}".encode()
             )
+
+    def rewrite(self, id_: str, column: str, old: str, new: str) -> None:
+        with self.session() as connection:
+            done = connection.execute(
+                f"UPDATE item SET {column} = replace({column}::text, %s, %s)::"
+                f"{'boolean' if column == 'protected' else 'text'}"
+                f" WHERE id = %s AND strpos({column}::text, %s) > 0".encode(),
+                (old, new, id_, old),
+            )
+            assert done.rowcount == 1
 
     def raw(self) -> bytes:
         with self.session() as connection:

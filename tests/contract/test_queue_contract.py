@@ -1,13 +1,15 @@
 """One suite for every queue engine: whatever it stands on, acknowledged means safe."""
 
 import asyncio
+import json
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 import pytest
-from tests.contract.conftest import Engine
+from tests.contract.conftest import Engine, Sqlite
 from tests.unit.store.box import MARKER, START, envelope, new
 
 from gatepost.errors import Unavailable
@@ -17,6 +19,7 @@ from gatepost.mail.content import Octets, join
 from gatepost.mail.envelope import Envelope, Recipient
 from gatepost.mail.reply import Reply
 from gatepost.store.contract import MailQueue
+from gatepost.store.queue_change import Cause
 from gatepost.store.queue_item import Done, Item, NewItem, Parked, Record, Retried
 from gatepost.store.sealing import Corrupt
 
@@ -229,6 +232,105 @@ async def test_hold_and_release(engine: Engine) -> None:
     assert [item.id for item in control.release("all")] == ["A.2", "B"]
     assert [item.id for item in due(queue)] == ["A.2", "B"]
     assert () == control.release("A.2") == control.hold("Z") == control.delete("Z")
+
+
+async def test_waiting_for_a_key(engine: Engine) -> None:
+    """Mail without certificate leaves in clear, or is never looked at again."""
+    queue, control = engine.open(), engine.control()
+    message = replace(new("A", MARKER, "bob@beta.test", "carol@beta.test"), undecided=True)
+    items = await queue.accept([replace(message, state="waiting"), new("B")])
+    assert queue.waiting(START, 10) == ()
+    queue.release(items)
+    await queue.flush()
+    assert [item.id for item in due(queue)] == ["B"]
+    (found,) = queue.waiting(START, 10)
+    assert found.undecided
+    assert join(queue.opened(found).content) == MARKER
+    assert queue.waiting(START, 10) == ()
+    bob = found.envelope.recipients[0]
+    left = found.still({bob: Reply(451, "4.7.1", "no certificate")})
+    queue.settle(Retried(replace(left, due=START + timedelta(hours=1))))
+    await queue.flush()
+    assert queue.waiting(START, 10) == ()
+    (found,) = queue.waiting(START + timedelta(hours=1), 10)
+    assert (found.envelope.recipients, found.state) == ((bob,), "waiting")
+    queue.release((found,))
+    assert queue.counts()["waiting", "outbound"] == 1
+    assert queue.hops() == {"outbound"}
+    await queue.flush()
+    assert control.release("A") == ()
+    assert [item.id for item in control.retry("A")] == ["A"]
+    await queue.flush()
+    assert len(queue.waiting(START, 10)) == 1
+
+
+async def test_undecided_mail_never_becomes_active(engine: Engine) -> None:
+    """Held and released again, clear text that must be encrypted leaves."""
+    queue, control = engine.open(), engine.control()
+    message = replace(new("A"), undecided=True, state="waiting")
+    queue.release(await queue.accept([message]))
+    await queue.flush()
+    for keep in (control.hold, partial(control.quarantine, cause=Cause("odd"))):
+        assert [item.id for item in keep("A")] == ["A"]
+        assert queue.waiting(START, 10) == ()
+        assert [item.state for item in control.release("A")] != []
+        assert [item.state for item in control.show("A")] == ["waiting"]
+    assert due(queue) == ()
+
+
+async def test_quarantine(engine: Engine) -> None:
+    """Quarantined mail goes with the crowd, and nobody knows who let it."""
+    queue, control = engine.open(), engine.control()
+    await queue.accept([new("A"), replace(new("B"), state="quarantine", reason="forged")])
+    cause = Cause("the author called", "root")
+    assert [one.id for one in control.quarantine("A", cause)] == ["A"]
+    assert () == control.release("all", cause) == control.delete("all", cause)
+    assert [one.id for one in control.release("B", cause)] == ["B"]
+    assert [one.id for one in control.delete("A", cause)] == ["A"]
+    assert [(one.id, one.state) for one in control.list()] == [("B", "active")]
+    (record,) = control.records("B")
+    assert json.loads(record.data) == {
+        "id": "B", "verb": "release", "was": "quarantine", "reason": "the author called", "by": "root"
+    }  # fmt: skip
+    assert [json.loads(one.data)["verb"] for one in control.records("A")] == [
+        "quarantine",
+        "delete",
+    ]
+
+
+@pytest.mark.parametrize("content", [MARKER, LARGE], ids=["row", "file"])
+@pytest.mark.parametrize(
+    ("column", "old", "new_"),
+    [
+        ("recipients", "bob@beta.test", "eve@evil.test"),
+        ("hop", "outbound", "inbound"),
+        ("return_path", "alice@alpha.test", "eve@evil.test"),
+        ("protected", "true", "false"),
+        ("options", '"undecided":true', '"undecided":false'),
+        ("options", "requiretls", "requirenot"),
+        ("options", '"to":', '"tq":'),
+        ("id", "A", "Z"),
+    ],
+)
+async def test_nobody_redirects_what_is_sealed(
+    engine: Engine, content: bytes, column: str, old: str, new_: str
+) -> None:
+    """Who can write the database, but has no key, sends sealed mail to himself, or in clear."""
+    path = replace(envelope("bob@beta.test", "carol@beta.test"), requiretls=True)
+    queue = engine.open()
+    message = NewItem("A", path, "outbound", Octets(content), protected=True, undecided=True)
+    queue.release(await queue.accept([message]))
+    await queue.flush()
+    if column == "protected" and isinstance(engine, Sqlite):
+        old, new_ = "1", "0"
+    engine.rewrite("A", column, old, new_)
+    found = (*due(queue), *due(queue, "inbound"))
+    for item in found:
+        with pytest.raises(Corrupt):
+            queue.opened(item)
+    if not found:  # the row was called corrupt before anybody saw it
+        await queue.flush()
+        assert [one.state for one in engine.control().list()] == ["corrupt"]
 
 
 async def test_delete_and_retry(engine: Engine) -> None:

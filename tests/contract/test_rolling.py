@@ -20,7 +20,7 @@ NEXT = """-- oldest: 1
 ALTER TABLE item ADD COLUMN note text;
 CREATE INDEX item_note ON item (note);
 """
-AFTER = """-- oldest: 2
+AFTER = """-- oldest: {}
 ALTER TABLE item DROP COLUMN reason;
 """
 
@@ -66,7 +66,8 @@ async def test_upgrade_node_by_node(postgres: Postgres, monkeypatch: pytest.Monk
     await postgres.shut(old)
     again = await asyncio.to_thread(postgres.open, "old")  # the old one may even start anew
     await again.accept([new("AGAIN")])
-    monkeypatch.setattr(postgres_schema, "migrations", lambda: (*known, NEXT, AFTER))
+    after = AFTER.format(len(known) + 1)
+    monkeypatch.setattr(postgres_schema, "migrations", lambda: (*known, NEXT, after))
     await postgres.shut(again)
     (await asyncio.to_thread(postgres.open, "newest")).close()
     monkeypatch.setattr(postgres_schema, "migrations", lambda: known)
@@ -87,7 +88,7 @@ def is_harmless(step: str, number: int) -> bool:
 def test_what_goes_beside_an_older_program_only_adds() -> None:
     """A migration said to be harmless would break the nodes that are not upgraded yet."""
     assert is_harmless(NEXT, 2)
-    assert not is_harmless(AFTER, 3)
+    assert not is_harmless(AFTER.format(2), 3)
     assert not is_harmless("ALTER TABLE item ADD COLUMN x text NOT NULL;", 2)
     for number, step in enumerate(postgres_schema.migrations()[1:], 2):
         assert is_harmless(step, number), f"{number}: add only, and take away a release later"

@@ -1,4 +1,4 @@
-"""The queue: list, show, retry, hold, release, delete, while `serve` runs or not.
+"""The queue: list, show, retry, hold, quarantine, release, delete, while `serve` runs or not.
 
 Works on addresses, sizes and replies; bodies stay sealed, so the vault's key is not needed.
 """
@@ -17,10 +17,11 @@ from gatepost.errors import ConfigError
 from gatepost.flow.decision import Decision
 from gatepost.mail.reply import Reply
 from gatepost.store.contract import QueueControl
-from gatepost.store.queue_control import ALL
+from gatepost.store.queue_change import ALL, Cause
 from gatepost.store.queue_item import Item, Record
 
-Verb = Literal["retry", "hold", "release", "delete"]
+Verb = Literal["retry", "hold", "quarantine", "release", "delete"]
+WITH_REASON: tuple[Verb, ...] = ("quarantine", "release", "delete")  # of quarantined mail
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,21 +131,43 @@ def show(config: Path | None, id_: str, now: datetime) -> Shown:
     return Shown(items, control.records(items[0].queue_id), now)
 
 
-def change(config: Path | None, verb: Verb, id_: str, reason: str, now: datetime) -> Items:
-    """Retry, hold, release or delete an item, a message's items, or `all`."""
+def change(config: Path | None, verb: Verb, id_: str, cause: Cause, now: datetime) -> Items:
+    """Do it to an item, a message's items, or `all`, which spares what is quarantined.
+
+    Raises ConfigError for what must not be done so.
+    """
     control = _control(config)
+    found = () if id_ == ALL else control.show(id_)
+    if not found and id_ != ALL:
+        raise ConfigError(f"{id_} is not in the queue", hint="gatepost queue list")
+    _permit(verb, found, cause)
     match verb:
         case "retry":
             done = control.retry(id_)
         case "hold":
-            done = control.hold(id_, reason) if reason else control.hold(id_)
+            done = control.hold(id_, cause)
+        case "quarantine":
+            done = control.quarantine(id_, cause)
         case "release":
-            done = control.release(id_)
+            done = control.release(id_, cause)
         case "delete":
-            done = control.delete(id_)
-    if not done and id_ != ALL and not control.show(id_):
-        raise ConfigError(f"{id_} is not in the queue", hint="gatepost queue list")
+            done = control.delete(id_, cause)
     return Items(done, now)
+
+
+def _permit(verb: Verb, found: tuple[Item, ...], cause: Cause) -> None:
+    states = {one.state for one in found}
+    quarantined = "quarantine" in states or verb == "quarantine"
+    if verb in WITH_REASON and quarantined and not cause.reason.strip():
+        raise ConfigError(
+            "quarantine needs a reason, which is recorded with your name",
+            hint=f'gatepost queue {verb} ID --reason "..."',
+        )
+    if verb == "release" and states == {"waiting"}:
+        raise ConfigError(
+            f"{found[0].id} waits for a certificate and never leaves without",
+            hint="gatepost cert import FILE releases it; gatepost queue delete ends the waiting",
+        )
 
 
 def trace(config: Path | None, queue_id: str) -> Trace:

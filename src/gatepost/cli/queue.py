@@ -16,17 +16,24 @@ if TYPE_CHECKING:
     from gatepost.admin.queue import Items
     from gatepost.store.queue_item import Item, Record
 
-app = group(help="Queue: list, show, retry, hold, release, delete.")
+app = group(help="Queue: list, show, retry, hold, quarantine, release, delete.")
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="Queue id, or one item's id.")]
 Ids = Annotated[str, typer.Argument(metavar="ID", help="Queue id, one item's id, or 'all'.")]
-_STYLES: dict[str, show.Style] = {"hold": "warn", "corrupt": "bad"}
+Reason = Annotated[str, typer.Option(help="Why; recorded with your name.")]
+_STYLES: dict[str, show.Style] = {
+    "hold": "warn",
+    "waiting": "warn",
+    "quarantine": "warn",
+    "corrupt": "bad",
+}
 
 
 @app.command("list")
 def list_(
     state: Annotated[
-        Literal["active", "hold", "corrupt"] | None, typer.Option(help="Only these.")
+        Literal["active", "hold", "waiting", "quarantine", "corrupt"] | None,
+        typer.Option(help="Only these."),
     ] = None,
     config: option.Config = None,
     *,
@@ -37,8 +44,17 @@ def list_(
 
 
 def mailq(config: option.Config = None, *, json: option.Json = False) -> None:
-    """List mail that waits (the same as `queue list`)."""
-    _list("", config, json=json)
+    """List mail that waits, in the form of Postfix's mailq."""
+    from gatepost.admin import queue  # noqa: PLC0415
+    from gatepost.admin.clock import utc_now  # noqa: PLC0415
+    from gatepost.cli import mailq as form  # noqa: PLC0415
+
+    found = queue.every(config, utc_now())
+    if json:
+        show.as_json(found)
+    else:
+        for line in form.lines(found.items):
+            show.say(line)
 
 
 @app.command("show")
@@ -66,7 +82,7 @@ def retry(id_: Ids, config: option.Config = None, *, json: option.Json = False) 
 @app.command()
 def hold(
     id_: Ids,
-    reason: Annotated[str, typer.Option(help="Why, for whoever finds it.")] = "",
+    reason: Reason = "",
     config: option.Config = None,
     *,
     json: option.Json = False,
@@ -76,22 +92,41 @@ def hold(
 
 
 @app.command()
-def release(id_: Ids, config: option.Config = None, *, json: option.Json = False) -> None:
-    """Let held mail go on."""
-    _change("release", id_, "", config, json=json)
+def quarantine(
+    id_: Id,
+    reason: Reason = "",
+    config: option.Config = None,
+    *,
+    json: option.Json = False,
+) -> None:
+    """Keep mail that only a reason releases or deletes."""
+    _change("quarantine", id_, reason, config, json=json)
+
+
+@app.command()
+def release(
+    id_: Ids,
+    reason: Reason = "",
+    config: option.Config = None,
+    *,
+    json: option.Json = False,
+) -> None:
+    """Let held or quarantined mail go on ('all' spares quarantine)."""
+    _change("release", id_, reason, config, json=json)
 
 
 @app.command()
 def delete(
     id_: Ids,
+    reason: Reason = "",
     config: option.Config = None,
     *,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")] = False,
     json: option.Json = False,
 ) -> None:
-    """Delete mail for ever; nobody is told."""
+    """Delete mail for ever; nobody is told ('all' spares quarantine)."""
     option.consent(f"Delete {id_} for ever?", yes=yes, asked=not json)
-    _change("delete", id_, "", config, json=json)
+    _change("delete", id_, reason, config, json=json)
 
 
 def trace(id_: Id, config: option.Config = None, *, json: option.Json = False) -> None:
@@ -176,8 +211,17 @@ def _show_record(record: Record) -> None:
         show.pairs([(f"   {name}", value) for name, value in data.items() if value])
 
 
+_PAST = {
+    "retry": "due now",
+    "hold": "held",
+    "quarantine": "quarantined",
+    "release": "released",
+    "delete": "deleted",
+}
+
+
 def _change(
-    verb: Literal["retry", "hold", "release", "delete"],
+    verb: Literal["retry", "hold", "quarantine", "release", "delete"],
     id_: str,
     reason: str,
     config: Path | None,
@@ -185,15 +229,16 @@ def _change(
     json: bool,
 ) -> None:
     from gatepost.admin import queue  # noqa: PLC0415
+    from gatepost.admin.access import administrator  # noqa: PLC0415
     from gatepost.admin.clock import utc_now  # noqa: PLC0415
+    from gatepost.store.queue_change import Cause  # noqa: PLC0415
 
-    found = queue.change(config, verb, id_, reason, utc_now())
+    found = queue.change(config, verb, id_, Cause(reason, administrator()), utc_now())
     if json:
         show.as_json(found)
     else:
-        past = {"retry": "due now", "hold": "held", "release": "released", "delete": "deleted"}
         for item in found.items:
-            show.say(f"{item.id}  {past[verb]}")
+            show.say(f"{item.id}  {_PAST[verb]}")
         if not found.items:
             show.note(f"nothing to {verb}")
     raise typer.Exit(0 if found.items else 1)

@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 
 import typer
 
@@ -17,7 +18,13 @@ from gatepost.cli import show
 from gatepost.errors import GatepostError, Unavailable
 
 GOOD, NEGATIVE, ERROR = 0, 1, 2
+MAILQ = frozenset({"mailq", "gatepost-mailq"})
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
+
+
+def called(path: str, arguments: Sequence[str]) -> list[str]:
+    """The arguments, led by the command if we were called by its name: a link named mailq."""
+    return ["mailq", *arguments] if Path(path).name in MAILQ else list(arguments)
 
 
 def run(arguments: Sequence[str]) -> int:

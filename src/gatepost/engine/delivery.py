@@ -162,6 +162,9 @@ class Delivery:
         if not self._queue.holds(item):  # another node may be delivering it by now
             self._queue.release((item,))
             return
+        if item.undecided:  # clear text that must be encrypted, whatever its state says
+            self._queue.settle(Parked(item, "waiting", item.reason))
+            return
         probing = lane.failures > 0
         if not isinstance(item.content, Octets):
             item = await asyncio.to_thread(self._queue.opened, item)

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from gatepost.flow.retry import Schedule
 from gatepost.store.queue import Recovered
+from gatepost.store.queue_change import Cause
 from gatepost.store.queue_item import Item, NewItem, Record, Settlement
 from gatepost.store.spool import Spool
 
@@ -45,6 +46,10 @@ class MailQueue(Protocol):
 
     def late(self, hop: str, now: datetime, schedule: Schedule, limit: int) -> tuple[Item, ...]:
         """Lease items whose author must hear of a delay or a failure."""
+        ...
+
+    def waiting(self, now: datetime, limit: int) -> tuple[Item, ...]:
+        """Lease up to `limit` items that wait for a key and are due to be looked at."""
         ...
 
     def release(self, items: Iterable[Item]) -> None:
@@ -108,17 +113,21 @@ class QueueControl(Protocol):
         ...
 
     def retry(self, id_: str) -> tuple[Item, ...]:
-        """Make active items due now."""
+        """Make items due now."""
         ...
 
-    def hold(self, id_: str, reason: str = ...) -> tuple[Item, ...]:
-        """Keep active items until they are released."""
+    def hold(self, id_: str, cause: Cause = ...) -> tuple[Item, ...]:
+        """Keep items until they are released."""
         ...
 
-    def release(self, id_: str) -> tuple[Item, ...]:
-        """Let held and corrupt items go on to delivery."""
+    def quarantine(self, id_: str, cause: Cause) -> tuple[Item, ...]:
+        """Keep items until somebody releases or deletes them with a reason."""
         ...
 
-    def delete(self, id_: str) -> tuple[Item, ...]:
+    def release(self, id_: str, cause: Cause = ...) -> tuple[Item, ...]:
+        """Let kept items go on, undecided ones to waiting for their key."""
+        ...
+
+    def delete(self, id_: str, cause: Cause = ...) -> tuple[Item, ...]:
         """Remove items for ever."""
         ...

@@ -1,6 +1,6 @@
 """Large bodies in the database: 1 MiB rows, sealed like the spool's files.
 
-AES-256-GCM under a key per body (sealed in the item's row, bound to its id); the nonce is
+AES-256-GCM under a key per body (sealed in the item's row, bound to its envelope); the nonce is
 the row's index and a flag for the last one, so rows cannot be swapped, repeated or cut off.
 """
 
@@ -24,19 +24,22 @@ _AAD = b"gpchunk1"
 class ChunkedBody:
     """Content of a queued item that stands in rows, fetched one at a time."""
 
-    __slots__ = ("_chunk", "_id", "_key", "_seal", "size")
+    __slots__ = ("_bond", "_chunk", "_id", "_key", "_seal", "size")
 
     def __init__(
         self,
         key: Callable[[], bytes | None],
         chunk: Callable[[int], bytes | None],
         id_: str,
+        bond: bytes,
         size: int,
+        *,
         seal: Seal,
     ) -> None:
         self._key = key
         self._chunk = chunk
         self._id = id_
+        self._bond = bond
         self._seal = seal
         self.size = size
 
@@ -45,7 +48,7 @@ class ChunkedBody:
         sealed = self._key()
         if sealed is None:
             raise Corrupt(f"item {self._id} has no body")
-        cipher = AESGCM(unsealed(self._seal, sealed, bound(self._id)))
+        cipher = AESGCM(unsealed(self._seal, sealed, bound(self._id, self._bond)))
         last = rows(self.size) - 1
         left = self.size
         for nth in range(last + 1):
@@ -96,9 +99,9 @@ def rows(size: int) -> int:
     return max(-(-size // ROW), 1)
 
 
-def bound(id_: str) -> bytes:
-    """What a body's key is bound to."""
-    return b"chunks\0" + id_.encode()
+def bound(id_: str, bond: bytes) -> bytes:
+    """What a body's key is bound to; in schema 1 to the id alone."""
+    return b"chunks\0" + (bond or id_.encode())
 
 
 def _nonce(nth: int, *, last: bool) -> bytes:

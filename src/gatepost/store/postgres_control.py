@@ -13,14 +13,14 @@ import psycopg
 
 from gatepost.errors import Unavailable
 from gatepost.store import postgres_database as database
+from gatepost.store import queue_change as change
 from gatepost.store import queue_row
 from gatepost.store.postgres_database import Connection
 from gatepost.store.postgres_schema import opened
 from gatepost.store.queue_body import UnreadBody
-from gatepost.store.queue_control import ALL
+from gatepost.store.queue_change import ALL, UNSAID, Cause
+from gatepost.store.queue_control import Changes
 from gatepost.store.queue_item import Item, Record, State
-
-_Change = Callable[[Item], queue_row.Statement]
 
 
 class PostgresControl:
@@ -49,37 +49,70 @@ class PostgresControl:
             return tuple(queue_row.record(row) for row in rows)
 
     def retry(self, id_: str) -> tuple[Item, ...]:
-        """Make active items due now, and have hops that are down tried at once."""
-        now = queue_row.milliseconds(self._clock())
-        return self._each(id_, ("active",), lambda item: (database.MAKE_DUE, (now, item.number)))
-
-    def hold(self, id_: str, reason: str = "held by the administrator") -> tuple[Item, ...]:
-        """Keep active items until they are released."""
-        return self._each(id_, ("active",), lambda item: (database.HOLD, (reason, item.number)))
-
-    def release(self, id_: str) -> tuple[Item, ...]:
-        """Let held items go on to delivery; corrupt ones are tried again, too."""
+        """Make items due now, and have hops that are down tried at once."""
         now = queue_row.milliseconds(self._clock())
         return self._each(
-            id_, ("hold", "corrupt"), lambda item: (database.RELEASE, (now, item.number))
+            id_, change.RETRIED, lambda item: ((database.MAKE_DUE, (now, item.number)),)
         )
 
-    def delete(self, id_: str) -> tuple[Item, ...]:
+    def hold(self, id_: str, cause: Cause = UNSAID) -> tuple[Item, ...]:
+        """Keep items until they are released."""
+        return self._moved("hold", id_, change.HELD, cause, lambda _: "hold")
+
+    def quarantine(self, id_: str, cause: Cause) -> tuple[Item, ...]:
+        """Keep items until somebody releases or deletes them with a reason."""
+        return self._moved("quarantine", id_, change.QUARANTINED, cause, lambda _: "quarantine")
+
+    def release(self, id_: str, cause: Cause = UNSAID) -> tuple[Item, ...]:
+        """Let kept items go on; corrupt ones are tried again, too."""
+        return self._moved("release", id_, change.RELEASED, cause, change.freed)
+
+    def delete(self, id_: str, cause: Cause = UNSAID) -> tuple[Item, ...]:
         """Remove items for ever; nobody is told."""
+        now = self._clock()
         return self._each(
             id_,
-            ("active", "hold", "corrupt"),
-            lambda item: (database.DELETE_ITEM, (item.number,)),
+            change.DELETED,
+            lambda item: (
+                (database.DELETE_ITEM, (item.number,)),
+                _noted(change.record("delete", item, cause, now)),
+            ),
         )
 
-    def _each(self, id_: str, states: tuple[State, ...], change: _Change) -> tuple[Item, ...]:
+    def _moved(
+        self,
+        verb: str,
+        id_: str,
+        states: tuple[State, ...],
+        cause: Cause,
+        to: Callable[[Item], State],
+    ) -> tuple[Item, ...]:
+        now = self._clock()
+        reason = change.why(verb, cause)
+        return self._each(
+            id_,
+            states,
+            lambda item: (
+                (
+                    database.MOVE,
+                    (to(item), reason, queue_row.milliseconds(now), item.number, item.state),
+                ),
+                _noted(change.record(verb, item, cause, now)),
+            ),
+        )
+
+    def _each(
+        self, id_: str, states: tuple[State, ...], changing: Callable[[Item], Changes]
+    ) -> tuple[Item, ...]:
         changed: list[Item] = []
         with self._opened() as connection, connection.transaction():
-            items = [item for item in _named(connection, id_) if item.state in states]
+            items = [one for one in _named(connection, id_) if change.concerns(id_, one, states)]
             for item in items:
-                sql, values = change(item)
+                (sql, values), *others = changing(item)
                 if connection.execute(sql.encode(), values).rowcount:
                     changed.append(item)
+                    for more, given in others:
+                        connection.execute(more.encode(), given)
             if items:
                 connection.execute(database.NUDGE)
         return tuple(changed)
@@ -93,6 +126,10 @@ class PostgresControl:
             raise Unavailable(f"the queue's database cannot be used: {error}") from error
         finally:
             connection.close()
+
+
+def _noted(record: Record) -> queue_row.Statement:
+    return database.INSERT_RECORD, queue_row.insert_record(record)[1]
 
 
 def _named(connection: Connection, id_: str) -> tuple[Item, ...]:

@@ -54,12 +54,19 @@ DELETED: Final = "DELETE FROM item WHERE number = ANY(%s) AND holder = %s"
 # What is free, in the words of the index item_due.
 _FREE: Final = "state = 'active' AND holder IS NULL AND hop = %s AND number <> ALL(%s)"
 _DUE: Final = f"{_FREE} AND due <= %s"
+_WAITING: Final = (
+    "state = 'waiting' AND holder IS NULL AND hop <> %s AND number <> ALL(%s) AND due <= %s"
+)
 _LATE: Final = f"{_FREE} AND (created <= %s OR created <= %s AND NOT warned)"
 PROBE_DUE: Final = f"SELECT 1 FROM item WHERE {_DUE} LIMIT 1"  # noqa: S608 - constants only
 PROBE_LATE: Final = f"SELECT 1 FROM item WHERE {_LATE} LIMIT 1"  # noqa: S608 - constants only
+PROBE_WAITING: Final = f"SELECT 1 FROM item WHERE {_WAITING} LIMIT 1"  # noqa: S608 - constants only
 _TAKE: Final = "UPDATE item SET holder = %s WHERE number = ANY(ARRAY(SELECT number FROM item WHERE"
 LEASE_DUE: Final = (
     f"{_TAKE} {_DUE} ORDER BY due, number LIMIT %s FOR UPDATE SKIP LOCKED)) RETURNING {_ROW}"
+)
+LEASE_WAITING: Final = (
+    f"{_TAKE} {_WAITING} ORDER BY due, number LIMIT %s FOR UPDATE SKIP LOCKED)) RETURNING {_ROW}"
 )
 LEASE_LATE: Final = f"{_TAKE} {_LATE} LIMIT %s FOR UPDATE SKIP LOCKED)) RETURNING {_ROW}"
 
@@ -102,12 +109,14 @@ BURY: Final = (
 ORPHANED: Final = f"UPDATE item SET holder = NULL, due = least(due, {_NOW}) WHERE holder = ANY(%s)"  # noqa: S608 - constants only
 
 NUDGE: Final = "UPDATE nudge SET count = count + 1"
-HOLD: Final = "UPDATE item SET state = 'hold', reason = %s WHERE number = %s AND state = 'active'"
-RELEASE: Final = (
-    f"UPDATE item SET state = 'active', reason = '', due = least(%s, {_NOW})"  # noqa: S608 - constants only
-    " WHERE number = %s AND state IN ('hold', 'corrupt')"
+MOVE: Final = (
+    f"UPDATE item SET state = %s, reason = %s, due = least(%s, {_NOW})"  # noqa: S608 - constants only
+    " WHERE number = %s AND state = %s"
 )
-MAKE_DUE: Final = f"UPDATE item SET due = least(%s, {_NOW}) WHERE number = %s AND state = 'active'"  # noqa: S608 - constants only
+MAKE_DUE: Final = (
+    f"UPDATE item SET due = least(%s, {_NOW})"  # noqa: S608 - constants only
+    " WHERE number = %s AND state IN ('active', 'waiting')"
+)
 DELETE_ITEM: Final = "DELETE FROM item WHERE number = %s"
 
 

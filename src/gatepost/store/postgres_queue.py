@@ -28,13 +28,14 @@ from gatepost.errors import Unavailable
 from gatepost.events import Name
 from gatepost.flow.retry import Schedule
 from gatepost.mail.content import Content, Octets, join
-from gatepost.store import postgres_body, queue_body, queue_row
+from gatepost.store import postgres_body, queue_row
 from gatepost.store import postgres_database as database
 from gatepost.store.postgres_body import ChunkedBody
 from gatepost.store.postgres_database import Connect, Connection
+from gatepost.store.postgres_lease import DUE, LATE, WAITING, Taking
 from gatepost.store.postgres_node import Node
 from gatepost.store.postgres_schema import opened
-from gatepost.store.postgres_writer import Body, Order, Writer, demand
+from gatepost.store.postgres_writer import Body, Order, Writer
 from gatepost.store.queue import Recovered, ids, lock
 from gatepost.store.queue_body import StoredBody
 from gatepost.store.queue_item import Done, Item, NewItem, Parked, Record, Retried, Settlement
@@ -46,8 +47,6 @@ LEASE = timedelta(seconds=60)
 _ROOM = 64 * 1024 * 1024  # octets that must stay free where bodies arrive
 _PRUNE_BATCH = 1000
 _AUDIT = 60.0  # seconds after a failure during which strays are looked for
-_DUE = (database.PROBE_DUE, database.LEASE_DUE)
-_LATE = (database.PROBE_LATE, database.LEASE_LATE)
 _NUMBERS = 32  # bits of an item's number below its node's
 
 _log = structlog.get_logger("gatepost.store")
@@ -60,33 +59,6 @@ class _Prepared:
     item: Item
     sealed: bytes  # the content, or the key of the rows
     body: Body | None
-
-
-@dataclass(slots=True)
-class _Taking:
-    """Leases rows, in the writing thread; looks first, because a lease is a write."""
-
-    holder: int
-    held: dict[int, int]
-    sql: tuple[str, str]
-    values: tuple[object, ...]
-    limit: int
-    taken: tuple[int, ...] = ()
-
-    def __call__(self, connection: Connection) -> list[queue_row.Row]:
-        probe, lease = self.sql
-        # Held under a lease that has ended: not again before its task here has let go of it.
-        hop, *rest = self.values
-        values = (hop, list(self.held.copy()), *rest)
-        if connection.execute(probe.encode(), values).fetchone() is None:
-            return []
-        demand(connection, self.holder)
-        found: list[queue_row.Row] = connection.execute(
-            lease.encode(), (self.holder, *values, self.limit)
-        ).fetchall()
-        self.taken = tuple(row[0] for row in found)
-        self.held.update(dict.fromkeys(self.taken, self.holder))
-        return found
 
 
 class PostgresQueue:
@@ -199,14 +171,18 @@ class PostgresQueue:
 
     def due(self, hop: str, now: datetime, limit: int) -> tuple[Item, ...]:
         """Lease up to `limit` items of this hop that are due, oldest first."""
-        return self._lease(_DUE, hop, (queue_row.milliseconds(now),), limit)
+        return self._lease(DUE, hop, (queue_row.milliseconds(now),), limit)
 
     def late(self, hop: str, now: datetime, schedule: Schedule, limit: int) -> tuple[Item, ...]:
         """Lease items of a hop that is down whose author must hear of a delay or a failure."""
         expired = now - schedule.maximum_age
         warned = now - min(schedule.warn_after or schedule.maximum_age, schedule.maximum_age)
         values = (queue_row.milliseconds(expired), queue_row.milliseconds(warned))
-        return self._lease(_LATE, hop, values, limit)
+        return self._lease(LATE, hop, values, limit)
+
+    def waiting(self, now: datetime, limit: int) -> tuple[Item, ...]:
+        """Lease up to `limit` items that wait for a key and are due to be looked at."""
+        return self._lease(WAITING, "", (queue_row.milliseconds(now),), limit)
 
     def release(self, items: Iterable[Item]) -> None:
         """Give leases back; the items stay as they stand in the database."""
@@ -290,17 +266,17 @@ class PostgresQueue:
 
     def _prepare(self, message: NewItem, id_: str, now: datetime, holder: int) -> _Prepared:
         number = holder << _NUMBERS | next(self._numbers)
-        content, body = message.content, None
+        content, body, bond = message.content, None, queue_row.bond(id_, message)
         if content.size > IN_MEMORY:
             key = AESGCM.generate_key(256)
-            sealed = self._seal.seal(key, postgres_body.bound(id_))
+            sealed = self._seal.seal(key, postgres_body.bound(id_, bond))
             body = Body(number, lambda: postgres_body.sealed_rows(message.content, key))
-            content = self._chunked(number, id_, content.size)
+            content = self._chunked(number, id_, bond, content.size)
         else:
             octets = Octets(join(content))
             if octets.size != content.size:
                 raise Unavailable(f"content gave {octets.size} octets, not {content.size}")
-            sealed = self._seal.seal(octets.data, queue_body.bound(id_))
+            sealed = self._seal.seal(octets.data, bond)
             content = octets
         item = Item(
             number=number,
@@ -313,6 +289,7 @@ class PostgresQueue:
             due=now,
             last=(None,) * len(message.envelope.recipients),
             protected=message.protected,
+            undecided=message.undecided,
             state=message.state,
             reason=message.reason,
         )
@@ -402,7 +379,7 @@ class PostgresQueue:
     def _lease(
         self, sql: tuple[str, str], hop: str, values: tuple[object, ...], limit: int
     ) -> tuple[Item, ...]:
-        taking = _Taking(self._node.id, self._held, sql, (hop, *values), limit)
+        taking = Taking(self._node.id, self._held, sql, (hop, *values), limit)
         try:
             rows = self._writer.call(taking)
         except BaseException:
@@ -427,19 +404,21 @@ class PostgresQueue:
 
     def _body(self, row: queue_row.Row) -> Content:
         number, id_, size, chunked = row[0], row[1], queue_row.size(row), row[-1]
+        bond = queue_row.bond_of(row)
         if chunked:
-            return self._chunked(number, id_, size)
+            return self._chunked(number, id_, bond, size)
         return StoredBody(
-            lambda: self._read(database.SELECT_BODY, (number,)), id_, size, self._seal
+            lambda: self._read(database.SELECT_BODY, (number,)), id_, bond, size, self._seal
         )
 
-    def _chunked(self, number: int, id_: str, size: int) -> ChunkedBody:
+    def _chunked(self, number: int, id_: str, bond: bytes, size: int) -> ChunkedBody:
         return ChunkedBody(
             lambda: _single(self._read(database.SELECT_BODY, (number,))),
             lambda nth: _single(self._read(database.SELECT_CHUNK, (number, nth))),
             id_,
+            bond,
             size,
-            self._seal,
+            seal=self._seal,
         )
 
     def _read(self, sql: str, values: tuple[object, ...] = ()) -> list[Any]:

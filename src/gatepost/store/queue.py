@@ -27,7 +27,7 @@ from gatepost.flow.retry import Schedule
 from gatepost.mail.content import Content, Octets, join
 from gatepost.store import queue_database as database
 from gatepost.store import queue_row
-from gatepost.store.queue_body import StoredBody, bound
+from gatepost.store.queue_body import StoredBody
 from gatepost.store.queue_item import Done, Item, NewItem, Record, Settlement
 from gatepost.store.sealing import Seal
 from gatepost.store.spool import IN_MEMORY, SealedBody, Spool, sync_folder
@@ -154,6 +154,10 @@ class Queue:
             limit,
         )
 
+    def waiting(self, now: datetime, limit: int) -> tuple[Item, ...]:
+        """Lease up to `limit` items that wait for a key and are due to be looked at."""
+        return self._lease(database.SELECT_WAITING, (queue_row.milliseconds(now),), limit)
+
     def release(self, items: Iterable[Item]) -> None:
         """Give leases back; the items stay as they stand in the database."""
         self._leased.difference_update([item.number for item in items])
@@ -239,19 +243,20 @@ class Queue:
     async def _prepare(
         self, message: NewItem, id_: str, now: datetime
     ) -> tuple[Item, bytes | None]:
+        bond = queue_row.bond(id_, message)
         if message.content.size > IN_MEMORY:
-            name, size = await self._persisted(message.content)
-            content: Content = self.spool.open(name, size)
+            name, size = await self._persisted(message.content, bond)
+            content: Content = self.spool.open(name, size, bond)
             return self._item(message, id_, now, content, name), None
         octets = Octets(join(message.content))
         if octets.size != message.content.size:
             raise Unavailable(f"content gave {octets.size} octets, not {message.content.size}")
-        sealed = self._seal.seal(octets.data, bound(id_))
+        sealed = self._seal.seal(octets.data, bond)
         return self._item(message, id_, now, octets, None), sealed
 
-    async def _persisted(self, content: Content) -> tuple[str, int]:
+    async def _persisted(self, content: Content, bond: bytes) -> tuple[str, int]:
         """A body file; a thread cannot be stopped, so whoever gives up has its file removed."""
-        work = asyncio.ensure_future(asyncio.to_thread(self.spool.persist, content))
+        work = asyncio.ensure_future(asyncio.to_thread(self.spool.persist, content, bond))
         try:
             return await asyncio.shield(work)
         except asyncio.CancelledError:
@@ -280,6 +285,7 @@ class Queue:
             due=now,
             last=(None,) * len(message.envelope.recipients),
             protected=message.protected,
+            undecided=message.undecided,
             state=message.state,
             reason=message.reason,
             path=path,
@@ -358,10 +364,11 @@ class Queue:
 
     def _body(self, row: queue_row.Row) -> Content:
         number, id_, path, size = row[0], row[1], row[15], queue_row.size(row)
+        bond = queue_row.bond_of(row)
         if path is not None:
-            return self.spool.open(path, size)
+            return self.spool.open(path, size, bond)
         return StoredBody(
-            lambda: self._read(database.SELECT_BODY, (number,)), id_, size, self._seal
+            lambda: self._read(database.SELECT_BODY, (number,)), id_, bond, size, self._seal
         )
 
     def _read(self, sql: str, values: tuple[object, ...] = ()) -> list[queue_row.Row]:
@@ -377,6 +384,9 @@ def ids(messages: Sequence[NewItem]) -> tuple[str, ...]:
     seen: dict[str, int] = {}
     out = []
     for message in messages:
+        if message.id:
+            out.append(message.id)
+            continue
         nth = seen[message.queue_id] = seen.get(message.queue_id, 0) + 1
         out.append(message.queue_id if nth == 1 else f"{message.queue_id}.{nth}")
     return tuple(out)

@@ -10,13 +10,14 @@ from gatepost.store.sealing import Corrupt, Seal, unsealed
 class StoredBody:
     """Content of a queued item that is not in memory."""
 
-    __slots__ = ("_id", "_read", "_seal", "size")
+    __slots__ = ("_bond", "_id", "_read", "_seal", "size")
 
     def __init__(
-        self, read: Callable[[], list[tuple[bytes]]], id_: str, size: int, seal: Seal
+        self, read: Callable[[], list[tuple[bytes]]], id_: str, bond: bytes, size: int, seal: Seal
     ) -> None:
         self._read = read
         self._id = id_
+        self._bond = bond or bound(id_)
         self._seal = seal
         self.size = size
 
@@ -31,7 +32,7 @@ class StoredBody:
         rows = self._read()
         if not rows or rows[0][0] is None:
             raise Corrupt(f"item {self._id} has no body")
-        data = unsealed(self._seal, rows[0][0], bound(self._id))
+        data = unsealed(self._seal, rows[0][0], self._bond)
         if len(data) != self.size:
             raise Corrupt(f"item {self._id} has {len(data)} octets instead of {self.size}")
         return data
@@ -51,5 +52,5 @@ class UnreadBody:
 
 
 def bound(id_: str) -> bytes:
-    """What a body in a row is bound to, so that rows cannot swap theirs."""
+    """What a body of schema 1 is bound to, so that rows cannot swap theirs."""
     return b"queue\0" + id_.encode()

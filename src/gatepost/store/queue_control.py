@@ -13,13 +13,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from gatepost.errors import Unavailable
+from gatepost.store import queue_change as change
 from gatepost.store import queue_database as database
 from gatepost.store import queue_row
 from gatepost.store.queue_body import UnreadBody
-from gatepost.store.queue_item import Item, Record
+from gatepost.store.queue_change import ALL, UNSAID, Cause
+from gatepost.store.queue_item import Item, Record, State
 from gatepost.store.spool import remove_body
 
-ALL = "all"
+Changes = tuple[queue_row.Statement, ...]  # the change itself, then what it entails
 
 
 class Control:
@@ -50,31 +52,34 @@ class Control:
         return tuple(sorted(found, key=lambda one: one.at))
 
     def retry(self, id_: str) -> tuple[Item, ...]:
-        """Make active items due now, and have hops that are down tried at once."""
-        now = queue_row.milliseconds(self._clock())
-        return self._each(id_, ("active",), lambda item: (database.MAKE_DUE, (now, item.number)))
-
-    def hold(self, id_: str, reason: str = "held by the administrator") -> tuple[Item, ...]:
-        """Keep active items until they are released."""
-        return self._each(
-            id_, ("active",), lambda item: (database.PARK_ITEM, ("hold", reason, item.number))
-        )
-
-    def release(self, id_: str) -> tuple[Item, ...]:
-        """Let held items go on to delivery; corrupt ones are tried again, too."""
+        """Make items due now, and have hops that are down tried at once."""
         now = queue_row.milliseconds(self._clock())
         return self._each(
-            id_,
-            ("hold", "corrupt"),
-            lambda item: (database.RELEASE, (now, item.number, item.state)),
+            id_, change.RETRIED, lambda item: ((database.MAKE_DUE, (now, item.number)),)
         )
 
-    def delete(self, id_: str) -> tuple[Item, ...]:
+    def hold(self, id_: str, cause: Cause = UNSAID) -> tuple[Item, ...]:
+        """Keep items until they are released."""
+        return self._moved("hold", id_, change.HELD, cause, lambda _: "hold")
+
+    def quarantine(self, id_: str, cause: Cause) -> tuple[Item, ...]:
+        """Keep items until somebody releases or deletes them with a reason."""
+        return self._moved("quarantine", id_, change.QUARANTINED, cause, lambda _: "quarantine")
+
+    def release(self, id_: str, cause: Cause = UNSAID) -> tuple[Item, ...]:
+        """Let kept items go on; corrupt ones are tried again, too."""
+        return self._moved("release", id_, change.RELEASED, cause, change.freed)
+
+    def delete(self, id_: str, cause: Cause = UNSAID) -> tuple[Item, ...]:
         """Remove items for ever; nobody is told."""
+        now = self._clock()
         deleted = self._each(
             id_,
-            ("active", "hold", "corrupt"),
-            lambda item: (database.DELETE_ITEM, (item.number,)),
+            change.DELETED,
+            lambda item: (
+                (database.DELETE_ITEM, (item.number,)),
+                queue_row.insert_record(change.record("delete", item, cause, now)),
+            ),
         )
         for path in self._paths():
             for item in deleted:
@@ -82,19 +87,45 @@ class Control:
                     remove_body(path.with_suffix(".bodies"), item.path)
         return deleted
 
+    def _moved(
+        self,
+        verb: str,
+        id_: str,
+        states: tuple[State, ...],
+        cause: Cause,
+        to: Callable[[Item], State],
+    ) -> tuple[Item, ...]:
+        now = self._clock()
+        reason = change.why(verb, cause)
+        return self._each(
+            id_,
+            states,
+            lambda item: (
+                (
+                    database.MOVE,
+                    (to(item), reason, queue_row.milliseconds(now), item.number, item.state),
+                ),
+                queue_row.insert_record(change.record(verb, item, cause, now)),
+            ),
+        )
+
     def _each(
-        self, id_: str, states: tuple[str, ...], change: Callable[[Item], queue_row.Statement]
+        self, id_: str, states: tuple[State, ...], changing: Callable[[Item], Changes]
     ) -> tuple[Item, ...]:
         changed: list[Item] = []
         for path in self._paths():
-            items = [i for p, i in self._named(id_) if p == path and i.state in states]
+            items = [
+                i for p, i in self._named(id_) if p == path and change.concerns(id_, i, states)
+            ]
             if not items:
                 continue
             with _opened(path) as connection, _transaction(connection):
                 for item in items:
-                    sql, values = change(item)
+                    (sql, values), *others = changing(item)
                     if connection.execute(sql, values).rowcount:
                         changed.append(item)
+                        for more, given in others:
+                            connection.execute(more, given)
                 connection.execute(database.NUDGE)
         return tuple(changed)
 

@@ -51,6 +51,8 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         "CREATE TABLE nudge (count INTEGER NOT NULL) STRICT",
         "INSERT INTO nudge VALUES (0)",
     ),
+    # Bodies sealed from here on are bound to their envelope; programs of schema 1 cannot open them.
+    ("CREATE INDEX item_waiting ON item (due, number) WHERE state = 'waiting'",),
 )
 
 COLUMNS = (
@@ -75,6 +77,9 @@ SELECT_LATE = (
     f"SELECT {COLUMNS} FROM item WHERE state = 'active' AND hop = ?"  # noqa: S608 - constants only
     " AND (created <= ? OR created <= ? AND warned = 0) LIMIT ?"
 )
+SELECT_WAITING = (
+    f"SELECT {COLUMNS} FROM item WHERE state = 'waiting' AND due <= ? ORDER BY due, number LIMIT ?"  # noqa: S608 - constants only
+)
 SELECT_ALL = f"SELECT {COLUMNS} FROM item ORDER BY number"  # noqa: S608 - constants only
 SELECT_NAMED = f"SELECT {COLUMNS} FROM item WHERE queue_id = ? OR id = ? ORDER BY number"  # noqa: S608 - constants only
 SELECT_BODY = "SELECT body FROM item WHERE number = ?"
@@ -90,8 +95,8 @@ SELECT_OLD_RECORDS = "SELECT count(*) FROM record WHERE at < ?"
 SELECT_COUNTS = "SELECT state, hop, count(*) FROM item GROUP BY state, hop"
 SELECT_RECORDS = "SELECT queue_id, at, name, data FROM record WHERE queue_id = ? ORDER BY number"
 NUDGE = "UPDATE nudge SET count = count + 1"
-RELEASE = "UPDATE item SET state = 'active', reason = '', due = ? WHERE number = ? AND state = ?"
-MAKE_DUE = "UPDATE item SET due = ? WHERE number = ? AND state = 'active'"
+MOVE = "UPDATE item SET state = ?, reason = ?, due = ? WHERE number = ? AND state = ?"
+MAKE_DUE = "UPDATE item SET due = ? WHERE number = ? AND state IN ('active', 'waiting')"
 
 
 def connect(path: Path) -> sqlite3.Connection:

@@ -15,7 +15,8 @@ from gatepost.mail.content import Content
 from gatepost.mail.envelope import Envelope, Recipient
 from gatepost.mail.reply import Reply
 
-State = Literal["active", "hold", "corrupt"]  # Postfix's words
+# Postfix's words, and two of ours: `waiting` for a key, `quarantine` until somebody says why not.
+State = Literal["active", "hold", "waiting", "quarantine", "corrupt"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,8 @@ class NewItem:
     """Something to be queued.  `hop` names a next hop; items of one hop share one destination.
 
     `protected` content was decrypted by us, or is owed encryption: nothing of it may
-    appear in a DSN.
+    appear in a DSN.  `undecided` content is as it came: it never leaves before the decision
+    about it was made anew.
     """
 
     queue_id: str
@@ -33,6 +35,8 @@ class NewItem:
     protected: bool = False
     state: State = "active"
     reason: str = ""
+    undecided: bool = False
+    id: str = ""  # empty: the queue id, numbered where one message becomes several items
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,7 @@ class Item:
     due: datetime
     last: tuple[Reply | None, ...]
     protected: bool = False
+    undecided: bool = False
     state: State = "active"
     reason: str = ""
     tries: int = 0
@@ -86,10 +91,10 @@ class Retried:
 
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """The item waits for somebody to decide (`hold`) or to look (`corrupt`)."""
+    """The item waits for somebody to decide (`hold`) or to look (`corrupt`), or for a key."""
 
     item: Item
-    state: Literal["hold", "corrupt"]
+    state: Literal["hold", "waiting", "corrupt"]
     reason: str
 
 

@@ -1,6 +1,8 @@
 """Items and records as rows of the queue's tables, and back.
 
 Times stand there as integer milliseconds since 1970, recipients and parameters as JSON.
+What says where an item goes is bound to its sealed body (`bond`), so that nobody who can
+write the table, but has no key, sends a mail elsewhere, or off undecided.
 """
 
 from __future__ import annotations
@@ -15,13 +17,19 @@ from gatepost.mail.content import Content
 from gatepost.mail.envelope import Body, Envelope, Recipient
 from gatepost.mail.reply import Reply
 from gatepost.store import queue_database as database
-from gatepost.store.queue_item import Done, Item, Parked, Record, Retried, Settlement
+from gatepost.store.queue_item import Done, Item, NewItem, Parked, Record, Retried, Settlement
 
 Row = tuple[Any, ...]
 Statement = tuple[str, tuple[object, ...]]
 
+
+class Tampered(ValueError):
+    """The row names somebody whom its body was not sealed for."""
+
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
+_WHOLE = "to"
 
 
 def insert(item: Item, sealed: bytes | None) -> Statement:
@@ -40,7 +48,7 @@ def insert(item: Item, sealed: bytes | None) -> Statement:
         item.protected,
         None if item.envelope.return_path is None else str(item.envelope.return_path),
         _recipients_text(item.envelope.recipients, item.last),
-        _options_text(item.envelope),
+        _options_text(item),
         item.content.size,
         item.path,
         sealed,
@@ -73,11 +81,42 @@ def settle(settlement: Settlement) -> Statement:
             assert_never(settlement)
 
 
+def bond(id_: str, item: NewItem | Item) -> bytes:
+    """What the body of an item that is being stored is bound to."""
+    path = item.envelope.return_path
+    return _bond(
+        id_,
+        item.queue_id,
+        item.hop,
+        item.protected,
+        None if path is None else str(path),
+        _options_text(item),
+    )
+
+
+def bond_of(row: Row) -> bytes:
+    """What the body of a stored row must be bound to: nothing in schema 1; raises Tampered."""
+    _, id_, queue_id, hop, *_ = row
+    protected, path, listed, options = row[10:14]
+    whole = json.loads(options).get(_WHOLE)
+    if whole is None:
+        return b""
+    known = [tuple(one) for one in whole]
+    if any((name, notify, orcpt) not in known for name, notify, orcpt, _ in json.loads(listed)):
+        raise Tampered
+    return _bond(id_, queue_id, hop, bool(protected), path, options)
+
+
+def _bond(*parts: object) -> bytes:
+    return b"item\0" + _compose(parts).encode()
+
+
 def restored(row: Row, body: Callable[[Row], Content]) -> Item:
     """An item from a row of `database.COLUMNS`; `body` says how to read its content."""
     number, id_, queue_id, hop, state, reason, created, due, tries, warned, protected = row[:11]
     return_path, listed, options, _, path = row[11:]
     addressed, last = _recipients(listed)
+    undecided = bool(json.loads(options).get("undecided"))
     return Item(
         number=number,
         id=id_,
@@ -89,6 +128,7 @@ def restored(row: Row, body: Callable[[Row], Content]) -> Item:
         due=moment(due),
         last=last,
         protected=bool(protected),
+        undecided=undecided,
         state=state,
         reason=reason,
         tries=tries,
@@ -142,8 +182,12 @@ def _recipients(text: str) -> tuple[tuple[Recipient, ...], tuple[Reply | None, .
     )
 
 
-def _options_text(envelope: Envelope) -> str:
+def _options_text(item: NewItem | Item) -> str:
+    """What never changes; recipients who are done with leave the row, but not this list."""
+    envelope = item.envelope
     values = {
+        _WHOLE: [(str(one.mailbox), one.notify, one.orcpt) for one in envelope.recipients],
+        "undecided": item.undecided,
         "body": envelope.body,
         "smtputf8": envelope.smtputf8,
         "ret": envelope.ret,

@@ -44,8 +44,10 @@ class Spool:
         """A place for a body that is just arriving."""
         return Sink(self.folder)
 
-    def persist(self, content: Content) -> tuple[str, int]:
+    def persist(self, content: Content, bond: bytes = b"") -> tuple[str, int]:
         """Write content so that it survives power loss; returns the file's name and the size.
+
+        It opens again with the same `bond` only.
 
         The order is file fsync, rename, folder fsync: whoever commits the name after
         this returns never points at nothing.
@@ -53,7 +55,7 @@ class Spool:
         name = secrets.token_hex(12) + _SUFFIX
         unfinished = self.folder / (_UNFINISHED + name)
         try:
-            self._write(unfinished, name, content)
+            self._write(unfinished, _bound(name, bond), content)
             unfinished.rename(self.folder / name)
             sync_folder(self.folder)
         except OSError as error:
@@ -65,9 +67,9 @@ class Spool:
             raise
         return name, content.size
 
-    def open(self, name: str, size: int) -> SealedBody:
+    def open(self, name: str, size: int, bond: bytes = b"") -> SealedBody:
         """A persisted body; nothing is read yet."""
-        return SealedBody(self.folder / name, size, self._seal)
+        return SealedBody(self.folder / name, size, self._seal, bond)
 
     def remove(self, name: str) -> None:
         """Remove a persisted body; one that is gone already is fine."""
@@ -84,9 +86,9 @@ class Spool:
             self.remove(name)
         return len(left)
 
-    def _write(self, path: Path, name: str, content: Content) -> None:
+    def _write(self, path: Path, bound: bytes, content: Content) -> None:
         key = AESGCM.generate_key(256)
-        sealed = self._seal.seal(key, _bound(name))
+        sealed = self._seal.seal(key, bound)
         descriptor = _Descriptor(_create(path))
         try:
             _put(descriptor.number, _MAGIC + _LENGTH.pack(len(sealed)) + sealed)
@@ -173,10 +175,11 @@ class SealedFile:
 class SealedBody:
     """Content in a persisted file, opened anew by each reading."""
 
-    __slots__ = ("_path", "_seal", "size")
+    __slots__ = ("_bond", "_path", "_seal", "size")
 
-    def __init__(self, path: Path, size: int, seal: Seal) -> None:
+    def __init__(self, path: Path, size: int, seal: Seal, bond: bytes = b"") -> None:
         self._path = path
+        self._bond = bond
         self._seal = seal
         self.size = size
 
@@ -206,7 +209,9 @@ class SealedBody:
         if len(head) != start or not head.startswith(_MAGIC):
             raise Corrupt(f"body {self._path.name} does not begin as one")
         (length,) = _LENGTH.unpack(head[len(_MAGIC) :])
-        key = unsealed(self._seal, os.pread(number, length, start), _bound(self._path.name))
+        key = unsealed(
+            self._seal, os.pread(number, length, start), _bound(self._path.name, self._bond)
+        )
         return AESGCM(key), start + length
 
 
@@ -300,8 +305,8 @@ def _content_size(sealed: int) -> int:
     return sealed - _TAG * -(-sealed // _SEALED_CHUNK)
 
 
-def _bound(name: str) -> bytes:
-    return b"spool\0" + name.encode()
+def _bound(name: str, bond: bytes) -> bytes:
+    return b"spool\0" + name.encode() + (b"\0" + bond if bond else b"")
 
 
 def _create(path: Path) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tests.unit.cli.conftest import Gatepost
 
+from gatepost.cli.run import called
 from gatepost.mail.address import Mailbox
 from gatepost.mail.content import Octets
 from gatepost.mail.envelope import Envelope, Recipient
@@ -37,7 +38,8 @@ async def item(home: Path, frozen: datetime) -> AsyncIterator[Item]:
 @pytest.mark.usefixtures("home")
 def test_an_empty_queue(gatepost: Gatepost) -> None:
     """An empty queue looks like a fault."""
-    assert gatepost("mailq").out == "the queue is empty\n"
+    assert gatepost("mailq").out == "Mail queue is empty\n"
+    assert gatepost("queue", "list").out == "the queue is empty\n"
     assert gatepost("queue", "list", "--json").data == []
     assert gatepost("queue", "show", ID).code == 2
     assert gatepost("queue", "retry", "all").code == 1
@@ -67,13 +69,58 @@ async def test_hold_and_release(gatepost: Gatepost, item: Item) -> None:
     assert gatepost("queue", "retry", ID).code == 0
 
 
+async def test_quarantine_wants_a_reason(gatepost: Gatepost, item: Item) -> None:
+    """Somebody lets a forged mail out and nobody can say who, or `release all` does it."""
+    assert "--reason" in gatepost("queue", "quarantine", ID).err
+    assert gatepost("queue", "quarantine", ID, "--reason", "forged").code == 0
+    assert gatepost("queue", "list", "--state", "quarantine", "--json").data[0]["id"] == item.id
+    assert gatepost("check", "--only", "QUE-02").code == 1
+    assert gatepost("queue", "retry", ID).code == 1
+    assert gatepost("queue", "release", "all", "--reason", "all is well").code == 1
+    assert gatepost("queue", "delete", "all", "--yes").code == 1
+    for verb in (("release",), ("delete", "--yes")):
+        ran = gatepost("queue", *verb, ID)
+        assert ran.code == 2
+        assert "recorded with your name" in ran.err
+    assert gatepost("queue", "release", ID, "--reason", "the author called").code == 0
+    notes = [one["data"] for one in gatepost("trace", ID, "--json").data["records"]]
+    quarantined, released = (one for one in notes if "verb" in one)
+    assert (quarantined["verb"], quarantined["was"], quarantined["reason"]) == (
+        "quarantine", "active", "forged"
+    )  # fmt: skip
+    assert (released["verb"], released["was"]) == ("release", "quarantine")
+    assert released["by"]
+
+
+async def test_mailq_as_postfix_writes_it(gatepost: Gatepost, item: Item) -> None:
+    """Scripts and eyes that know mailq find nothing."""
+    gatepost("queue", "hold", ID, "--reason", "legal asked")
+    heading, first, why, recipient, blank, total = gatepost("mailq").out.splitlines()
+    assert heading == "----Queue ID----- --Size-- ---Arrival Time---- --Sender/Recipient------"
+    moment = item.created.astimezone()
+    assert (
+        first
+        == f"TESTQUEUEID!            27 {moment:%a %b} {moment.day:2} {moment:%H:%M:%S} alice@example.com"
+    )
+    assert why == " " * 59 + "(hold: legal asked)"
+    assert recipient == " " * 47 + "bob@partner.example"
+    assert (blank, total) == ("", "-- 1 Kbytes in 1 Request.")
+    assert gatepost("mailq", "--json").data[0]["id"] == ID
+
+
+def test_called_by_the_name_of_mailq() -> None:
+    """A link named mailq starts something else."""
+    assert called("/usr/local/bin/mailq", ["--json"]) == ["mailq", "--json"]
+    assert called("/usr/local/bin/gatepost", ["check"]) == ["check"]
+
+
 async def test_delete_asks(gatepost: Gatepost, item: Item) -> None:
     """Mail is lost by a slip of the hand."""
     for how in ((), ("--json",)):
         assert gatepost("queue", "delete", ID, *how).code == 2
     assert gatepost("queue", "show", item.id).code == 0
     assert gatepost("queue", "delete", ID, "--yes").code == 0
-    assert gatepost("mailq").out == "the queue is empty\n"
+    assert gatepost("mailq").out == "Mail queue is empty\n"
     assert "451 4.4.1 later" in gatepost("trace", ID).out
 
 

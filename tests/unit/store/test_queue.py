@@ -24,7 +24,7 @@ from gatepost.store import queue_database, writer
 from gatepost.store.queue import Queue, Recovered
 from gatepost.store.queue_item import Done, Item, NewItem, Parked, Record, Retried
 from gatepost.store.sealing import Corrupt
-from gatepost.store.spool import IN_MEMORY, SealedBody
+from gatepost.store.spool import IN_MEMORY, SealedBody, Spool
 
 LARGE = MARKER * (IN_MEMORY // len(MARKER) + 100)
 EVER = timedelta(days=1)
@@ -363,8 +363,30 @@ async def test_schema(tmp_path: Path) -> None:
     assert (known,) == connection.execute("PRAGMA user_version").fetchone()
     connection.execute(f"PRAGMA user_version = {known + 1}")
     connection.close()
-    with pytest.raises(ConfigError, match="schema 2, this Gatepost knows 1"):
+    with pytest.raises(ConfigError, match=f"schema {known + 1}, this Gatepost knows {known}"):
         Queue(tmp_path, TestSeal())
+
+
+async def test_a_queue_of_an_older_version(tmp_path: Path) -> None:
+    """After an upgrade, mail accepted before it cannot be opened."""
+    seal, large = TestSeal(), b"x" * (IN_MEMORY + 1)
+    connection = queue_database.connect(tmp_path / "0.db")
+    for statement in queue_database.MIGRATIONS[0]:
+        connection.execute(statement)
+    connection.execute("PRAGMA user_version = 1")
+    name, _ = Spool(tmp_path / "0.bodies", seal).persist(Octets(large))
+    for number, id_, body, path, size in (
+        (1, "OLD", seal.seal(MARKER, b"queue\0OLD"), None, len(MARKER)),
+        (2, "OLD.2", None, name, len(large)),
+    ):
+        who = '[["bob@beta.test",null,null,null]]'
+        row = (number, id_, "OLD", "outbound", "active", "", 0, 0, 0, 0, 0, None, who, "{}", size)
+        connection.execute(queue_database.INSERT_ITEM, (*row, path, body))
+    connection.close()
+    async with opened(tmp_path) as queue:
+        found = queue.due("outbound", START, 10)
+        assert [join(queue.opened(one).content) for one in found] == [MARKER, large]
+        assert await queue.accept([new("NEW")])
 
 
 async def test_full_synchronous(tmp_path: Path) -> None:

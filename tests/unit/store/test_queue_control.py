@@ -12,7 +12,8 @@ from tests.unit.store.box import MARKER, START, Clock, TestSeal, new
 
 from gatepost.mail.content import join
 from gatepost.store.queue import Queue
-from gatepost.store.queue_control import ALL, Control
+from gatepost.store.queue_change import ALL
+from gatepost.store.queue_control import Control
 from gatepost.store.queue_item import Done, Parked, Record
 from gatepost.store.sealing import Corrupt
 from gatepost.store.spool import IN_MEMORY

@@ -32,9 +32,13 @@ def moves(place: Installation) -> Iterator[Answer]:
 
 @check("QUE-02", "nothing waits for a decision")
 def is_decided(place: Installation) -> Iterator[Answer]:
-    """Held mail waits for somebody to release or delete it; corrupt mail for somebody to look."""
+    """Held and quarantined mail waits for somebody to release or delete it.
+
+    Corrupt mail waits for somebody to look, and some for a certificate of its recipient.
+    """
     items = control(place.right).list()
-    held = [one for one in items if one.state == "hold"]
+    held = [one for one in items if one.state in {"hold", "quarantine"}]
+    waiting = [one for one in items if one.state == "waiting"]
     corrupt = [one for one in items if one.state == "corrupt"]
     if corrupt:
         yield bad(
@@ -43,11 +47,16 @@ def is_decided(place: Installation) -> Iterator[Answer]:
         )
     if held:
         yield warn(
-            f"{len(held)} held, first {held[0].id}: {held[0].reason}",
+            f"{len(held)} held or quarantined, first {held[0].id}: {held[0].reason}",
             f"gatepost queue release {held[0].id}, or delete",
         )
-    if not (held or corrupt):
-        yield good("nothing is held or corrupt")
+    if waiting:
+        yield warn(
+            f"{len(waiting)} without certificate, first {waiting[0].id}: {waiting[0].reason}",
+            "gatepost cert import FILE releases what it is for",
+        )
+    if not (held or corrupt or waiting):
+        yield good("nothing is held, quarantined, corrupt or without certificate")
 
 
 def _hours(length: timedelta) -> str:
