@@ -72,7 +72,7 @@ class Source:
             spent += 1
             if spent > self.budget:
                 self.earn(spent, position)
-            _, start, position = _head(octets, position, limit)
+            _, start, position = head(octets, position, limit)
             if position == INDEFINITE:
                 position = start
                 pending.append(start)
@@ -114,15 +114,27 @@ class Element(NamedTuple):
         while position < limit:
             if len(found) > source.budget:
                 source.earn(len(found), position)
-            tag, inner, outer = _head(octets, position, limit)
-            stop = outer
-            if outer == INDEFINITE:
-                outer = source.end(inner, limit)
-                stop = outer + 2
+            inner = position + 2
+            if inner <= limit and octets[position + 1] < 0x80 and octets[position] & 0x1F != 0x1F:
+                # most elements are short: two function calls less for each
+                tag, stop = octets[position], inner + octets[position + 1]
+                if stop > limit:
+                    _too_long(position)
+                outer = stop
+            else:
+                tag, inner, outer = head(octets, position, limit)
+                stop = outer
+                if outer == INDEFINITE:
+                    outer = source.end(inner, limit)
+                    stop = outer + 2
             # the constructor of a named tuple takes as long as all the rest here
             element = (source, tag, position, inner, outer, stop, depth)
             found.append(tuple.__new__(Element, element))
             position = stop
+        for one in found:
+            if one[1] & der.CONSTRUCTED:  # its octets are passed over, but not read yet
+                position = one[3]
+                break
         source.spend(len(found), position)
         return found
 
@@ -183,7 +195,7 @@ class Element(NamedTuple):
                 if not pending:
                     break
                 continue
-            tag, inner, outer = _head(source.octets, position, limit)
+            tag, inner, outer = head(source.octets, position, limit)
             spent += 1
             if spent > source.budget:
                 source.earn(spent, position)
@@ -212,7 +224,7 @@ class Element(NamedTuple):
 def parse(octets: bytes) -> Element:
     """The first element; what follows it (line ends, padding) is not looked at."""
     source = Source(octets)
-    tag, inner, outer = _head(octets, 0, len(octets))
+    tag, inner, outer = head(octets, 0, len(octets))
     if outer != INDEFINITE:
         return Element(source, tag, 0, inner, outer, outer, 0)
     outer = source.end(inner, len(octets))
@@ -243,7 +255,7 @@ def dotted(contents: bytes) -> str:
     return ".".join(map(str, (first, arcs[0] - first * 40, *arcs[1:])))
 
 
-def _head(octets: bytes, position: int, limit: int) -> tuple[int, int, int]:
+def head(octets: bytes, position: int, limit: int) -> tuple[int, int, int]:
     """Tag, first content octet and end of contents (or INDEFINITE) of the element here.
 
     Lengths in more octets than needed are accepted (X.690 8.1.3.5), eight at most.
@@ -266,8 +278,12 @@ def _head(octets: bytes, position: int, limit: int) -> tuple[int, int, int]:
             raise Malformed(f"BER: an unreasonable length at offset {position}")
         outer = inner + int.from_bytes(octets[position + 2 : inner], "big")
     if outer > limit:
-        raise Malformed(f"BER: an element longer than what holds it at offset {position}")
+        _too_long(position)
     return tag, inner, outer
+
+
+def _too_long(position: int) -> NoReturn:
+    raise Malformed(f"BER: an element longer than what holds it at offset {position}")
 
 
 def _too_deep(position: int) -> NoReturn:

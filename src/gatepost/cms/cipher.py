@@ -12,14 +12,15 @@ from dataclasses import dataclass, field
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.decrepit.ciphers.algorithms import RC2, TripleDES
 from cryptography.hazmat.primitives import constant_time
-from cryptography.hazmat.primitives.ciphers import Cipher, modes
+from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESCCM, AESGCM
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 
-from gatepost.cms import der
+from gatepost.cms import ccm, der
 from gatepost.cms.algorithms import Algorithm
+from gatepost.cms.content import Pieces
 from gatepost.errors import DecryptionFailed, Unavailable
-from gatepost.mail.content import Content, Octets, join
+from gatepost.mail.content import Content, Octets, is_large, join
 
 BLOCK = 16
 NONCE = 12  # RFC 5084 3.2: "a nonce length of 12 octets is RECOMMENDED"
@@ -113,6 +114,16 @@ def padding(size: int) -> bytes:
     return bytes((count,)) * count
 
 
+def decrypted(cipher: ContentCipher, sealed: Content, tag: bytes, authenticated: bytes) -> Content:
+    """The plain text as `decrypt` gives it; large content is proven now and decrypted when read."""
+    if not is_large(sealed):
+        pieces = sealed.pieces if isinstance(sealed, Pieces) else sealed.chunks()
+        return Octets(decrypt(cipher, pieces, tag, authenticated))
+    return Decrypted(
+        cipher, sealed, tag, authenticated, _proven(cipher, sealed, tag, authenticated)
+    )
+
+
 def decrypt(
     cipher: ContentCipher, pieces: Iterable[bytes | memoryview], tag: bytes, authenticated: bytes
 ) -> bytes:
@@ -134,25 +145,85 @@ def decrypt(
 def _decrypt_gcm(
     cipher: ContentCipher, pieces: Iterable[bytes | memoryview], tag: bytes, authenticated: bytes
 ) -> bytes:
-    mode = modes.GCM(cipher.iv, tag, min_tag_length=12)
-    context = Cipher(AES(cipher.key), mode).decryptor()
-    context.authenticate_additional_data(authenticated)
+    context = _gcm(cipher, tag, authenticated)
     plain = b"".join([context.update(piece) for piece in pieces])
     context.finalize()  # raises InvalidTag; until here `plain` is nobody's
     return plain
 
 
+def _gcm(cipher: ContentCipher, tag: bytes, authenticated: bytes) -> CipherContext:
+    mode = modes.GCM(cipher.iv, tag, min_tag_length=12)
+    context = Cipher(AES(cipher.key), mode).decryptor()
+    context.authenticate_additional_data(authenticated)
+    return context
+
+
 def _decrypt_cbc(cipher: ContentCipher, pieces: Iterable[bytes | memoryview]) -> bytes:
-    size = len(cipher.iv)  # of a block
     context = Cipher(block_cipher(cipher), modes.CBC(cipher.iv)).decryptor()
     padded = b"".join([context.update(piece) for piece in pieces])
     context.finalize()  # raises ValueError for half a block
-    count = padded[-1] if padded else 0
+    return padded[: -_padded(padded, len(cipher.iv))]
+
+
+def _padded(end: bytes, size: int) -> int:
+    """How many octets of padding stand at the end; `size` is that of a block."""
+    count = end[-1] if end else 0
     if not 1 <= count <= size:
         raise DecryptionFailed
-    if not constant_time.bytes_eq(padded[-count:], bytes((count,)) * count):
+    if not constant_time.bytes_eq(end[-count:], bytes((count,)) * count):
         raise DecryptionFailed
-    return padded[:-count]
+    return count
+
+
+@dataclass(frozen=True, slots=True)
+class Decrypted:
+    """Plain text that was proven once, decrypted anew at each reading: it is held nowhere."""
+
+    cipher: ContentCipher
+    sealed: Content
+    tag: bytes
+    authenticated: bytes
+    size: int
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the plain text piece by piece; raises Unavailable if it is not what it was."""
+        left = self.size
+        try:
+            for plain in _plain(self.cipher, self.sealed, self.tag, self.authenticated):
+                yield plain[:left]  # padding stands behind
+                left = max(left - len(plain), 0)
+        except (InvalidTag, ValueError) as error:
+            raise Unavailable("content changed while it was being decrypted") from error
+
+
+def _proven(cipher: ContentCipher, sealed: Content, tag: bytes, authenticated: bytes) -> int:
+    """The size of the plain text, once every octet has been decrypted and found right.
+
+    Raises DecryptionFailed, whatever was wrong.
+    """
+    size, end = 0, b""
+    try:
+        for plain in _plain(cipher, sealed, tag, authenticated):
+            size += len(plain)
+            end = (end + plain)[-2 * BLOCK :]
+    except (InvalidTag, ValueError) as error:
+        raise DecryptionFailed from error
+    return size if cipher.is_authenticated else size - _padded(end, len(cipher.iv))
+
+
+def _plain(
+    cipher: ContentCipher, sealed: Content, tag: bytes, authenticated: bytes
+) -> Iterator[bytes]:
+    """The plain text with its padding; fails after the last octet if it is not authentic."""
+    if cipher.algorithm.family == "ccm":
+        yield from ccm.decrypt(cipher.key, cipher.iv, sealed, tag, authenticated)
+        return
+    if cipher.algorithm.family == "gcm":
+        context: CipherContext = _gcm(cipher, tag, authenticated)
+    else:
+        context = Cipher(block_cipher(cipher), modes.CBC(cipher.iv)).decryptor()
+    yield from map(context.update, sealed.chunks())
+    context.finalize()
 
 
 def block_cipher(cipher: ContentCipher) -> AES | TripleDES | RC2:

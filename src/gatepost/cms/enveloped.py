@@ -14,19 +14,21 @@ from itertools import islice
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from gatepost.certificate import Certificate
-from gatepost.cms import algorithms, attributes, ber, der, identifier
+from gatepost.cms import algorithms, attributes, ber, bulk, der, identifier
 from gatepost.cms import cipher as ciphers
 from gatepost.cms import content as contents
 from gatepost.cms import recipient as recipient_info
 from gatepost.cms import secret as secret_info
 from gatepost.cms.algorithms import Algorithm
+from gatepost.cms.bulk import Bulk
 from gatepost.cms.capability import Decryptor, KeyTransport, Secret
 from gatepost.cms.cipher import ContentCipher
+from gatepost.cms.content import Pieces
 from gatepost.cms.designation import CertificateId
 from gatepost.cms.digest import HASHES
 from gatepost.cms.recipient import Entropy, RecipientInfo
 from gatepost.errors import DecryptionFailed, GatepostError, Malformed, Unavailable, Unsupported
-from gatepost.mail.content import Content
+from gatepost.mail.content import Content, Slice, join
 
 RecipientId = CertificateId
 
@@ -48,7 +50,7 @@ class Enveloped:
     sharers: tuple[ber.Element, ...]  # RecipientInfos for passwords and shared keys, not read yet
     content_type: str
     algorithm: bytes  # AlgorithmIdentifier, read when decrypting
-    pieces: tuple[memoryview, ...] = field(repr=False)
+    sealed: Content = field(repr=False)
     tag: bytes | None = field(repr=False)  # None: EnvelopedData
     authenticated: bytes = field(repr=False)  # DER SET OF the authenticated attributes
 
@@ -57,7 +59,7 @@ class Enveloped:
 class Decrypted:
     """What was inside."""
 
-    content: bytes = field(repr=False)
+    plain: Content = field(repr=False)  # proven before it is here, but decrypted as it is read
     cipher: str
     authenticated: bool
     recipients: int
@@ -66,9 +68,14 @@ class Decrypted:
     weak: bool = False
     unproven: bool = False  # see below
 
-    # `unproven`: the key came by PKCS #1 v1.5 and no tag proved it right, so `content` may be
+    # `unproven`: the key came by PKCS #1 v1.5 and no tag proved it right, so `plain` may be
     # what a random key makes of the ciphertext.  Content that makes no sense must then be
     # answered exactly as DecryptionFailed is, or the answer is Bleichenbacher's oracle.
+
+    @property
+    def content(self) -> bytes:
+        """The plain text, made one."""
+        return join(self.plain)
 
 
 def encrypt(
@@ -117,14 +124,15 @@ def _shell(cipher: ContentCipher, size: int, infos: bytes, version: int) -> der.
     )
 
 
-def recipients(octets: bytes) -> tuple[RecipientId, ...]:
+def recipients(octets: bytes | Bulk) -> tuple[RecipientId, ...]:
     """Whom a message is encrypted to; raises Malformed."""
     return tuple(one.certificate_id for one in parse(octets).recipients)
 
 
-def parse(octets: bytes) -> Enveloped:
+def parse(octets: bytes | Bulk) -> Enveloped:
     """Read either structure (BER); raises Malformed or Unsupported."""
-    kind, body = contents.opened(octets)
+    frame, apart = bulk.taken(octets)
+    kind, body = contents.opened(frame)
     if kind not in (contents.ENVELOPED_DATA, contents.AUTHENVELOPED_DATA):
         raise Unsupported(f"{contents.name(kind)} where enveloped data was expected")
     fields = body.sequence()
@@ -144,7 +152,7 @@ def parse(octets: bytes) -> Enveloped:
         sharers=sharers,
         content_type=contents.name(inside[0].oid()),
         algorithm=identifier.raw(inside[1]),
-        pieces=inside[2].pieces(),
+        sealed=apart or Pieces(inside[2].pieces()),
         tag=tag,
         authenticated=authenticated,
     )
@@ -170,7 +178,7 @@ def _authentication(
 
 
 def decrypt(
-    octets: bytes,
+    octets: bytes | Bulk,
     decryptors: Sequence[Decryptor],
     *,
     entropy: Entropy,
@@ -184,18 +192,18 @@ def decrypt(
     enveloped = parse(octets)
     inner = identifier.derived_cipher(enveloped.algorithm)
     algorithm, iv, tag_size = identifier.cipher(inner or enveloped.algorithm)
-    pieces, tag = _ciphertext(enveloped, algorithm, tag_size)
+    sealed, tag = _ciphertext(enveloped, algorithm, tag_size)
     failures: list[GatepostError] = []
     attempts = _attempts(enveloped, decryptors, secrets, algorithm.size, entropy)
     for open_key, info, used in islice(attempts, MAXIMUM_ATTEMPTS):
         try:
             opened = ContentCipher(algorithm, _derived(open_key(), inner), iv)
-            plain = ciphers.decrypt(opened, pieces, tag, enveloped.authenticated)
+            plain = ciphers.decrypted(opened, sealed, tag, enveloped.authenticated)
         except GatepostError as error:
             failures.append(error)
             continue
         return Decrypted(
-            content=plain,
+            plain=plain,
             cipher=algorithm.name,
             authenticated=opened.is_authenticated,
             recipients=len(enveloped.recipients),
@@ -241,20 +249,18 @@ def _patience(failure: GatepostError) -> int:
     return 0 if isinstance(failure, Unavailable) else 1 if type(failure) is DecryptionFailed else 2
 
 
-def _ciphertext(
-    enveloped: Enveloped, algorithm: Algorithm, tag_size: int
-) -> tuple[tuple[memoryview, ...], bytes]:
+def _ciphertext(enveloped: Enveloped, algorithm: Algorithm, tag_size: int) -> tuple[Content, bytes]:
     """The ciphertext and its tag, wherever the sender put it."""
     if algorithm.family == "cbc":
         if enveloped.tag is not None:
             raise Unsupported(f"authenticated enveloped data with {algorithm.name}")
-        return enveloped.pieces, b""
+        return enveloped.sealed, b""
     if enveloped.tag is not None:
         # Some senders omit the length and mean 16; a tag cut short is somebody's attempt
         if len(enveloped.tag) < tag_size:
             raise Malformed(f"a tag of {len(enveloped.tag)} octets instead of {tag_size}")
-        return enveloped.pieces, enveloped.tag
-    whole = b"".join(enveloped.pieces)
-    if len(whole) < tag_size:
+        return enveloped.sealed, enveloped.tag
+    whole, stop = enveloped.sealed, enveloped.sealed.size - tag_size
+    if stop < 0:
         raise Malformed(f"{algorithm.name} without a tag")
-    return (memoryview(whole)[:-tag_size],), whole[-tag_size:]
+    return Slice(whole, 0, stop), join(Slice(whole, stop, whole.size))

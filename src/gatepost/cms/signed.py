@@ -11,10 +11,10 @@ from datetime import datetime
 from functools import lru_cache
 
 from gatepost.certificate import Certificate
-from gatepost.cms import algorithms, attributes, ber, der, identifier, signer
+from gatepost.cms import algorithms, attributes, ber, bulk, der, identifier, signer
 from gatepost.cms import content as contents
+from gatepost.cms.bulk import Bulk
 from gatepost.cms.capability import Digest, SignatureScheme, Signer
-from gatepost.cms.content import Pieces
 from gatepost.cms.digest import digests_of
 from gatepost.cms.signer import SignerInfo, SignerVerdict, Subject
 from gatepost.errors import LimitExceeded, Malformed, Unsupported
@@ -31,7 +31,7 @@ class SignedData:
     """A SignedData as it was sent; nothing is checked yet."""
 
     content_type: str  # "data", or what else was signed
-    inside: Pieces | None  # the content without a copy; None: it is detached, or there is none
+    inside: Content | None  # the content without a copy; None: it is detached, or there is none
     certificates: tuple[Certificate, ...]
     signers: tuple[SignerInfo, ...]
     content_oid: bytes = field(repr=False)
@@ -40,7 +40,7 @@ class SignedData:
     @property
     def content(self) -> bytes | None:
         """The content inside, made one; None: it is detached, or there is none."""
-        return None if self.inside is None else b"".join(self.inside.pieces)
+        return None if self.inside is None else join(self.inside)
 
     @property
     def certificates_only(self) -> bool:
@@ -116,9 +116,10 @@ def _assembled(content: Content, digests: bytes, tail: bytes, *, detached: bool)
     return Octets(join(whole)) if content.size <= SMALL else whole
 
 
-def parse(octets: bytes) -> SignedData:
+def parse(octets: bytes | Bulk) -> SignedData:
     """Read a ContentInfo with SignedData (BER); raises Malformed or Unsupported."""
-    kind, body = contents.opened(octets)
+    frame, apart = bulk.taken(octets)
+    kind, body = contents.opened(frame)
     if kind != contents.SIGNED_DATA:
         raise Unsupported(f"{contents.name(kind)} where signed-data was expected")
     fields = body.sequence()
@@ -136,7 +137,7 @@ def parse(octets: bytes) -> SignedData:
         raise LimitExceeded(f"{len(infos)} signers are over the limit of {MAXIMUM_SIGNERS}")
     return SignedData(
         content_type=contents.name(content_oid),
-        inside=inside,
+        inside=apart or inside,
         certificates=certificates,
         signers=tuple(signer.parse(one) for one in infos),
         content_oid=content_oid,
@@ -182,7 +183,7 @@ def verify(
     return tuple(signer.verify(one, subject, certificates) for one in signed.signers)
 
 
-def _differs(inside: Pieces | None, digests: Mapping[Digest, bytes]) -> bool:
+def _differs(inside: Content | None, digests: Mapping[Digest, bytes]) -> bool:
     """Whether there is content inside, and another than that it came with.
 
     Of two contents the reader sees one and the signature may speak of the other.

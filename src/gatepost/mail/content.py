@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 CHUNK = 64 * 1024
+LARGE = 8 * 1024 * 1024  # octets; content above this is nowhere held as a whole
 
 
 @runtime_checkable
@@ -89,6 +90,11 @@ class Slice:
             position += len(chunk)
             if position >= self.stop:
                 return
+
+
+def is_large(content: Content) -> bool:
+    """Whether the content is to be worked on only as it passes."""
+    return content.size > LARGE
 
 
 def join(content: Content) -> bytes:
