@@ -10,21 +10,26 @@ from pydantic.dataclasses import dataclass
 from gatepost.config.endpoint import STRICT, Password, Protocol, joined, split_port, table
 from gatepost.config.quantity import Domain, File
 
-RelayTls = Literal["none", "opportunistic", "required", "verified"]
+RelayTls = Literal["none", "opportunistic", "required", "verified", "dane", "mta-sts"]
+_MX = "mx"  # instead of an address: look it up
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
 class Relay(Password):
-    """A mail server to hand mail to."""
+    """A mail server to hand mail to, or the servers that the DNS names."""
 
-    host: Annotated[str, Field(min_length=1)]
+    host: str = ""
     """Name or address of the server."""
+    mx: bool = False
+    """Instead of a host: the MX hosts of each recipient's domain; "mx" alone is short for it."""
     port: Annotated[int, Field(ge=1, le=65535)] = 25
     """TCP port."""
     tls: RelayTls = "opportunistic"
-    """none | opportunistic: if offered | required: any certificate | verified: chain and name."""
+    """none | opportunistic: if offered, and what MX hosts promise by DANE or MTA-STS
+    | required: any certificate | verified: chain and name | dane: TLSA records | mta-sts: MX
+    hosts under an enforced policy or DANE."""
     tls_name: str = ""
-    """Name the server's certificate must carry; empty: the host."""
+    """Name the server's certificate must carry; empty: the host, or what an MX host must prove."""
     tls_ca: File | None = None
     """File of trust anchors (PEM) for `verified`; absent: the system's."""
     implicit_tls: bool = False
@@ -37,6 +42,16 @@ class Relay(Password):
     """Tell it whose mail this was before ours, where it offers XFORWARD."""
     chunking: bool = False
     """Send messages by BDAT where it offers CHUNKING; DATA does the same work everywhere."""
+
+    @model_validator(mode="after")
+    def _check_where(self) -> Relay:
+        if self.mx == bool(self.host):
+            raise ValueError("expected a host, or mx = true: the MX hosts of each domain")
+        if self.mx and (self.username or self.implicit_tls or self.protocol == "lmtp"):
+            raise ValueError("username, implicit_tls and LMTP need a host, MX hosts are strangers")
+        if self.tls == "mta-sts" and not self.mx:
+            raise ValueError('tls = "mta-sts" is for MX hosts, a host is verified by "verified"')
+        return self
 
     @model_validator(mode="after")
     def _check_log_in(self) -> Relay:
@@ -53,10 +68,12 @@ class Relay(Password):
         return self
 
     def __str__(self) -> str:
-        return joined(self.host, self.port)
+        return "the MX hosts" if self.mx else joined(self.host, self.port)
 
 
 def _relay(value: object) -> object:
+    if value == _MX:
+        return {"mx": True}
     if isinstance(value, str):
         host, port = split_port(value, default=25)
         return {"host": host, "port": port}
@@ -73,7 +90,13 @@ class NextHops:
     inbound: Hop | None = None
     """The organisation's own mail server."""
     outbound: Hop | None = None
-    """The server that takes mail for the world."""
+    """The server that takes mail for the world, or "mx": the servers of each domain."""
+
+    @model_validator(mode="after")
+    def _check(self) -> NextHops:
+        if self.inbound is not None and self.inbound.mx:
+            raise ValueError("inbound: name the mail server, MX records lead back to this gateway")
+        return self
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)

@@ -16,6 +16,7 @@ from gatepost.config.endpoint import STRICT, Endpoint, Password
 from gatepost.config.listener import Listener, Mode
 from gatepost.config.quantity import Domain, Duration, File, Size
 from gatepost.config.relay import NextHops, Relay, Route
+from gatepost.config.resolver import Resolver
 
 _WILDCARDS = {"0.0.0.0": "127.", "::": "::1"}  # noqa: S104  compared with, not bound
 
@@ -158,6 +159,8 @@ class Queue(Password):
     """The longest pause."""
     concurrency: Annotated[int, Field(ge=1, le=1000)] = 20
     """Connections to one next hop at a time, per worker."""
+    deliveries: Annotated[int, Field(ge=1, le=10_000)] = 200
+    """Deliveries at a time to all next hops together, per worker."""
 
     @model_validator(mode="after")
     def _check(self) -> Queue:
@@ -194,6 +197,7 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
     database: Database = field(default_factory=Database)
     queue: Queue = field(default_factory=Queue)
+    resolver: Resolver = field(default_factory=Resolver)
     log: Log = field(default_factory=Log)
 
     @model_validator(mode="after")
@@ -215,6 +219,12 @@ class Settings:
             password_environment=self.queue.password_environment,
             password_credential=self.queue.password_credential,
         )
+
+    @property
+    def asks_dns(self) -> bool:
+        """Whether mail goes anywhere by what the DNS says."""
+        hops = (self.next_hop.inbound, self.next_hop.outbound, *self.route)
+        return any(one is not None and (one.mx or one.tls == "dane") for one in hops)
 
     @property
     def monitored(self) -> tuple[Listener, ...]:
@@ -254,7 +264,7 @@ def _check_hops(settings: Settings) -> None:
 
 def _meets(bind: Endpoint, hop: Relay) -> bool:
     """Whether a hop leads to our own listener; one for every address answers on loopback too."""
-    if bind.port != hop.port:
+    if bind.port != hop.port or hop.mx:
         return False
     loopback = _WILDCARDS.get(bind.host, "-")
     return (

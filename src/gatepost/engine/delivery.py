@@ -54,6 +54,7 @@ class DeliverySettings:
 
     schedule: Schedule = field(default_factory=Schedule)
     concurrency: int = 20  # transactions with one hop at a time
+    total: int = 200  # and with all hops together
     look_every: float = 1.0  # seconds between looks for due retries
     late_every: float = 60.0  # seconds between looks for delayed and expired mail of hops down
     retention: timedelta = timedelta(days=30)  # of records

@@ -10,8 +10,10 @@ from typing import assert_never
 from gatepost.flow.retry import Bounce, Delivered, History, RetryAt, Schedule, after
 from gatepost.mail.delivery import Attempt
 from gatepost.mail.reply import Reply
+from gatepost.smtp.submission import UNVERIFIED
 from gatepost.store.queue_item import Item
 
+NEEDS_ENCRYPTION = "5.7.10"  # RFC 5248: what was meant all the time, not that time is over
 _SILENCE = Reply(451, "4.3.0", "the relay did not say what became of this recipient")
 
 
@@ -39,6 +41,8 @@ def judge(
                 deferred.append(attempt)
                 due = min(due, moment)
             case Bounce(status):
+                if attempt.reply.status == UNVERIFIED.status:
+                    status = NEEDS_ENCRYPTION
                 failed.append(replace(attempt, reply=replace(attempt.reply, status=status)))
             case other:
                 assert_never(other)
@@ -48,10 +52,14 @@ def judge(
 def unreached(attempts: Sequence[Attempt]) -> Reply | None:
     """The reply for which no mail can be delivered to the hop now; None: the hop answers.
 
-    RFC 5321 section 3.8: 421 is a host that is shutting down, whatever was asked.
+    RFC 5321 section 3.8: 421 is a host that is shutting down, whatever was asked.  A hop
+    not safe enough for one mail may be so for another.
     """
     if all(
-        one.reply.is_transient and (not one.remote or one.reply.code == 421) for one in attempts
+        one.reply.is_transient
+        and (not one.remote or one.reply.code == 421)
+        and one.reply.status != UNVERIFIED.status
+        for one in attempts
     ):
         return attempts[0].reply if attempts else _SILENCE
     return None

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from gatepost.config import Listener as ListenerSettings
 from gatepost.config import Settings
@@ -44,6 +45,9 @@ from gatepost.vault.kek import KekSource, load
 from gatepost.vault.keys import Vault
 from gatepost.vault.mac import Mac
 from gatepost.vault.seal import Sealer
+
+if TYPE_CHECKING:
+    from gatepost.engine.courier import Courier
 
 Clock = Callable[[], datetime]
 
@@ -145,10 +149,7 @@ class Service:
         domains = own_domains(settings)
         identify = Identifier(secrets.token_bytes)
         hostname = settings.gateway.hostname
-        identity = (settings.tls.certificate, settings.tls.key) if settings.tls else None
-        self._relay = Relay(
-            hostname, RelaySettings(per_hop=settings.queue.concurrency, identity=identity)
-        )
+        self._relay = _sender(settings, clock)
         routes = Routes(settings)
         bouncer = Bouncer(hostname, routes.back, identify, secrets.token_urlsafe)
 
@@ -237,6 +238,20 @@ class Service:
         return self._listeners[label].port
 
 
+def _sender(settings: Settings, clock: Clock) -> Relay | Courier:
+    identity = (settings.tls.certificate, settings.tls.key) if settings.tls else None
+    relay = Relay(
+        settings.gateway.hostname,
+        RelaySettings(per_hop=settings.queue.concurrency, identity=identity),
+        clock,
+    )
+    if not settings.asks_dns:
+        return relay
+    from gatepost.engine.courier import courier  # noqa: PLC0415 - 0.2 s that others save
+
+    return courier(relay, settings, clock)
+
+
 def delivery_settings(settings: Settings) -> DeliverySettings:
     """The delivery's part of the configuration."""
     queue = settings.queue
@@ -249,6 +264,7 @@ def delivery_settings(settings: Settings) -> DeliverySettings:
             soft_bounce=settings.gateway.soft_bounce,
         ),
         concurrency=queue.concurrency,
+        total=queue.deliveries,
     )
 
 

@@ -126,7 +126,7 @@ def _items(
     content = message.content
     if original is not None and is_untouched(message):
         content = original
-    for hop, envelope in routes.divide(message.direction, message.envelope).items():
+    for hop, envelope in routes.divide(message.direction, message.envelope, message.size).items():
         yield NewItem(
             queue_id=queue_id,
             envelope=envelope,

@@ -90,6 +90,7 @@ class Destinations:
             tls=security.tls,
             names=security.names,
             tlsa=security.tlsa,
+            mx=False,
             domain=exchanges.domain,
             why=security.why,
         )

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import lru_cache
 
 from gatepost.errors import Malformed, Unavailable
 from gatepost.lookup.resolver import Resolver
@@ -20,6 +21,7 @@ _ADDRESSES = 3
 _PATH = "/.well-known/mta-sts.txt"
 
 
+@lru_cache(maxsize=4)
 def web_context(anchors: str = "") -> ssl.SSLContext:
     """A context that verifies names as RFC 9525 does: common names do not count."""
     context = ssl.create_default_context(cafile=anchors or None)
@@ -29,11 +31,11 @@ def web_context(anchors: str = "") -> ssl.SSLContext:
 
 @dataclass(frozen=True, slots=True)
 class Web:
-    """Asks the web server of a policy domain."""
+    """Asks the web server of a policy domain; trusts the system's anchors unless told others."""
 
     resolver: Resolver
-    context: ssl.SSLContext = field(default_factory=web_context)
     port: int = 443
+    anchors: str = ""
 
     async def __call__(self, domain: str) -> str:
         """The text of the domain's policy; raises Unavailable or Malformed."""
@@ -52,10 +54,12 @@ class Web:
         raise fault
 
     async def _fetched(self, host: str, address: str) -> str:
-        import httpx2  # noqa: PLC0415  0.1 s that a start without MTA-STS saves
+        import httpx2  # noqa: PLC0415  0.4 s that a start without MTA-STS saves
 
         shown = f"[{address}]" if ":" in address else address
-        client = httpx2.AsyncClient(verify=self.context, trust_env=False, timeout=_PATIENCE)
+        client = httpx2.AsyncClient(
+            verify=web_context(self.anchors), trust_env=False, timeout=_PATIENCE
+        )
         try:
             async with (
                 client,

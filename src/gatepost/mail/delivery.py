@@ -8,7 +8,7 @@ from typing import Literal
 from gatepost.mail.envelope import Recipient
 from gatepost.mail.reply import Reply
 
-TlsPolicy = Literal["none", "opportunistic", "required", "verified", "dane"]
+TlsPolicy = Literal["none", "opportunistic", "required", "verified", "dane", "mta-sts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,8 @@ class NextHop:
     """A server to hand mail to; connections to equal ones serve each other's mail.
 
     `required` refuses clear text but takes any certificate; `verified` also checks
-    its chain and name; `dane` compares it with `tlsa`.
+    its chain and name; `dane` compares it with `tlsa`.  With `mx` it stands for the servers
+    that the DNS names for `host`, or for each recipient's domain when that is empty.
     """
 
     host: str
@@ -55,6 +56,7 @@ class NextHop:
         str, ...
     ] = ()  # one of which is to be verified, ".x": any below x; empty: tls_name
     tlsa: tuple[Tlsa, ...] = ()
+    mx: bool = False
     domain: str = field(default="", compare=False)  # whose MX it is; empty: it was configured
     why: str = field(default="", compare=False)  # where `tls` comes from, in words
 

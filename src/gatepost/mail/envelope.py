@@ -33,7 +33,7 @@ class Envelope:
     ret: str | None = None  # RFC 3461 section 4.3: FULL or HDRS
     envid: str | None = None  # RFC 3461 section 4.4, still xtext-encoded
     requiretls: bool = False  # RFC 8689: never in clear text, nor to a server that will not promise
-    secure: bool = False  # policy takes a verified connection for encryption: over one, or not at all
+    secure: bool = False  # over a verified connection only, which policy took for encryption
     origin: tuple[tuple[str, str], ...] = ()  # XFORWARD attributes: whose mail it was before ours
 
     def to(self, *recipients: Recipient) -> Envelope:

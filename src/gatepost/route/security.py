@@ -7,21 +7,18 @@ precedence), else what the configuration asks for; never less than either of the
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from gatepost.mail.delivery import Tlsa, TlsPolicy
 from gatepost.mail.reply import Reply
 from gatepost.route import tlsa
 from gatepost.route.sts import StsPolicy
 
-Level = Literal["none", "opportunistic", "required", "verified", "dane", "mta-sts"]
-
 
 @dataclass(frozen=True, slots=True)
 class Demand:
     """What our side asks for."""
 
-    level: Level = "opportunistic"
+    level: TlsPolicy = "opportunistic"
     secure: bool = False  # this mail in particular: a verified server or none
     name: str = ""  # that the certificate is to carry
 

@@ -150,3 +150,37 @@ port = 26
 [vault]
 key_file = "kek"
 """
+
+
+@pytest.mark.parametrize(
+    ("hop", "told"),
+    [
+        ('outbound = "mx"', ""),
+        ('outbound = { mx = true, tls = "mta-sts", port = 2525 }', ""),
+        ('outbound = { host = "smart.example", tls = "dane" }', ""),
+        ("outbound = { port = 25 }", "expected a host, or mx = true"),
+        ('outbound = { host = "smart.example", mx = true }', "expected a host, or mx = true"),
+        ("outbound = { mx = true, implicit_tls = true }", "need a host"),
+        ('outbound = { host = "smart.example", tls = "mta-sts" }', "is for MX hosts"),
+        ('outbound = "mx"\ninbound = "mx"', "name the mail server"),
+    ],
+)
+def test_mx_hops(hop: str, told: str) -> None:
+    """A password goes to strangers' servers, or arriving mail out into the world."""
+    text = f"""
+[gateway]
+hostname = "gw.example.com"
+domains = ["example.com"]
+[[listener]]
+bind = "127.0.0.1:0"
+direction = "outbound"
+[vault]
+key_environment = "KEY"
+[next_hop]
+{hop}
+"""
+    if not told:
+        assert parse(text, Path("gatepost.toml")).asks_dns
+        return
+    with pytest.raises(ConfigError, match=told):
+        parse(text, Path("gatepost.toml"))

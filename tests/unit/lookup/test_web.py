@@ -12,7 +12,7 @@ from tests.unit.lookup.zone import resolver, serving
 from tests.unit.route.people import Card, card
 
 from gatepost.errors import GatepostError
-from gatepost.lookup.web import Web, web_context
+from gatepost.lookup.web import Web
 
 HOST = "mta-sts.p.example"
 TEXT = "version: STSv1\r\nmode: enforce\r\nmx: mx.p.example\r\nmax_age: 86400\r\n"
@@ -41,7 +41,7 @@ async def web(
     listening = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
     port = listening.sockets[0].getsockname()[1]
     async with serving({f"{HOST} A": ["127.0.0.1"]}) as server:
-        yield Web(resolver(server, ipv6=False), web_context(str(anchors)), port), heard
+        yield Web(resolver(server, ipv6=False), port, str(anchors)), heard
     listening.close()
 
 

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.route.people import NOW
 
-from gatepost.mail.delivery import Tlsa
+from gatepost.mail.delivery import Tlsa, TlsPolicy
 from gatepost.mail.reply import Reply
-from gatepost.route.security import Demand, Host, Level, Security, secured
+from gatepost.route.security import Demand, Host, Security, secured
 from gatepost.route.sts import Mode, StsPolicy
 
 GOOD, USELESS = Tlsa(3, 1, 1, bytes(32)), Tlsa(1, 1, 1, bytes(32))
@@ -65,7 +65,7 @@ WRONG = host(sts("enforce", "elsewhere.example"))
         ("mta-sts", DANE, "dane"),
     ],
 )
-def test_policies(level: Level, where: Host, expected: str) -> None:
+def test_policies(level: TlsPolicy, where: Host, expected: str) -> None:
     """A published promise is not held, or nobody can be written to."""
     found = secured(Demand(level), where)
     if isinstance(found, Reply):
@@ -87,7 +87,7 @@ def test_a_configured_name_counts() -> None:
     st.sampled_from(["none", "opportunistic", "required", "verified", "dane", "mta-sts"]),
     st.sampled_from([PLAIN, SIGNED, ENFORCED, TESTED, DANE, BOTH, UNUSABLE, UNPROVEN, WRONG]),
 )
-def test_mail_that_needs_it_is_never_unproven(level: Level, where: Host) -> None:
+def test_mail_that_needs_it_is_never_unproven(level: TlsPolicy, where: Host) -> None:
     """Mail that may leave in clear over a verified connection only takes another one."""
     found = secured(Demand(level, secure=True), where)
     assert isinstance(found, Reply) or (found.tls in {"dane", "verified"} and found.names)
