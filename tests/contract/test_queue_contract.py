@@ -41,6 +41,7 @@ async def test_accepted_is_there_after_restart(engine: Engine) -> None:
         ),
         "8BITMIME",
         smtputf8=True,
+        secure=True,
         ret="HDRS",
         envid="QQ314159",
     )

@@ -193,6 +193,7 @@ def _options_text(item: NewItem | Item) -> str:
         "ret": envelope.ret,
         "envid": envelope.envid,
         "requiretls": envelope.requiretls,
+        "secure": envelope.secure,
         "origin": envelope.origin,
     }
     return _compose({name: value for name, value in values.items() if value})
@@ -208,6 +209,7 @@ def _envelope(return_path: str | None, options: str, addressed: tuple[Recipient,
         ret=values.get("ret"),
         envid=values.get("envid"),
         requiretls=bool(values.get("requiretls")),
+        secure=bool(values.get("secure")),
         origin=tuple((name, value) for name, value in values.get("origin", ())),
     )
 
