@@ -1,49 +1,32 @@
-"""Peers, made for one test each; only the Java machine lives as long as the session."""
+"""Peers, made for one test each; only the Java machines live as long as the session."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.interop.peers.bouncycastle import BouncyCastle, Machine, compiled
-from tests.interop.peers.gpgsm import Gpgsm
-from tests.interop.peers.nss import Nss
-from tests.interop.peers.openssl import OpenSsl
+from tests.conftest import absent
+from tests.interop.company import Company, missing
 from tests.interop.peers.shape import Peer
-from tests.interop.people import ROOT
 
 
 @pytest.fixture(scope="session")
-def java(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Machine]]:
-    """The Java machine, started when first asked for."""
+def company(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Company]:
+    """Whoever starts peers; parallel workers share what is compiled."""
     shared = tmp_path_factory.getbasetemp()
     if shared.name.startswith("popen-"):
-        shared = shared.parent  # parallel workers share what is compiled
-    running: list[Machine] = []
-
-    def machine() -> Machine:
-        if not running:
-            running.append(Machine(compiled(shared / "java")))
-        return running[0]
-
-    yield machine
-    for one in running:
-        one.close()
+        shared = shared.parent
+    made = Company(shared / "java")
+    yield made
+    made.close()
 
 
 @pytest.fixture
-def peer(
-    request: pytest.FixtureRequest, tmp_path: Path, java: Callable[[], Machine]
-) -> Iterator[Peer]:
+def peer(request: pytest.FixtureRequest, tmp_path: Path, company: Company) -> Iterator[Peer]:
     """The peer named by the test's parameter, in an empty home."""
-    makers: dict[str, Callable[[], Peer]] = {
-        "openssl": lambda: OpenSsl(tmp_path),
-        "openssl-stream": lambda: OpenSsl(tmp_path, streaming=True),
-        "gpgsm": lambda: Gpgsm(tmp_path, ROOT),
-        "nss": lambda: Nss(tmp_path, ROOT),
-        "bouncycastle": lambda: BouncyCastle(tmp_path, java()),
-    }
-    made = makers[request.param]()
+    if why := missing(request.param):
+        absent(why)
+    made = company.start(request.param, tmp_path)
     yield made
     made.close()

@@ -7,9 +7,20 @@ import os
 from datetime import UTC, datetime
 
 from tests import pki_builder
+from tests.interop.case import (
+    KEY_NAME,
+    PASSWORD,
+    SHARED_KEYS,
+    Envelope,
+    Form,
+    Recipient,
+    Signature,
+)
+from tests.interop.peers.shape import Reader, clear, opaque, taken_apart
 from tests.pki_builder import KeyKind, User
 
-from gatepost.cms.capability import KeyTransport, SignatureScheme
+from gatepost.cms import enveloped, signed
+from gatepost.cms.capability import Password, Secret, SharedKey, SignatureScheme
 from gatepost.mail.address import Mailbox
 from gatepost.mail.content import Octets, join
 from gatepost.mime.canonical import crlf
@@ -17,10 +28,11 @@ from gatepost.mime.entity import split_header
 from gatepost.pki.validate import Anchors
 from gatepost.smime import decrypt as opening
 from gatepost.smime import encrypt as closing
+from gatepost.smime import expand as expanding
+from gatepost.smime import layers
 from gatepost.smime import sign as signing
 from gatepost.smime import verify as verifying
 from gatepost.smime.report import SignatureReport
-from gatepost.smime.sign import Form
 
 # The peers' clocks are real, so ours is too; an RSA chain is what all of them read.
 NOW = datetime.now(UTC)
@@ -49,48 +61,61 @@ ENTITY = (
 
 LARGE = ENTITY.replace(b"--inner--", ENTITY[ENTITY.index(b"QUJD") : -11] * 120 + b"--inner--")
 
-_SCHEMES = {
-    "rsa-pkcs1-sha256": SignatureScheme("rsa-pkcs1", "sha256"),
-    "rsa-pkcs1-sha512": SignatureScheme("rsa-pkcs1", "sha512"),
-    "rsa-pss-sha256": SignatureScheme("rsa-pss", "sha256"),
-}
-_TRANSPORTS = {
-    "rsa-oaep-sha256": KeyTransport("rsa-oaep", "sha256", "sha256"),
-    "rsa-oaep-sha1": KeyTransport("rsa-oaep", "sha1", "sha1"),
-}
 
-
-def person(email: str, algorithm: str) -> User:
-    """A person whose key suits the algorithm; the same one within a session."""
-    kinds: dict[str, KeyKind] = {"p256": "p256", "p384": "p384", "ecdh": "p256"}
-    kind: KeyKind = next((kinds[word] for word in algorithm.split("-") if word in kinds), "rsa2048")
-    return _person(email, kind)
+def person(email: str, kind: KeyKind) -> User:
+    """A person with such a key; the same one within a session."""
+    if (email, kind) not in _PEOPLE:
+        _PEOPLE[email, kind] = COMPANY.user(email, kind=kind, key_name=f"{email} {kind}")
+    return _PEOPLE[email, kind]
 
 
 _PEOPLE: dict[tuple[str, KeyKind], User] = {}
 
 
-def _person(email: str, kind: KeyKind) -> User:
-    key = (email, kind)
-    if key not in _PEOPLE:
-        _PEOPLE[key] = COMPANY.user(email, kind=kind, key_name=f"{email} {kind}")
-    return _PEOPLE[key]
+def signers(case: Signature) -> list[User]:
+    """Alice, once for each key."""
+    return [person("alice@example.com", kind) for kind in case.keys]
 
 
-def our_signature(user: User, algorithm: str, form: Form) -> bytes:
+def readers(case: Envelope) -> list[Reader]:
+    """Who can open it: each recipient, or the secret in its place."""
+    return [_reader(how, number) for number, how in enumerate(case.recipients)]
+
+
+def _reader(how: Recipient, number: int) -> Reader:
+    if how.key == "password":
+        return Password(PASSWORD)
+    if how.key == "kek":
+        return SharedKey(SHARED_KEYS[how.size], KEY_NAME)
+    return person(("bob@example.com", "carol@example.com", "dave@example.com")[number], how.key)
+
+
+def our_signature(case: Signature, form: Form) -> bytes:
     """The message as our gateway signs it."""
+    assert case.family != "ed448"  # which we only read
+    scheme = SignatureScheme(case.family, case.digest, case.salt)
+    if len(case.keys) > 1:
+        return _signed_by_many(case, scheme, form)
     header, body = split_header(ENTITY)
     names = itertools.count()
     made = signing.sign(
         FROM + header,
         Octets(body),
-        user.signer,
+        signers(case)[0].signer,
         now=NOW,
         names=lambda: f"interop{next(names)}",
-        scheme=_SCHEMES.get(algorithm),
+        scheme=scheme,
         form=form,
     )
     return made[0] + b"\r\n" + join(made[1])
+
+
+def _signed_by_many(case: Signature, scheme: SignatureScheme, form: Form) -> bytes:
+    """A gateway signs for one author; the CMS beneath takes several."""
+    several = [user.signer for user in signers(case)]
+    detached = form == "clear"
+    made = join(signed.sign(Octets(ENTITY), several, scheme, detached=detached, when=NOW))
+    return clear(ENTITY, made) if detached else opaque(made, "signed-data")
 
 
 def our_verdict(message: bytes) -> tuple[SignatureReport, bytes]:
@@ -101,18 +126,18 @@ def our_verdict(message: bytes) -> tuple[SignatureReport, bytes]:
     return found.report, entity(found.header, join(found.body))
 
 
-def our_ciphertext(
-    users: tuple[User, ...], cipher: str, transport: str, inside: bytes = ENTITY
-) -> bytes:
+def our_ciphertext(case: Envelope, inside: bytes = ENTITY) -> bytes:
     """The message as our gateway encrypts it."""
     header, body = split_header(inside)
+    transports = [how.transport for how in case.recipients if how.transport]
+    certificates = [one.certificate for one in readers(case) if isinstance(one, User)]
     made = closing.encrypt(
         FROM + header,
         Octets(body),
-        [user.certificate for user in users],
-        cipher=cipher,
+        certificates,
+        cipher=case.cipher,
         entropy=os.urandom,
-        key_transport=_TRANSPORTS.get(transport, closing.PKCS1),
+        key_transport=transports[0] if transports else closing.PKCS1,
     )
     return made[0] + b"\r\n" + join(made[1])
 
@@ -122,6 +147,21 @@ def our_reading(message: bytes, user: User) -> tuple[opening.Opened, bytes]:
     header, body = split_header(FROM + crlf(message))
     opened = opening.decrypt(header, Octets(body), [user.decryptor], os.urandom)
     return opened, entity(opened.header, join(opened.body))
+
+
+def our_reading_with(message: bytes, secret: Secret) -> bytes:
+    """The same with what both sides share, which CMS has and a gateway does not offer."""
+    octets = taken_apart(message)[0]
+    return enveloped.decrypt(octets, (), entropy=os.urandom, secrets=[secret]).content
+
+
+def our_expansion(message: bytes) -> bytes:
+    """What is inside compressed mail."""
+    header, body = split_header(FROM + crlf(message))
+    layer = layers.outermost(header, join(Octets(body)))
+    assert layer is not None
+    opened = expanding.expand(header, layer)
+    return entity(opened.header, join(opened.body))
 
 
 def entity(header: bytes, body: bytes) -> bytes:

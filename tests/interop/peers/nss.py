@@ -2,39 +2,64 @@
 
 from __future__ import annotations
 
+import re
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.interop.case import Envelope, Form, Signature
 from tests.interop.peers.gpgsm import PASSPHRASE, legacy_p12
-from tests.interop.peers.shape import Form, PeerRefusedError, clear, opaque, run, taken_apart
+from tests.interop.peers.shape import (
+    PeerRefusedError,
+    Reader,
+    clear,
+    opaque,
+    people,
+    run,
+    taken_apart,
+)
 from tests.pki_builder import Authority, User
+
+_NAME = "interop"
 
 
 class Nss:
     """cmsutil, certutil and pk12util on one new database."""
 
-    def __init__(self, folder: Path, root: Authority) -> None:
+    def __init__(self, folder: Path, root: Authority, programs: Path | None = None) -> None:
         self.folder = folder
-        self.database = f"sql:{folder / 'database'}"
-        (folder / "database").mkdir()
-        self._run("certutil", "-N", "--empty-password")
-        self._add("root", root.certificate.pem, "CT,C,C")
+        self.root = root
+        self.programs = programs  # where they are; None: on the PATH
+        self.owner: User | None = None
+        self.database = ""
+        self._begin()
 
-    def sign(self, entity: bytes, user: User, algorithm: str, form: Form) -> bytes:
+    def _begin(self) -> None:
+        """An empty database: certificates with the same subject get in each other's way."""
+        made = tempfile.mkdtemp(prefix="database", dir=self.folder)
+        self.database = f"sql:{made}"
+        self._run("certutil", "-N", "--empty-password")
+        self._add("root", self.root.certificate.pem, "CT,C,C")
+
+    @property
+    def version(self) -> str:
+        """The tools do not tell: what their library says of itself."""
+        return "NSS " + nss_version(self.programs)
+
+    def sign(self, entity: bytes, case: Signature, users: Sequence[User], form: Form) -> bytes:
         """Sign; NSS chooses the scheme by the key."""
-        if "pss" in algorithm:
+        if case.family == "rsa-pss":
             raise PeerRefusedError("cmsutil has no option for RSASSA-PSS")
-        self._import_key(user)
-        digest = algorithm.rpartition("-")[2].upper()
+        if len(users) > 1 or case.trait in ("key-id", "no-attributes"):
+            raise PeerRefusedError("cmsutil has no option for it")
+        self._import_key(users[0])
         detached = ("-T",) if form == "clear" else ()
-        made = self._cms(
-            "-S", "-N", user.certificate.emails[0], "-H", digest, "-G", *detached, octets=entity
-        )
+        words = ("-S", "-N", _NAME, "-H", case.digest.upper(), "-G", *detached)
+        made = self._cms(*words, octets=entity)
         return clear(entity, made) if form == "clear" else opaque(made, "signed-data")
 
-    def verify(self, message: bytes, root: Authority) -> bytes:
-        """Verify; the status is a line of its report."""
-        del root  # trusted since the database was made
+    def verify(self, message: bytes) -> bytes:
+        """Verify; the status of each signer is a line of its report."""
         cms, first = taken_apart(message)
         words: tuple[str | Path, ...] = ("-D", "-h", "1", "-n")
         if first is not None:
@@ -42,34 +67,47 @@ class Nss:
             content.write_bytes(first)
             words += ("-c", content)
         status = self._cms(*words, octets=cms)
-        if b".status=GoodSignature;" not in status:
+        good = status.count(b".status=GoodSignature;")
+        if not good or good != status.count(b".status="):
             raise PeerRefusedError(status.decode("utf-8", "replace"))
         return first if first is not None else self._cms("-D", octets=cms)
 
-    def encrypt(self, entity: bytes, users: Sequence[User], cipher: str, transport: str) -> bytes:
+    def encrypt(self, entity: bytes, case: Envelope, readers: Sequence[Reader]) -> bytes:
         """Encrypt; NSS chooses the cipher and the transport by the recipients' keys."""
-        if "oaep" in transport:
+        if any(how.transport and how.transport.family == "rsa-oaep" for how in case.recipients):
             raise PeerRefusedError("cmsutil has no option for RSAES-OAEP")
-        if cipher != "aes128-cbc":
-            raise PeerRefusedError(f"cmsutil has no option for {cipher}")
-        for user in users:
+        if case.cipher != "aes128-cbc":
+            raise PeerRefusedError(f"cmsutil has no option for {case.cipher}")
+        self._begin()
+        self.owner, names = None, []
+        for user in people(readers, "cmsutil"):
             self._add("issuer", user.chain[0].pem, ",,")
             self._add(user.certificate.emails[0], user.certificate.pem, ",,")
-        names = ",".join(user.certificate.emails[0] for user in users)
-        return opaque(self._cms("-E", "-r", names, octets=entity), "enveloped-data")
+            names.append(user.certificate.emails[0])
+        made = self._cms("-E", "-r", ",".join(names), octets=entity)
+        return opaque(made, "enveloped-data")
 
-    def decrypt(self, message: bytes, user: User) -> bytes:
+    def decrypt(self, message: bytes, reader: Reader) -> bytes:
         """Decrypt."""
-        self._import_key(user)
+        for user in people([reader], "cmsutil"):
+            self._import_key(user)
         return self._cms("-D", octets=taken_apart(message)[0])
+
+    def compress(self, entity: bytes) -> bytes:
+        """Not in cmsutil."""
+        raise PeerRefusedError("cmsutil compresses nothing")
 
     def close(self) -> None:
         """Nothing runs on."""
 
     def _import_key(self, user: User) -> None:
-        path = self.folder / "key.p12"
-        path.write_bytes(legacy_p12(user, user.certificate.emails[0].encode()))
-        self._run("pk12util", "-i", path, "-W", PASSPHRASE.decode(), "-K", "")
+        if self.owner != user:
+            self._begin()
+            self.owner = None
+            path = self.folder / "key.p12"
+            path.write_bytes(legacy_p12(user, _NAME.encode()))
+            self._run("pk12util", "-i", path, "-W", PASSPHRASE.decode(), "-K", "")
+            self.owner = user
 
     def _add(self, name: str, pem: str, trust: str) -> None:
         path = self.folder / "added.pem"
@@ -84,4 +122,15 @@ class Nss:
         return made.read_bytes()
 
     def _run(self, program: str, *words: str | Path) -> None:
-        run(program, *words, "-d", self.database, folder=self.folder, octets=b"")
+        path = program if self.programs is None else self.programs / program
+        run(path, *words, "-d", self.database, folder=self.folder, octets=b"")
+
+
+def nss_version(programs: Path | None) -> str:
+    """From a string every release has in its library."""
+    roots = [Path("/usr/lib")] if programs is None else [programs.parent / "root/usr/lib"]
+    for library in (found for root in roots for found in root.glob("**/libnss3.so")):
+        said = re.search(rb"NSS (\d+\.\d+(?:\.\d+)?)[ \x00]", library.read_bytes())
+        if said:
+            return said[1].decode()
+    return "of an unknown version"

@@ -2,91 +2,120 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tests.interop.peers.shape import Form, run
+from tests.interop.case import KEY_NAME, Envelope, Form, Recipient, Signature
+from tests.interop.peers.shape import PeerRefusedError, Reader, run
 from tests.pki_builder import Authority, User
 
-_SIGNATURES = {
-    "rsa-pkcs1-sha256": ("-md", "sha256"),
-    "rsa-pkcs1-sha512": ("-md", "sha512"),
-    "rsa-pss-sha256": ("-md", "sha256", "-keyopt", "rsa_padding_mode:pss"),
-    "ecdsa-p256-sha256": ("-md", "sha256"),
-    "ecdsa-p384-sha384": ("-md", "sha384"),
-}
-_TRANSPORTS = {
-    "rsa-pkcs1": (),
-    "rsa-oaep-sha256": (
-        *("-keyopt", "rsa_padding_mode:oaep"),
-        *("-keyopt", "rsa_oaep_md:sha256", "-keyopt", "rsa_mgf1_md:sha256"),
-    ),
-    "rsa-oaep-sha1": ("-keyopt", "rsa_padding_mode:oaep"),
-    "ecdh-sha256": ("-keyopt", "ecdh_kdf_md:sha256"),
-    "ecdh-sha1": (),
-}
-_CIPHERS = {
-    "aes128-cbc": "-aes-128-cbc",
-    "aes192-cbc": "-aes-192-cbc",
-    "aes256-cbc": "-aes-256-cbc",
-    "aes128-gcm": "-aes-128-gcm",
-    "aes256-gcm": "-aes-256-gcm",
-    "3des-cbc": "-des3",
-}
+from gatepost.cms.capability import KeyTransport, Password
+
+_PSS = ("-keyopt", "rsa_padding_mode:pss")
+_CIPHERS = {"3des-cbc": "-des3"}
+_TRAITS = {"key-id": ("-keyid",), "no-attributes": ("-noattr",), "stream": ("-stream",)}
 
 
-@dataclass(frozen=True, slots=True)
 class OpenSsl:
     """`openssl cms` in a folder of its own."""
 
-    folder: Path
-    streaming: bool = False  # BER with indefinite lengths
+    def __init__(self, folder: Path, root: Authority, program: str = "openssl") -> None:
+        self.folder = folder
+        self.program = program
+        self.anchor = self._written("root.pem", root.certificate.pem.encode())
 
-    def sign(self, entity: bytes, user: User, algorithm: str, form: Form) -> bytes:
+    @property
+    def version(self) -> str:
+        """Such as "OpenSSL 3.0.22"."""
+        said = run(self.program, "version", folder=self.folder).decode()
+        return " ".join(said.split()[:2])
+
+    def sign(self, entity: bytes, case: Signature, users: Sequence[User], form: Form) -> bytes:
         """Sign with the options an administrator would type."""
-        certificate, key = user.write(self.folder / "signer")
-        chain = self._written("chain.pem", "".join(one.pem for one in user.chain).encode())
-        return self._run(
-            *("-sign", "-signer", certificate, "-inkey", key, "-certfile", chain),
-            *_SIGNATURES[algorithm],
-            *(("-nodetach",) if form == "opaque" else ()),
-            *(("-stream",) if self.streaming else ()),
-            octets=entity,
-        )
+        words: list[str | Path] = []
+        for number, user in enumerate(users):
+            certificate, key = user.write(self.folder / f"signer{number}")
+            words += ["-signer", certificate, "-inkey", key]
+            if case.family == "rsa-pss":
+                salt = "digest" if case.salt is None else case.salt
+                words += [*_PSS, "-keyopt", f"rsa_pss_saltlen:{salt}"]
+        chain = self._written("chain.pem", "".join(one.pem for one in users[0].chain).encode())
+        words += ["-certfile", chain, "-md", case.digest, *_TRAITS.get(case.trait, ())]
+        return self._run("-sign", *words, *_form(form), octets=entity)
 
-    def verify(self, message: bytes, root: Authority) -> bytes:
+    def verify(self, message: bytes) -> bytes:
         """Verify with the S/MIME purpose."""
-        anchor = self._written("root.pem", root.certificate.pem.encode())
         out = self.folder / "content"
         self._run(
-            "-verify", "-CAfile", anchor, "-purpose", "smimesign", "-out", out, octets=message
+            "-verify", "-CAfile", self.anchor, "-purpose", "smimesign", "-out", out, octets=message
         )
         return out.read_bytes()
 
-    def encrypt(self, entity: bytes, users: Sequence[User], cipher: str, transport: str) -> bytes:
+    def encrypt(self, entity: bytes, case: Envelope, readers: Sequence[Reader]) -> bytes:
         """Encrypt to all; `-keyopt` belongs to the `-recip` before it."""
-        recipients: list[str | Path] = []
-        for number, user in enumerate(users):
-            certificate, _ = user.write(self.folder / f"recipient{number}")
-            recipients += ["-recip", certificate, *_TRANSPORTS[transport]]
-        streaming = ("-stream",) if self.streaming else ()
-        return self._run("-encrypt", _CIPHERS[cipher], *streaming, *recipients, octets=entity)
+        if case.trait in ("attributes", "in-enveloped"):
+            raise PeerRefusedError("openssl cms has no option for it")
+        words: list[str | Path] = []
+        for number, (how, reader) in enumerate(zip(case.recipients, readers, strict=True)):
+            words += self._recipient(how, reader, self.folder / f"recipient{number}")
+        head, _, mode = case.cipher.partition("-")
+        cipher = _CIPHERS.get(case.cipher, f"-{head[:3]}-{head[3:]}-{mode}")
+        return self._run("-encrypt", cipher, *_TRAITS.get(case.trait, ()), *words, octets=entity)
 
-    def decrypt(self, message: bytes, user: User) -> bytes:
+    def _recipient(self, how: Recipient, reader: Reader, folder: Path) -> list[str | Path]:
+        if isinstance(reader, Password):
+            return ["-pwri_password", reader.octets.decode()]
+        if not isinstance(reader, User):
+            return ["-secretkey", reader.key.hex(), "-secretkeyid", KEY_NAME.hex()]
+        certificate, _ = reader.write(folder)
+        options = [word for option in _options(how) for word in ("-keyopt", option)]
+        return ["-recip", certificate, *options]
+
+    def decrypt(self, message: bytes, reader: Reader) -> bytes:
         """Decrypt; on a wrong key it may print garbage and exit 0, so compare what comes."""
-        certificate, key = user.write(self.folder / "reader")
         out = self.folder / "plain"
-        self._run("-decrypt", "-recip", certificate, "-inkey", key, "-out", out, octets=message)
+        words: list[str | Path]
+        if isinstance(reader, User):
+            certificate, key = reader.write(self.folder / "reader")
+            words = ["-recip", certificate, "-inkey", key]
+        else:
+            words = self._recipient(Recipient("kek"), reader, self.folder)
+        self._run("-decrypt", *words, "-out", out, octets=message)
         return out.read_bytes()
+
+    def compress(self, entity: bytes) -> bytes:
+        """Compress with zlib, which not every build has."""
+        return self._run("-compress", octets=entity)
 
     def close(self) -> None:
         """Nothing runs on."""
 
     def _run(self, *words: str | Path, octets: bytes) -> bytes:
-        return run("openssl", "cms", *words, folder=self.folder, octets=octets)
+        return run(self.program, "cms", *words, folder=self.folder, octets=octets)
 
     def _written(self, name: str, octets: bytes) -> Path:
         path = self.folder / name
         path.write_bytes(octets)
         return path
+
+
+def _form(form: Form) -> tuple[str, ...]:
+    return ("-nodetach",) if form == "opaque" else ()
+
+
+def _options(how: Recipient) -> Iterator[str]:
+    if how.transport is not None:
+        yield from _transport(how.transport)
+    elif how.key in ("p256", "p384", "p521", "bp256"):
+        yield f"ecdh_kdf_md:{how.digest}"
+        if how.family == "cofactor":
+            yield "ecdh_cofactor_mode:1"
+
+
+def _transport(transport: KeyTransport) -> Iterator[str]:
+    if transport.family == "rsa-oaep":
+        yield "rsa_padding_mode:oaep"
+        yield f"rsa_oaep_md:{transport.digest}"
+        yield f"rsa_mgf1_md:{transport.mgf_digest}"
+        if transport.label:
+            yield f"rsa_oaep_label:{transport.label.hex()}"

@@ -13,13 +13,16 @@ import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
-from tests.pki_builder import Authority, User
+from tests.interop.case import Envelope, Form, Signature
+from tests.pki_builder import User
+
+from gatepost.cms.capability import Secret
 
 SECONDS = 60
 
-Form = Literal["clear", "opaque"]
+Reader = User | Secret
 
 
 class PeerRefusedError(Exception):
@@ -29,25 +32,42 @@ class PeerRefusedError(Exception):
 class Peer(Protocol):
     """One program with a home of its own.  A message here is its MIME fields and body."""
 
-    def sign(self, entity: bytes, user: User, algorithm: str, form: Form) -> bytes:
+    @property
+    def version(self) -> str:
+        """What it calls itself."""
+        ...
+
+    def sign(self, entity: bytes, case: Signature, users: Sequence[User], form: Form) -> bytes:
         """Sign an entity; gives a message."""
         ...
 
-    def verify(self, message: bytes, root: Authority) -> bytes:
+    def verify(self, message: bytes) -> bytes:
         """Verify a message and its path to the root; gives the entity that was signed."""
         ...
 
-    def encrypt(self, entity: bytes, users: Sequence[User], cipher: str, transport: str) -> bytes:
+    def encrypt(self, entity: bytes, case: Envelope, readers: Sequence[Reader]) -> bytes:
         """Encrypt an entity; gives a message."""
         ...
 
-    def decrypt(self, message: bytes, user: User) -> bytes:
+    def decrypt(self, message: bytes, reader: Reader) -> bytes:
         """Decrypt a message; gives the entity."""
+        ...
+
+    def compress(self, entity: bytes) -> bytes:
+        """Compress an entity; gives a message."""
         ...
 
     def close(self) -> None:
         """End what was started."""
         ...
+
+
+def people(readers: Sequence[Reader], program: str) -> list[User]:
+    """Those with certificates, where a program knows no others."""
+    found = [one for one in readers if isinstance(one, User)]
+    if len(found) < len(readers):
+        raise PeerRefusedError(f"{program} knows neither passwords nor shared keys")
+    return found
 
 
 def run(
