@@ -65,6 +65,21 @@ async def test_accepted_is_there_after_restart(engine: Engine) -> None:
     assert {"outbound", "inbound"} == queue.hops()
 
 
+async def test_hops_with_something_due(engine: Engine) -> None:
+    """Thousands of hops whose mail is not due yet are asked for it every second."""
+    queue = engine.open()
+    names = [f"mx:d{n}.test" for n in range(20)]
+    messages = [NewItem(f"Q{n}", envelope(), hop, Octets(b"")) for n, hop in enumerate(names)]
+    items = await queue.accept([*messages, replace(messages[3], queue_id="R3")])
+    later = START + timedelta(hours=1)
+    queue.settle(*(Retried(replace(item, due=later)) for item in items[:18]))
+    queue.settle(Done(items[18]))
+    queue.release(items[19:])
+    await queue.flush()
+    assert queue.hops(START) == {names[19], names[3]}
+    assert queue.hops(later) == queue.hops() == set(names) - {names[18]}
+
+
 async def test_nothing_readable_on_the_disk(engine: Engine) -> None:
     """Whoever copies the engine's files reads no mail, neither waiting nor deleted."""
     queue = engine.open()

@@ -64,8 +64,8 @@ class MailQueue(Protocol):
         """Numbers of those items that are not ours to deliver any more."""
         ...
 
-    def hops(self) -> frozenset[str]:
-        """Every next hop that active items wait for."""
+    def hops(self, due: datetime | None = None) -> frozenset[str]:
+        """Every next hop that active items wait for; with `due` those with items due by then."""
         ...
 
     def nudges(self) -> int:

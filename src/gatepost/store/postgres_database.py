@@ -81,6 +81,19 @@ SELECT_HELD: Final = "SELECT number FROM item WHERE holder = %s"
 # Before a settlement that must stand: whether somebody else holds what it settles.
 SELECT_OTHERS: Final = "SELECT 1 FROM item WHERE number = ANY(%s) AND holder IS DISTINCT FROM %s"
 SELECT_HOPS: Final = "SELECT DISTINCT hop FROM item WHERE state = 'active'"
+# From one hop to the next in the index item_due, however many items each has.
+SELECT_HOPS_DUE: Final = """
+    WITH RECURSIVE one AS (
+        (SELECT hop FROM item WHERE state = 'active' AND holder IS NULL ORDER BY hop LIMIT 1)
+        UNION ALL
+        SELECT (SELECT hop FROM item WHERE state = 'active' AND holder IS NULL
+                AND hop > one.hop ORDER BY hop LIMIT 1)
+        FROM one WHERE one.hop IS NOT NULL
+    )
+    SELECT hop FROM one WHERE EXISTS (
+        SELECT 1 FROM item
+        WHERE state = 'active' AND holder IS NULL AND item.hop = one.hop AND due <= %s
+    )"""
 SELECT_COUNTS: Final = "SELECT state, hop, count(*) FROM item GROUP BY state, hop"
 SELECT_NUDGE: Final = "SELECT count FROM nudge"
 SELECT_RECORDS: Final = (

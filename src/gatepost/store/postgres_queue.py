@@ -208,9 +208,12 @@ class PostgresQueue:
         ours = {number for number, holder in rows if holder == self._held.get(number)}
         return frozenset(numbers) - ours
 
-    def hops(self) -> frozenset[str]:
-        """Every next hop that active items wait for."""
-        return frozenset(hop for (hop,) in self._read(database.SELECT_HOPS))
+    def hops(self, due: datetime | None = None) -> frozenset[str]:
+        """Every next hop that active items wait for; with `due` those with items due by then."""
+        if due is None:
+            return frozenset(hop for (hop,) in self._read(database.SELECT_HOPS))
+        when = (queue_row.milliseconds(due),)
+        return frozenset(hop for (hop,) in self._read(database.SELECT_HOPS_DUE, when))
 
     def nudges(self) -> int:
         """How often somebody asked that waiting mail be tried at once."""

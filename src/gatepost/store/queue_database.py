@@ -88,6 +88,17 @@ SELECT_PATHS = (
 )
 SELECT_PATHS_KEPT = "SELECT path FROM item WHERE path IS NOT NULL"
 SELECT_HOPS = "SELECT DISTINCT hop FROM item WHERE state = 'active'"
+# From one hop to the next in the index: what ten thousand items of a hop cost, one costs.
+SELECT_HOPS_DUE = """
+    WITH RECURSIVE one (hop) AS (
+        SELECT min(hop) FROM item WHERE state = 'active'
+        UNION ALL
+        SELECT (SELECT min(hop) FROM item WHERE state = 'active' AND hop > one.hop)
+        FROM one WHERE one.hop IS NOT NULL
+    )
+    SELECT hop FROM one WHERE EXISTS (
+        SELECT 1 FROM item WHERE state = 'active' AND item.hop = one.hop AND due <= ?
+    )"""
 SELECT_STATE = "SELECT state FROM item WHERE number = ?"
 SELECT_LAST_NUMBER = "SELECT coalesce(max(number), 0) FROM item"
 SELECT_NUDGE = "SELECT count FROM nudge"
