@@ -1,15 +1,18 @@
 """Policies as Hypothesis strategies: every form one can have."""
 
+from dataclasses import fields
+
 from hypothesis import strategies as st
 
 from gatepost.mail.address import Mailbox
-from gatepost.policy.parse import CHOICES
+from gatepost.policy.parse import CHOICES, RECEPTIONS
 from gatepost.policy.pattern import Pattern
 from gatepost.policy.rules import (
-    Fault,
     HeaderTrigger,
     InboundPolicy,
+    InboundRule,
     Policy,
+    Reception,
     Rule,
     Settings,
     Tags,
@@ -38,13 +41,21 @@ RULES = st.lists(
     max_size=8,
     unique_by=lambda rule: rule.name,
 ).map(tuple)
+RECEPTION = st.builds(
+    Reception,
+    **{name: st.none() | st.sampled_from(list(choices)) for name, choices in RECEPTIONS.items()},
+)
 INBOUND = st.builds(
     InboundPolicy,
-    st.sampled_from(Fault),
-    st.sampled_from(Fault),
+    RECEPTION,
     st.booleans(),
     st.booleans(),
-    st.builds(Tags, TEXTS, TEXTS, TEXTS, TEXTS, TEXTS),
+    st.builds(Tags, *[TEXTS] * len(fields(Tags))),
+    st.lists(
+        st.builds(InboundRule, NAMES, PATTERNS, RECEPTION),
+        max_size=3,
+        unique_by=lambda rule: rule.name,
+    ).map(tuple),
 )
 TRIGGERS = st.builds(
     Triggers,

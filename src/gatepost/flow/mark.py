@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from gatepost.flow import cleanse, subject
+from gatepost.flow.addressee import AddresseeReport, Reach
 from gatepost.flow.context import Context
 from gatepost.flow.decision import Decision, Done
+from gatepost.flow.defuse import DefusedReport
 from gatepost.flow.fact import Fact
 from gatepost.flow.peel import SealedReport
 from gatepost.flow.verdict import Continue, Hold, Verdict
@@ -19,7 +21,8 @@ from gatepost.mail import trace
 from gatepost.mail.message import Message
 from gatepost.mail.trace import Result
 from gatepost.mime import headers
-from gatepost.policy.rules import Fault, InboundPolicy
+from gatepost.policy.receive import Welcome, receive
+from gatepost.policy.rules import Expect, Fault, InboundPolicy
 from gatepost.smime import report
 from gatepost.smime.report import EncryptionReport, LayerReport, SignatureReport
 
@@ -45,13 +48,23 @@ ORDER = (
 )
 
 
+REPORTS = SealedReport | LayerReport | AddresseeReport | DefusedReport
+
+
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """The layers of a message."""
+    """What earlier stages found of a message."""
 
     sealed: tuple[SealedReport, ...]
     encryptions: tuple[EncryptionReport, ...]
     signatures: tuple[SignatureReport, ...]
+    addressees: AddresseeReport | None
+    defused: DefusedReport | None
+
+    @property
+    def is_misdirected(self) -> bool:
+        """Whether the signature was made for others, and nothing says why it came here."""
+        return self.addressees is not None and self.addressees.reach is Reach.OTHERS
 
     @property
     def worst(self) -> Seen | None:
@@ -70,11 +83,13 @@ def does(message: Message, context: Context) -> tuple[Message, Verdict]:
     seen = _seen(message.findings)
     header = cleanse.cleaned(message.header, context)
     policy = context.policy.inbound
-    if policy.tag_subject and (tag := _tag(seen, policy)):
+    welcome = receive(policy, headers.authors(header))
+    unmet = _unmet(seen, welcome)
+    if policy.tag_subject and (tag := _tag(seen, policy, unmet)):
         header = subject.prefixed(header, tag)
-    field = trace.authentication_results(context.hostname, _results(seen))
-    reason = _fault(seen, policy)
-    decided = _decisions(message, reason)
+    field = trace.authentication_results(context.hostname, _results(seen, unmet))
+    reason = _fault(seen, welcome, unmet)
+    decided = _decisions(message, reason or unmet, held=bool(reason))
     marked = replace(message, header=field + header).noting(*decided)
     return marked, Hold(reason) if reason else Continue()
 
@@ -84,10 +99,24 @@ def _seen(findings: Sequence[object]) -> _Seen:
         tuple(one for one in findings if isinstance(one, SealedReport)),
         tuple(one for one in findings if isinstance(one, EncryptionReport)),
         tuple(one for one in findings if isinstance(one, SignatureReport)),
+        next((one for one in findings if isinstance(one, AddresseeReport)), None),
+        next((one for one in findings if isinstance(one, DefusedReport)), None),
     )
 
 
-def _tag(seen: _Seen, policy: InboundPolicy) -> str:
+def _unmet(seen: _Seen, welcome: Welcome) -> str:
+    """What the sender agreed to do and did not; empty: nothing."""
+    lacks = []
+    if welcome.expect in (Expect.SIGNED, Expect.BOTH) and seen.worst is not Seen.VALID:
+        lacks.append("not validly signed by its author")
+    if welcome.expect in (Expect.ENCRYPTED, Expect.BOTH) and not (seen.encryptions or seen.sealed):
+        lacks.append("not encrypted")
+    if not lacks:
+        return ""
+    return f"{' and '.join(lacks)}, though {welcome.expect} mail is expected ({welcome.agreed})"
+
+
+def _tag(seen: _Seen, policy: InboundPolicy, unmet: str) -> str:
     tags, chosen = policy.tags, []
     if seen.sealed:
         chosen.append(tags.undecryptable)
@@ -95,17 +124,23 @@ def _tag(seen: _Seen, policy: InboundPolicy) -> str:
         chosen.append(tags.encrypted)
     if seen.worst in BROKEN:
         chosen.append(tags.invalid)
+    elif seen.is_misdirected:
+        chosen.append(tags.misdirected)
     elif seen.worst is Seen.VALID:
         chosen.append(tags.signed)
     elif seen.worst is not None:
         chosen.append(tags.untrusted)
+    if unmet:
+        chosen.append(tags.unmet)
     return " ".join(tag for tag in chosen if tag)
 
 
-def _results(seen: _Seen) -> list[Result]:
+def _results(seen: _Seen, unmet: str) -> list[Result]:
     opened = ", ".join(_encryption(one) for one in seen.encryptions)
     sealed = ", ".join(f"{one.kind} not opened: {one.reason}" for one in seen.sealed)
-    remark = "; ".join(filter(None, (opened, sealed)))
+    aimed = seen.addressees.reason if seen.addressees else ""
+    changed = seen.defused.reason if seen.defused else ""
+    remark = "; ".join(filter(None, (opened, sealed, aimed, changed, unmet)))
     if not seen.signatures:
         return [Result("smime", "none", remark)]
     return [_result(one, remark) for one in seen.signatures]
@@ -126,27 +161,27 @@ def _result(one: SignatureReport, remark: str) -> Result:
     return Result("smime", RESULTS[one.verdict], reasons, tuple(properties))
 
 
-def _fault(seen: _Seen, policy: InboundPolicy) -> str:
+def _fault(seen: _Seen, welcome: Welcome, unmet: str) -> str:
     """Why the message is held; empty: it is not."""
-    if seen.sealed and policy.undecryptable is Fault.HOLD:
+    if seen.sealed and welcome.undecryptable is Fault.HOLD:
         return f"{seen.sealed[0].kind} cannot be opened: {seen.sealed[0].reason}"
-    if seen.worst in BROKEN and policy.broken_signature is Fault.HOLD:
+    if seen.worst in BROKEN and welcome.broken_signature is Fault.HOLD:
         broken = next(one for one in seen.signatures if one.verdict in BROKEN)
         reasons = filter(None, (*broken.all_reasons, broken.forensics))
         return "the signature is broken: " + "; ".join(reasons)
-    return ""
+    if seen.is_misdirected and seen.addressees and welcome.misdirected is Fault.HOLD:
+        return seen.addressees.reason
+    return unmet if welcome.unmet is Fault.HOLD else ""
 
 
-def _decisions(message: Message, reason: str) -> list[Decision]:
-    layers = tuple(
-        one.as_data() for one in message.findings if isinstance(one, SealedReport | LayerReport)
-    )
+def _decisions(message: Message, reason: str, *, held: bool) -> list[Decision]:
+    layers = tuple(one.as_data() for one in message.findings if isinstance(one, REPORTS))
     author = headers.author(message.header)
     return [
         Decision(
             recipient=str(one),
             author=str(author or ""),
-            done=Done.HELD if reason else Done.DELIVERED,
+            done=Done.HELD if held else Done.DELIVERED,
             reason=reason,
             layers=layers,
         )

@@ -13,7 +13,7 @@ from itertools import islice
 
 from gatepost.errors import Malformed
 from gatepost.mail.address import Mailbox
-from gatepost.mail.field import first
+from gatepost.mail.field import every, first
 
 MAXIMUM_MAILBOXES = 10_000
 
@@ -37,6 +37,13 @@ def author(header: bytes) -> Mailbox | None:
     field = first(header, "From")
     found = mailboxes(field.value) if field else ()
     return found[0] if found else None
+
+
+def authors(header: bytes) -> tuple[Mailbox, ...]:
+    """Everybody a reader could take for an author, by address or by what a name shows."""
+    fields = every(header, "From")
+    found = (one for each in fields for one in (*mailboxes(each.value), *seen(each.text)))
+    return tuple(dict.fromkeys(islice(found, MAXIMUM_MAILBOXES)))
 
 
 def seen(text: str) -> tuple[Mailbox, ...]:

@@ -16,7 +16,7 @@ from gatepost.mail.field import (
     replaced,
     without,
 )
-from gatepost.mail.mailbox_list import author, mailboxes, seen
+from gatepost.mail.mailbox_list import author, authors, mailboxes, seen
 from gatepost.mime.content_type import (
     ContentType,
     content_type,
@@ -29,6 +29,7 @@ __all__ = [
     "ContentType",
     "Field",
     "author",
+    "authors",
     "compose",
     "content_type",
     "disposition",

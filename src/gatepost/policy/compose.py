@@ -11,7 +11,16 @@ from collections.abc import Iterator
 from dataclasses import fields
 
 from gatepost.policy.pattern import EVERYBODY
-from gatepost.policy.rules import InboundPolicy, Policy, Rule, Settings, Tags, Triggers
+from gatepost.policy.rules import (
+    InboundPolicy,
+    InboundRule,
+    Policy,
+    Reception,
+    Rule,
+    Settings,
+    Tags,
+    Triggers,
+)
 
 
 def compose(policy: Policy) -> str:
@@ -21,6 +30,7 @@ def compose(policy: Policy) -> str:
         _table("[triggers]", list(_triggers(policy.triggers))),
         _table("[inbound]", list(_inbound(policy.inbound))),
         _table("[inbound.tags]", list(_tags(policy.inbound.tags))),
+        *(_table("[[inbound.rule]]", list(_inbound_rule(one))) for one in policy.inbound.rules),
         *(_table("[[rule]]", list(_rule(rule))) for rule in policy.rules),
     ]
     return "\n".join(table for table in tables if table)
@@ -30,8 +40,8 @@ def _table(heading: str, lines: list[str]) -> str:
     return "\n".join((heading, *lines, "")) if lines else ""
 
 
-def _settings(settings: Settings) -> Iterator[str]:
-    for one in fields(Settings):
+def _settings(settings: Settings | Reception) -> Iterator[str]:
+    for one in fields(settings):
         value = getattr(settings, one.name)
         if value is not None:
             yield f"{one.name} = {_text(value)}"
@@ -46,10 +56,18 @@ def _triggers(triggers: Triggers) -> Iterator[str]:
 
 def _inbound(inbound: InboundPolicy) -> Iterator[str]:
     plain = InboundPolicy()
-    for name in ("broken_signature", "undecryptable", "keep_signature", "tag_subject"):
+    yield from _settings(inbound.reception)
+    for name in ("keep_signature", "tag_subject"):
         value = getattr(inbound, name)
         if value != getattr(plain, name):
-            yield f"{name} = {_flag(value) if isinstance(value, bool) else _text(value)}"
+            yield f"{name} = {_flag(value)}"
+
+
+def _inbound_rule(rule: InboundRule) -> Iterator[str]:
+    yield f"name = {_text(rule.name)}"
+    if rule.from_ != EVERYBODY:
+        yield f"from = {_text(str(rule.from_))}"
+    yield from _settings(rule.reception)
 
 
 def _tags(tags: Tags) -> Iterator[str]:

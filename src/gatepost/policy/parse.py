@@ -8,7 +8,7 @@ must never mean clear text.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from enum import StrEnum
@@ -20,11 +20,13 @@ from gatepost.policy.pattern import EVERYBODY, Pattern
 from gatepost.policy.rules import (
     BUILT_IN,
     NAMES,
-    Fault,
+    RECEPTION,
     HeaderTrigger,
     InboundPolicy,
+    InboundRule,
     Policy,
     Profile,
+    Reception,
     Rule,
     Settings,
     Tags,
@@ -35,8 +37,12 @@ E = TypeVar("E", bound=StrEnum)
 
 MAXIMUM_SIZE = 4 * 1024 * 1024
 MAXIMUM_RULES = 20_000
+MAXIMUM_INBOUND_RULES = 2_000  # looked through for every message
 MAXIMUM_TEXT = 200  # of a name, a tag, a header value
 
+RECEPTIONS: Mapping[str, type[StrEnum]] = {
+    one.name: type(getattr(RECEPTION, one.name)) for one in fields(Reception)
+}
 CHOICES: Mapping[str, type[StrEnum]] = {
     "profile": Profile,
     **{name: type(getattr(BUILT_IN, name)) for name in NAMES},
@@ -67,7 +73,7 @@ class _Reader:
         if len(rules) > MAXIMUM_RULES:
             self.fail(("rule",), f"there may be at most {MAXIMUM_RULES} rules")
         read = tuple(self.rule(("rule", at), one) for at, one in enumerate(rules))
-        self.unique(read)
+        self.unique(("rule",), read)
         return Policy(
             defaults=self.settings(("defaults",), self.table(data, ("defaults",)), also=()),
             rules=read,
@@ -100,14 +106,19 @@ class _Reader:
     def inbound(self, data: Mapping[str, object]) -> InboundPolicy:
         path: Path = ("inbound",)
         plain = InboundPolicy()
-        self.known(path, data, [one.name for one in fields(InboundPolicy)])
+        self.known(path, data, (*RECEPTIONS, "keep_signature", "tag_subject", "tags", "rule"))
+        rules = data.get("rule", [])
+        if not isinstance(rules, list):
+            self.fail((*path, "rule"), "rules are written [[inbound.rule]], with two brackets")
+        if len(rules) > MAXIMUM_INBOUND_RULES:
+            self.fail((*path, "rule"), f"there may be at most {MAXIMUM_INBOUND_RULES} rules")
+        read = tuple(self.inbound_rule((*path, "rule", at), one) for at, one in enumerate(rules))
+        self.unique((*path, "rule"), read)
         tags = self.table(data, (*path, "tags"))
         names = [one.name for one in fields(Tags)]
         self.known((*path, "tags"), tags, names)
         return InboundPolicy(
-            broken_signature=self.choice(path, data, "broken_signature", Fault)
-            or plain.broken_signature,
-            undecryptable=self.choice(path, data, "undecryptable", Fault) or plain.undecryptable,
+            reception=self.reception(path, data),
             keep_signature=self.flag(path, data, "keep_signature", plain.keep_signature),
             tag_subject=self.flag(path, data, "tag_subject", plain.tag_subject),
             tags=Tags(
@@ -116,7 +127,24 @@ class _Reader:
                     for name in names
                 }
             ),
+            rules=read,
         )
+
+    def inbound_rule(self, path: Path, data: object) -> InboundRule:
+        if not isinstance(data, dict):
+            self.fail(path, "a rule is a table: [[inbound.rule]]")
+        self.known(path, data, ("name", "from", *RECEPTIONS))
+        name = self.text(path, data, "name", "")
+        if not name:
+            self.fail(path, 'a rule needs a name, e.g. name = "Partners"')
+        from_ = self.pattern(path, data, "from")
+        return InboundRule(name, from_, self.reception(path, data), line_of(self.where, path))
+
+    def reception(self, path: Path, data: Mapping[str, object]) -> Reception:
+        values: dict[str, Any] = {
+            name: self.choice(path, data, name, choices) for name, choices in RECEPTIONS.items()
+        }
+        return Reception(**values)
 
     def triggers(self, data: Mapping[str, object]) -> Triggers:
         path: Path = ("triggers",)
@@ -193,13 +221,13 @@ class _Reader:
             if key not in names:
                 self.fail((*path, key), f"unknown key; known are {_or(names)}", key, names)
 
-    def unique(self, rules: tuple[Rule, ...]) -> None:
+    def unique(self, path: Path, rules: Sequence[Rule | InboundRule]) -> None:
         seen: dict[str, int] = {}
         for at, rule in enumerate(rules):
             if rule.name in seen:
-                other = line_of(self.where, ("rule", seen[rule.name]))
+                other = line_of(self.where, (*path, seen[rule.name]))
                 self.fail(
-                    ("rule", at, "name"), f"{rule.name!r} is the name of the rule in line {other}"
+                    (*path, at, "name"), f"{rule.name!r} is the name of the rule in line {other}"
                 )
             seen[rule.name] = at
 

@@ -118,6 +118,22 @@ class Fault(StrEnum):
     HOLD = "hold"
 
 
+class Expect(StrEnum):
+    """What mail of a sender is agreed to be."""
+
+    NOTHING = "nothing"
+    SIGNED = "signed"  # validly, by its author, whom we trust
+    ENCRYPTED = "encrypted"
+    BOTH = "signed+encrypted"
+
+
+class ActiveContent(StrEnum):
+    """What becomes of HTML in mail whose encryption does not prove it unchanged (EFAIL)."""
+
+    KEEP = "keep"
+    NEUTRALISE = "neutralise"
+
+
 @dataclass(frozen=True, slots=True)
 class Tags:
     """What is put before the subject of an arriving message; an empty text is not put."""
@@ -127,17 +143,51 @@ class Tags:
     untrusted: str = "[signed: not trusted]"
     invalid: str = "[signed: invalid]"
     undecryptable: str = "[encrypted: cannot be opened]"
+    misdirected: str = "[signed: to others]"
+    unmet: str = "[not protected as agreed]"
+
+
+@dataclass(frozen=True, slots=True)
+class Reception:
+    """How one sender's mail is received; `None` is inherited from `[inbound]`."""
+
+    expect: Expect | None = None
+    unmet: Fault | None = None
+    broken_signature: Fault | None = None
+    undecryptable: Fault | None = None
+    misdirected: Fault | None = None
+    active_content: ActiveContent | None = None
+
+
+RECEPTION = Reception(
+    expect=Expect.NOTHING,
+    unmet=Fault.DELIVER,
+    broken_signature=Fault.DELIVER,
+    undecryptable=Fault.DELIVER,
+    misdirected=Fault.DELIVER,
+    active_content=ActiveContent.KEEP,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class InboundRule:
+    """A reception for mail from some people."""
+
+    name: str
+    from_: Pattern = EVERYBODY
+    reception: Reception = field(default_factory=Reception)
+    line: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class InboundPolicy:
-    """What arriving mail is shown as."""
+    """How arriving mail is received, and what it is shown as."""
 
-    broken_signature: Fault = Fault.DELIVER
-    undecryptable: Fault = Fault.DELIVER
+    reception: Reception = field(default_factory=Reception)
     keep_signature: bool = False  # False: a valid signature is taken off, its result is shown
     tag_subject: bool = True
     tags: Tags = field(default_factory=Tags)
+    rules: tuple[InboundRule, ...] = ()
 
 
 @dataclass(frozen=True)  # no slots: the index is computed once and kept

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from dataclasses import fields
 
-from gatepost.policy.parse import CHOICES, MAXIMUM_RULES, MAXIMUM_TEXT
-from gatepost.policy.rules import BUILT_IN, NAMES, Fault, InboundPolicy, Tags, Triggers
+from gatepost.policy.parse import (
+    CHOICES,
+    MAXIMUM_INBOUND_RULES,
+    MAXIMUM_RULES,
+    MAXIMUM_TEXT,
+    RECEPTIONS,
+)
+from gatepost.policy.rules import BUILT_IN, NAMES, RECEPTION, InboundPolicy, Tags, Triggers
 
 MEANINGS = {
     "sign": "Whether the author's key signs.",
@@ -29,6 +35,17 @@ MEANINGS = {
     "to all, or deliver the rest and report the others.",
     "refuse_at": "When a mandatory recipient without certificate is refused: at rcpt the others "
     "are served; after the data a mail its author has encrypted can still pass.",
+}
+RECEPTION_MEANINGS = {
+    "expect": "What mail of this author is agreed to be: signed (valid, trusted, his own), "
+    "encrypted (to us), or both.",
+    "unmet": "What becomes of mail that is not so: marked and delivered, or held.",
+    "broken_signature": "What becomes of mail whose signature is broken or not its author's.",
+    "undecryptable": "What becomes of mail that none of our keys opens.",
+    "misdirected": "What becomes of mail whose signed To and Cc name nobody of ours: passed on "
+    "by its reader, or a blind copy.",
+    "active_content": "neutralise: HTML that could send the text elsewhere becomes an attachment, "
+    "where the encryption does not prove it unchanged and nobody has signed it.",
 }
 Schema = dict[str, object]
 
@@ -77,14 +94,38 @@ def _triggers() -> Schema:
 
 def _inbound() -> Schema:
     plain = InboundPolicy()
-    faults: Schema = {"enum": [str(one) for one in Fault], "default": str(Fault.DELIVER)}
-    return _table(
-        "How arriving mail is shown.",
+    receptions: Schema = {
+        name: {
+            "enum": [str(one) for one in choices],
+            "default": str(getattr(RECEPTION, name)),
+            "description": RECEPTION_MEANINGS[name],
+        }
+        for name, choices in RECEPTIONS.items()
+    }
+    rule = _table(
+        "Another reception for mail of some authors.",
         {
-            "broken_signature": faults,
-            "undecryptable": faults,
-            "keep_signature": {"type": "boolean", "default": plain.keep_signature},
-            "tag_subject": {"type": "boolean", "default": plain.tag_subject},
+            "name": _text("Its name."),
+            "from": _text('An address, a domain, "*.domain" or "*".', "*"),
+            **receptions,
+        },
+    )
+    rule["required"] = ["name"]
+    return _table(
+        "How arriving mail is received and shown.",
+        {
+            **receptions,
+            "keep_signature": {
+                "type": "boolean",
+                "default": plain.keep_signature,
+                "description": "Whether a valid signature stays on.",
+            },
+            "tag_subject": {
+                "type": "boolean",
+                "default": plain.tag_subject,
+                "description": "Whether the Subject says what was found.",
+            },
+            "rule": {"type": "array", "items": rule, "maxItems": MAXIMUM_INBOUND_RULES},
             "tags": _table(
                 "Put before the subject; an empty text is not put.",
                 {one.name: _text("", str(one.default)) for one in fields(Tags)},

@@ -13,6 +13,7 @@ from enum import Enum
 from typing import NoReturn
 
 from gatepost.certificate import Certificate
+from gatepost.mail.address import Mailbox
 
 
 class Verdict(Enum):
@@ -96,6 +97,7 @@ class HeaderReport(_Report):
     differing: tuple[str, ...] = ()  # those changed, added or lost on the way
     restored: tuple[str, ...] = ()  # those the delivered header has from inside
     reasons: tuple[str, ...] = ()
+    readers: tuple[Mailbox, ...] = field(default=(), repr=False)  # To and Cc inside
 
     def as_data(self) -> dict[str, object]:
         """Values JSON can carry."""

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from gatepost.cms import compressed
+from gatepost.errors import Malformed, Unsupported
 from gatepost.mail.address import Mailbox
-from gatepost.mail.content import Content, Octets
+from gatepost.mail.content import Content, Octets, join
 from gatepost.mime import entity, headers
 from gatepost.mime.headers import Field
 from gatepost.smime import layers, legacy_display, parameter, payload, protection
+from gatepost.smime.layers import Layer
 from gatepost.smime.report import HeaderReport
 
+MAXIMUM_EXPANDED = 32 * 1024 * 1024  # of what is decompressed only to look for fields
 _ONCE = frozenset(  # RFC 5322 section 3.6: "occurrences of the fields", maximum 1
     {"date", "from", "sender", "reply-to", "to", "cc", "subject"}
     | {"message-id", "in-reply-to", "references"}
@@ -35,6 +39,7 @@ class Found:
     outer: Fields | None  # what HP-Outer says of the outside; None: it says nothing
     header: bytes  # the header of the entity that is shown
     body: bytes
+    around: bytes | None = None  # the entity it came out of, if that is compressed
 
     @property
     def authors(self) -> tuple[Mailbox, ...]:
@@ -62,10 +67,43 @@ def found(header: bytes, octets: bytes) -> Found | None:
     return None
 
 
+def payload_of(header: bytes, octets: bytes) -> Found | None:
+    """Protected fields in what was signed or encrypted, if that is no further layer of the kind.
+
+    RFC 9788 section 4.1; compression protects nothing, so it is looked through.
+    """
+    one = found(header, octets)
+    if one is None and headers.content_type(entity.split_header(octets)[0]).type != "application":
+        return None  # spares a look into every multipart
+    layer = _layer(*payload.unwrapped(header, octets))
+    if layer is None:
+        return one
+    inside = _decompressed(layer)
+    if inside is None or _layer(*payload.unwrapped(header, inside)) is not None:
+        return None
+    one = found(header, inside)
+    return None if one is None else replace(one, around=octets)
+
+
+def _decompressed(layer: Layer) -> bytes | None:
+    if layer.kind != "compressed-data":
+        return None
+    try:
+        return compressed.decompress(layer.octets, limit=MAXIMUM_EXPANDED).content
+    except (Malformed, Unsupported):
+        return None  # who opens the layer says why it cannot be
+
+
 def shown(header: bytes, one: Found, report: HeaderReport) -> tuple[bytes, Content]:
     """The message this payload is, once nothing cryptographic is left around it."""
+    header = rewritten(header, one, report)
+    return cleaned(header, one) if one.around is None else payload.unwrapped(header, one.around)
+
+
+def cleaned(header: bytes, one: Found) -> tuple[bytes, Content]:
+    """The message with this payload as its body, and without what was added for sending."""
     inner, body = _cleaned(one) if one.scheme.startswith("hp=") else (one.header, one.body)
-    return payload.disclosed(rewritten(header, one, report), inner), Octets(body)
+    return payload.disclosed(header, inner), Octets(body)
 
 
 def rewritten(header: bytes, one: Found, report: HeaderReport) -> bytes:
@@ -97,7 +135,7 @@ def compared(header: bytes, one: Found, *, encrypted: bool, believed: bool) -> H
         reasons.append(f"changed on the way: {', '.join(differing)}")
     protected = tuple(_name(key, one.fields, outside) for key in one.fields)
     lists = (tuple(hidden), tuple(differing), tuple(restored_), tuple(dict.fromkeys(reasons)))
-    return HeaderReport(one.scheme, protected, *lists)
+    return HeaderReport(one.scheme, protected, *lists, readers=one.readers)
 
 
 def _obstacle(one: Found, key: str, outside: Fields) -> str:
@@ -177,14 +215,14 @@ def _wrapped(header: bytes, forwarded: str, body: bytes) -> Found | None:
     )
     if forwarded not in ("", "no") or not authors or _keys(authors) != _keys(shown):
         return None
-    if headers.content_type(inner).get("hp") or _is_layer(inner, rest):
+    if headers.content_type(inner).get("hp") or _layer(inner, Octets(rest)) is not None:
         return None
     return Found("message/rfc822", fields, None, inner, rest)
 
 
-def _is_layer(inner: bytes, rest: bytes) -> bool:
-    layer = layers.outermost(inner, rest)
-    return layer is not None and layer.whole
+def _layer(header: bytes, body: Content) -> Layer | None:
+    layer = layers.outermost(header, join(body))
+    return layer if layer is not None and layer.whole else None
 
 
 def _authored(header: bytes) -> dict[str, tuple[Field, ...]]:

@@ -46,7 +46,7 @@ def test_reads_everything() -> None:
     policy = parse(FULL)
     assert policy.triggers.subject == ("[secure]", "[geheim]")
     assert policy.triggers.headers[0] == HeaderTrigger("Sensitivity", "Company-Confidential")
-    assert policy.inbound.broken_signature is Fault.HOLD
+    assert policy.inbound.reception.broken_signature is Fault.HOLD
     assert policy.inbound.keep_signature
     assert policy.inbound.tags.signed == "[ok]"
     assert policy.inbound.tags.encrypted == ""
