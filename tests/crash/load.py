@@ -1,0 +1,76 @@
+"""Clients that keep submitting; whatever the server says or does, they go on."""
+
+import smtplib
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from random import Random
+from typing import Self
+
+from tests.crash.secret import text
+from tests.peers.letter import Letter
+
+CLIENTS = 20
+SIZES = (300, 10_000, 10_000, 400_000)  # the last one is too large for memory
+
+
+class Load:
+    """Remembers what was acknowledged; `ports` are those of one gateway's nodes."""
+
+    def __init__(
+        self,
+        *ports: int,
+        sender: str,
+        to: str,
+        host: str = "127.0.0.1",
+        sizes: tuple[int, ...] = SIZES,
+    ) -> None:
+        self.acknowledged: list[str] = []
+        self.tried = 0
+        self._places = [(host, port) for port in ports]
+        self._sender, self._to, self._sizes = sender, to, sizes
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._run, args=(n,)) for n in range(CLIENTS)]
+
+    def _run(self, number: int) -> None:
+        choice = Random(number)
+        host, port = self._places[number % len(self._places)]
+        while not self._stop.is_set():
+            with (
+                suppress(OSError, smtplib.SMTPException),
+                smtplib.SMTP(host, port, timeout=20) as client,
+            ):
+                for _ in range(10):  # then another connection, perhaps to another worker
+                    if not self._stop.is_set():
+                        self._submit(client, choice)
+            self._stop.wait(0.02)
+
+    def _submit(self, client: smtplib.SMTP, choice: Random) -> None:
+        letter = Letter(self._sender, self._to, "Load", text(choice.choice(self._sizes)))
+        self.tried += 1
+        client.sendmail(self._sender, [self._to], letter.octets)
+        self.acknowledged.append(letter.id)  # list.append is atomic
+
+    def wait_for_more(self, count: int) -> None:
+        """Return once so many more mails were acknowledged."""
+        enough = len(self.acknowledged) + count
+        until(lambda: len(self.acknowledged) >= enough)
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+
+def until(done: Callable[[], bool], seconds: float = 40) -> None:
+    """Return once it is so; fails after a while."""
+    deadline = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < deadline, f"waited {seconds} s in vain"
+        time.sleep(0.02)
