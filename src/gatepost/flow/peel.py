@@ -246,10 +246,14 @@ def _unlocked(
 
 def _expanded(message: Message, layer: Layer) -> tuple[Message, Verdict]:
     try:
-        found = expand(message.header, layer)
+        found = expand(message.header, layer, protected=_is_protected(message))
     except FAULTS as error:
         return message.noting(SealedReport(layer.kind, _why(error))), Continue()
     return replace(message, header=found.header, body=found.body).noting(found.report), Again()
+
+
+def _is_protected(message: Message) -> bool:
+    return any(isinstance(one, EncryptionReport | SignatureReport) for one in message.findings)
 
 
 Group = tuple[tuple[Recipient, ...], tuple[Decryptor, ...]]

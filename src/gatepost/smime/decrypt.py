@@ -76,10 +76,8 @@ def _opened(header: bytes, octets: bytes) -> tuple[tuple[bytes, Content], Header
     """The message inside; if no layer is left, with its protected fields (RFC 9788)."""
     opened = payload.unwrapped(header, octets)
     layer = layers.outermost(opened[0], join(opened[1]))
-    if layer is not None and layer.whole:
-        return opened, None
     fields = None
-    if (inside := restoration.found(header, octets)) is not None:
+    if (inside := restoration.payload_of(header, octets)) is not None:
         fields = restoration.compared(header, inside, encrypted=True, believed=True)
         opened = restoration.shown(header, inside, fields)
     return (opened if layer is not None else payload.transportable(*opened)), fields

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from gatepost.cms import compressed
 from gatepost.errors import Unsupported
 from gatepost.mail.content import Content, join
-from gatepost.smime import layers, payload
+from gatepost.smime import layers, payload, restoration
 from gatepost.smime.layers import Layer
 from gatepost.smime.report import CompressionReport
 
@@ -24,8 +24,11 @@ class Expanded:
     report: CompressionReport
 
 
-def expand(header: bytes, layer: Layer) -> Expanded:
-    """Open a whole compressed layer; raises Malformed, LimitExceeded or Unsupported."""
+def expand(header: bytes, layer: Layer, *, protected: bool = False) -> Expanded:
+    """Open a whole compressed layer; raises Malformed, LimitExceeded or Unsupported.
+
+    `protected`: it was signed or encrypted, and its protected fields have come out already.
+    """
     if layer.kind != "compressed-data" or not layer.whole:
         raise Unsupported("no compression covers the whole message")
     found = compressed.decompress(layer.octets)
@@ -34,5 +37,7 @@ def expand(header: bytes, layer: Layer) -> Expanded:
     report = CompressionReport(size=len(found.content))
     inner = payload.unwrapped(header, found.content)
     if layers.outermost(inner[0], join(inner[1])) is None:
+        fields = restoration.found(header, found.content) if protected else None
+        inner = inner if fields is None else restoration.cleaned(header, fields)
         inner = payload.transportable(*inner)
     return Expanded(*inner, report)

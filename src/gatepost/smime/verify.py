@@ -62,7 +62,7 @@ def verify(
         raise Unsupported("no signature covers the whole message")
     found = signed.parse(layer.octets)
     octets, verdicts, reasons = _checked(found, layer, known)
-    inside = _payload(header, octets)
+    inside = None if octets is None else restoration.payload_of(header, octets)
     question = Question(header, author, anchors, moment, found.certificates, inside)
     signers = tuple(
         judged(info, verdict, question)
@@ -101,19 +101,6 @@ def _forensics(
     if reasons or layer.signed is None or any(one.intact for one in signers):
         return ""
     return forensics.explained(found, layer.signed)
-
-
-def _payload(header: bytes, octets: bytes | None) -> Found | None:
-    """The protected fields, where what was signed is no further layer (RFC 9788 section 4.1)."""
-    if octets is None:
-        return None
-    found = restoration.found(header, octets)
-    return None if found is None or _is_layer(*payload.unwrapped(header, octets)) else found
-
-
-def _is_layer(header: bytes, body: Content) -> bool:
-    layer = layers.outermost(header, join(body))
-    return layer is not None and layer.whole
 
 
 def _compared(
