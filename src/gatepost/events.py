@@ -27,6 +27,7 @@ class Name(StrEnum):
     CERTIFICATE_ISSUED = "certificate.issued"
     CERTIFICATE_HARVESTED = "certificate.harvested"
     SESSION_REFUSED = "session.refused"
+    SENDER_SLOWED = "sender.slowed"
     SERVICE_STARTED = "service.started"
     SERVICE_RELOADED = "service.reloaded"
     SERVICE_STOPPED = "service.stopped"

@@ -20,6 +20,7 @@ from gatepost.engine.gather import Gatherer
 from gatepost.engine.intake import split
 from gatepost.engine.journal import Journal, reason_of
 from gatepost.engine.routing import Routes
+from gatepost.engine.suspicion import PACE, Suspicion, has_failed, was_encrypted
 from gatepost.engine.verdict import Resolution, records, resolve
 from gatepost.errors import GatepostError
 from gatepost.events import Name
@@ -113,6 +114,7 @@ class Gateway:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._learning: set[asyncio.Task[None]] = set()
+        self._suspicion = Suspicion()
 
     def admit(self, _session: SessionInfo) -> None:
         """Let anybody speak; what they may do is decided at MAIL and RCPT."""
@@ -161,6 +163,7 @@ class Gateway:
 
     async def _message(self, transaction: Transaction) -> Reply | Sequence[Reply]:
         parts, context = self._parts, transaction.context
+        started = asyncio.get_running_loop().time()
         header, body = split(transaction.content)
         outcomes: tuple[Outcome, ...] = ()
         gate = self._gate(transaction.session)
@@ -185,7 +188,21 @@ class Gateway:
         if resolution.reply.is_positive:
             self._learn(outcomes, context.now)
         self._report(transaction, resolution)
+        await self._paced(transaction, outcomes, started)
         return resolution.replies(transaction.envelope) if is_lmtp else resolution.reply
+
+    async def _paced(
+        self, transaction: Transaction, outcomes: tuple[Outcome, ...], started: float
+    ) -> None:
+        """Wait, where the time of the reply could tell what our keys made of the mail."""
+        if not was_encrypted(outcomes):
+            return
+        peer, now = transaction.session.peer, transaction.context.now
+        limited = self._suspicion.is_limited(peer, now)  # before this mail has its say
+        if has_failed(outcomes) and self._suspicion.note(peer, now):
+            self._parts.journal.note(Name.SENDER_SLOWED, transaction.queue_id, peer=peer)
+        if limited:
+            await asyncio.sleep(max(0.0, started + PACE - asyncio.get_running_loop().time()))
 
     async def _decided(self, transaction: Transaction, message: Message) -> tuple[Outcome, ...]:
         flow = decide(message, transaction.context)

@@ -64,6 +64,7 @@ class SealedReport:
 
     kind: str
     reason: str = "no key of the recipient opens it unchanged"
+    tried: bool = False  # a key it names did not open it; never told to anybody
 
     def as_data(self) -> dict[str, object]:
         """Values JSON can carry."""
@@ -200,12 +201,14 @@ def _parts(message: Message, layer: Layer, context: Context) -> tuple[Message, .
     have opened it; a hostile one may not fill the memory with as many contents as keys.
     """
     shut: list[Recipient] = []
+    tried = False
     found: list[tuple[Opened, list[Recipient]]] = []
     for members, decryptors in _groups(message, layer, context):
         opened = _unlocked(message, layer, decryptors, context)
         same = next((n for n, (one, _) in enumerate(found) if _alike(one, opened)), None)
         if opened is None or (same is None and len(found) >= MAXIMUM_CONTENTS):
             shut += members
+            tried = tried or bool(decryptors)
         elif same is None:
             found.append((opened, list(members)))
         else:  # several keys have opened it: none of them speaks for all
@@ -216,7 +219,7 @@ def _parts(message: Message, layer: Layer, context: Context) -> tuple[Message, .
         for one, members in found
     ]
     if shut:
-        parts.append(message.to(*shut).noting(SealedReport(layer.kind)))
+        parts.append(message.to(*shut).noting(SealedReport(layer.kind, tried=tried)))
     order = message.envelope.recipients
     return tuple(sorted(parts, key=lambda one: order.index(one.envelope.recipients[0])))
 
