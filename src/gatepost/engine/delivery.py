@@ -2,7 +2,7 @@
 
 Accepted items are handed over in memory; the database is read for retries, after a start
 and for what memory has no room for.  A hop that is down is probed with one mail, not
-with all of them.  BUGS: a hop is one destination; mail for many MX hosts needs a hop each.
+with all of them.  Hops take turns, so that none of thousands waits for another's mail.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ import structlog
 from gatepost.engine.bounce import Bouncer
 from gatepost.engine.journal import Journal, reason_of
 from gatepost.engine.judgement import Judgement, judge, unreached
-from gatepost.engine.lane import Lane
+from gatepost.engine.lane import Lane, Room
+from gatepost.engine.routing import MX
 from gatepost.engine.schedule import Ticker
 from gatepost.errors import KeyUnavailable, Unavailable
 from gatepost.events import Event, Name
@@ -34,6 +35,9 @@ from gatepost.store.sealing import Corrupt
 
 _AGAIN = timedelta(minutes=1)  # after trouble of our own
 _LATE_BATCH = 100
+_BATCH = 256  # hops fetched for at one look
+_OPENING = 2  # transactions at a time with a server that has not yet taken any mail
+_UNUSED = 60  # looks
 _log = structlog.get_logger("gatepost")
 _OUR_FAULT = Reply(451, "4.3.0", "local error in delivery")
 
@@ -82,6 +86,10 @@ class Delivery:
         self._journal = journal
         self._clock = clock
         self._lanes: dict[str, Lane] = {}
+        self._ready: dict[str, Lane] = {}  # whose turn it is, in order
+        self._room = Room()
+        self._running = 0
+        self._turn = ""  # the hop that was fetched for last
         self._tasks: set[asyncio.Task[None]] = set()
         self._nudges = 0
         self._stopping = False
@@ -120,6 +128,7 @@ class Delivery:
     async def stop(self, grace: timedelta = timedelta(seconds=30)) -> None:
         """Finish what is under way, leave the rest in the queue, write everything down."""
         self._stopping = True
+        self._ready.clear()
         for ticker in self._tickers:
             await ticker.stop()
         for lane in self._lanes.values():
@@ -134,12 +143,21 @@ class Delivery:
     def _lane(self, hop: str) -> Lane:
         lane = self._lanes.get(hop)
         if lane is None:
-            lane = self._lanes[hop] = Lane(hop, self._settings.concurrency)
+            opening = _OPENING if hop.startswith(MX) else self._settings.concurrency
+            lane = Lane(hop, self._settings.concurrency, opening=opening, room=self._room)
+            self._lanes[hop] = lane
         return lane
 
     def _start(self, lane: Lane) -> None:
-        """Start what the lane allows."""
-        while not self._stopping and (item := lane.take(self._clock())) is not None:
+        """Start what the lane allows, in turns with every other lane that has something."""
+        self._ready[lane.hop] = lane
+        while self._ready and self._running < self._settings.total and not self._stopping:
+            lane = self._ready.pop(next(iter(self._ready)))
+            item = lane.take(self._clock())
+            if item is None:
+                continue
+            self._ready[lane.hop] = lane
+            self._running += 1
             task = asyncio.get_running_loop().create_task(self._deliver(lane, item))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -155,6 +173,7 @@ class Delivery:
             self._queue.settle(Retried(self._later(item)))
         finally:
             lane.done()
+            self._running -= 1
             self._start(lane)
             if lane.more and lane.wants(self._clock()):
                 self._look.wake()
@@ -254,6 +273,7 @@ class Delivery:
                     status=status,
                     reply=str(one.reply)[:300],
                     tls=one.tls,
+                    security=one.security,
                     delay=delay,
                 )
             )
@@ -262,17 +282,35 @@ class Delivery:
         )
 
     async def _fetch(self) -> None:
-        """Fetch what is due for every lane with room, and start it."""
+        """Fetch what is due for the lanes with room, and start it; forget unused lanes."""
         now = self._clock()
-        wanted = {hop: n for hop, lane in self._lanes.items() if (n := lane.wants(now))}
+        hops = await asyncio.to_thread(self._queue.hops, now)
+        self._tidy(hops)
+        later = sorted(hop for hop in hops if hop > self._turn)
+        turns = (*later, *sorted(hops.difference(later)))
+        asked = {hop: n for hop in turns if (n := self._lane(hop).wants(now))}
+        wanted = dict(list(asked.items())[:_BATCH])
         found = await asyncio.to_thread(self._due, wanted, now)
         for hop, items in found.items():
-            lane = self._lanes[hop]
+            lane = self._lane(hop)
             if self._stopping or lane.is_down(now):
                 self._queue.release(items)
                 continue
             lane.fill(items, more=len(items) == wanted[hop])
             self._start(lane)
+        if len(wanted) < len(asked):
+            self._turn = next(reversed(wanted))
+            if any(found.values()):
+                self._look.wake()
+
+    def _tidy(self, due: frozenset[str]) -> None:
+        """Forget lanes that had nothing to do for a while; what a lane has learned costs memory."""
+        for lane in tuple(self._lanes.values()):
+            if lane.hop not in due:
+                lane.more = False
+            lane.unused = lane.unused + 1 if lane.is_idle else 0
+            if lane.unused > _UNUSED:
+                del self._lanes[lane.hop]
 
     def _due(self, wanted: Mapping[str, int], now: datetime) -> dict[str, tuple[Item, ...]]:
         found: dict[str, tuple[Item, ...]] = {}
@@ -287,8 +325,10 @@ class Delivery:
 
     async def _notice(self) -> None:
         """Somebody else wrote to the database: forget what they took, fetch what they gave."""
-        for hop in await asyncio.to_thread(self._queue.hops):
-            self._lane(hop)
+        hops = await asyncio.to_thread(self._queue.hops)
+        for lane in tuple(self._lanes.values()):
+            if lane.hop not in hops and not (lane.running or lane.waiting()):
+                del self._lanes[lane.hop]  # nothing is left that could tell whether it is back
         waiting = [item for lane in self._lanes.values() for item in lane.waiting()]
         gone = await asyncio.to_thread(self._queue.gone, waiting)
         nudges = await asyncio.to_thread(self._queue.nudges)

@@ -45,6 +45,7 @@ class Sent:
         self.transactions: list[tuple[str, Envelope, bytes]] = []
         self.replies: dict[str, Reply] = {}
         self.down: set[str] = set()
+        self.refusals: dict[str, Reply] = {}  # before anybody was reached
         self.attempts = 0
         self.gate: Callable[[], Awaitable[object]] | None = None
         self.most = 0
@@ -58,6 +59,8 @@ class Sent:
         self.most = max(self.most, self._now)
         try:
             await (self.gate() if self.gate else asyncio.sleep(0))
+            if any(str(one) in self.refusals for one in envelope.recipients):
+                return tuple(Attempt(one, self.refusals[str(one)]) for one in envelope.recipients)
             if hop.host in self.down:
                 return tuple(Attempt(one, DOWN) for one in envelope.recipients)
             self.transactions.append((hop.host, envelope, join(content)))
@@ -78,6 +81,8 @@ def _back(mailbox: Mailbox) -> str:
 class World:
     """A queue, a delivery, a scripted next hop and a clock."""
 
+    total = 200
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.clock = Clock()
@@ -94,7 +99,7 @@ class World:
             self.queue,
             self.sent,
             lambda item: NextHop(item.hop),
-            DeliverySettings(look_every=0.01, late_every=0.01, concurrency=3),
+            DeliverySettings(look_every=0.01, late_every=0.01, concurrency=3, total=self.total),
             bouncer=Bouncer("gate.alpha.test", _back, self._ids, lambda: "token"),
             journal=self.journal,
             clock=self.clock,
@@ -563,3 +568,60 @@ async def test_abandoned_mail_to_a_new_hop(world: World) -> None:
         await waiting
     await world.until(lambda: bool(world.sent.transactions))
     assert world.sent.to() == ["bob@beta.test"]
+
+
+async def test_hops_take_turns(tmp_path: Path) -> None:
+    """One company's newsletter to a slow domain delays every other mail."""
+    world = World(tmp_path)
+    world.total = 4
+    world.delivery = world._delivery()
+    await world.delivery.start()
+    gate = asyncio.Event()
+    world.sent.gate = gate.wait
+    for _ in range(30):
+        await world.mail("a@slow.test", hop="mx:slow.test")
+    for number in range(10):
+        await world.mail(f"a@d{number}.test", hop=f"mx:d{number}.test")
+    await world.until(lambda: world.sent.attempts == 4)
+    gate.set()
+    await world.empty()
+    assert world.sent.most == 4
+    hops = [hop for hop, *_ in world.sent.transactions]
+    others = [n for n, hop in enumerate(hops) if hop != "mx:slow.test"]
+    assert max(others) < 25, "the ten others went between the thirty"
+    await world.delivery.stop()
+    await asyncio.to_thread(world.queue.close)
+
+
+async def test_thousands_of_destinations(world: World) -> None:
+    """A lane for every domain of the world stays in memory, or some domain is forgotten."""
+    messages = [
+        NewItem(f"Q{n}", envelope(f"a@d{n}.test"), f"mx:d{n}.test", Octets(MAIL))
+        for n in range(600)
+    ]
+    world.sent.down = {f"mx:d{n}.test" for n in range(0, 600, 2)}
+    await world.accept(*messages)
+    await world.until(lambda: len(world.sent.to()) == 300)
+    await world.until(lambda: len(world.delivery._lanes) <= 300, "lanes with nothing to do stay")
+    await world.restart()
+    world.sent.down.clear()
+    world.clock.now += timedelta(minutes=30)
+    await world.empty()
+    assert len(set(world.sent.to())) == len(world.sent.to()) == 600
+    await world.until(lambda: not world.delivery._lanes)
+
+
+async def test_unsafe_for_one_mail_is_not_down(world: World) -> None:
+    """A mail that may only go over a verified connection stops all mail to its domain."""
+    unsafe = Reply(451, "4.7.10", "it offers no certificate of its own")
+    world.sent.refusals = {"careful@beta.test": unsafe}
+    await world.mail("careful@beta.test", hop="mx:beta.test")
+    await world.until(lambda: Name.DELIVERY_RETRY in world.names())
+    await world.mail("b@beta.test", hop="mx:beta.test")
+    await world.until(lambda: world.sent.to() == ["b@beta.test"])
+    for _ in range(120):
+        world.clock.now += timedelta(hours=1)
+        await asyncio.sleep(0.01)
+    await world.empty()
+    failed = [one for one in world.events if one.name == Name.DELIVERY_FAILED]
+    assert [one.fields["dsn"] for one in failed] == ["5.7.10"]

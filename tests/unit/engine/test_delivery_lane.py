@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from tests.unit.store.box import START, envelope
 
-from gatepost.engine.lane import Lane
+from gatepost.engine.lane import FEW, Lane, Room
 from gatepost.mail.content import Octets
 from gatepost.mail.reply import Reply
 from gatepost.store.queue_item import Item
@@ -112,3 +112,65 @@ def test_taken_by_others() -> None:
     one = lane(1, 2, 3, 4)
     assert [i.number for i in one.drop({2, 3, 77})] == [2, 3]
     assert take(one) == [1, 4]
+
+
+def test_a_new_hop_gets_little_first() -> None:
+    """Twenty connections at once to a server that nobody knows look like an attack."""
+    one = Lane("mx:beta.test", 4, opening=1)
+    one.fill([item(n) for n in range(10)], more=False)
+    assert take(one) == [0]
+    for expected in ([1, 2], [3, 4], [5, 6], [7]):
+        one.done()
+        one.reached()
+        assert take(one) == expected
+    for _ in range(4):
+        one.done()
+    one.unreached(DOWN, START)
+    one.fill([item(n) for n in range(10)], more=False)
+    later = START + timedelta(minutes=10)
+    assert take(one, later) == [0]
+    one.done()
+    one.reached()
+    assert len(take(one, later)) == 2
+
+
+def full(room: Room) -> bool:
+    return room.is_full
+
+
+def idle(one: Lane) -> bool:
+    return one.is_idle
+
+
+def test_lanes_share_the_memory() -> None:
+    """Ten thousand hops of a thousand mails each; each lane alone was within its bounds."""
+    room = Room(items=5, octets=1000)
+    lanes = [Lane(f"mx:d{n}.test", 2, room=room) for n in range(4)]
+    lanes[0].fill([item(n) for n in range(4)], more=True)
+    assert lanes[1].put(item(9), START)
+    assert full(room)
+    assert not lanes[2].put(item(9), START), "it waits in the database"
+    assert lanes[2].more
+    assert [one.wants(START) for one in lanes] == [0, 0, FEW, FEW], "yet nobody starves"
+    assert take(lanes[0]) == [0, 1]
+    assert not full(room)
+    assert lanes[3].put(item(9, 990), START)
+    assert full(room)
+    lanes[3].drop({9})
+    lanes[1].empty()
+    lanes[0].unreached(DOWN, START)
+    assert (room.held, room.held_octets) == (0, 0)
+
+
+def test_nothing_to_remember() -> None:
+    """A lane is kept for every domain that ever got mail."""
+    one = Lane("mx:beta.test", 2)
+    assert idle(one)
+    one.fill([item(1)], more=False)
+    assert not idle(one)
+    take(one)
+    assert not idle(one)
+    one.done()
+    assert idle(one)
+    one.unreached(DOWN, START)
+    assert not idle(one), "that it is down must be remembered"
