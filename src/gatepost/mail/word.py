@@ -72,19 +72,19 @@ def _decoded(text: str) -> Iterator[str]:
     RFC 2047 section 6.2: white space between two encoded words is not shown.  Many senders
     split a multi-octet character between two words, hence the joining.
     """
-    position, charset, pending = 0, "", b""
+    position, charset, pending = 0, "", list[bytes]()
     for match in _WORD.finditer(text):
         between = text[position : match.start()]
         joined = not between.strip(" \t") and position > 0
         if pending and (charset in _APART or not (joined and match[1].lower() == charset)):
-            yield in_charset(pending, charset)
-            pending = b""
+            yield in_charset(b"".join(pending), charset)
+            pending = []
         if not joined:
             yield between
         charset = match[1].lower()
-        pending += _octets(match[2], match[3])
+        pending.append(_octets(match[2], match[3]))
         position = match.end()
-    yield in_charset(pending, charset) if pending else ""
+    yield in_charset(b"".join(pending), charset) if pending else ""
     yield text[position:]
 
 

@@ -119,19 +119,19 @@ def filename(header: bytes) -> str:
 
 def parameters(text: str) -> dict[str, str]:
     """The parameters that follow a type or disposition."""
-    raw: list[tuple[str, str]] = []
+    raw: list[tuple[str, list[str]]] = []
     position = _past(text, 0)
     while position < len(text) and len(raw) < MAXIMUM_PARAMETERS:
         if match := _PARAMETER.match(text, position):
             value, position = _value(text, match.end())
-            raw.append((match[1].lower(), value))
+            raw.append((match[1].lower(), [value]))
         else:  # a bare value with spaces in it goes on, or a word means nothing
             match = _BARE.match(text, position)
             position = match.end() if match else position + 1
             if raw and match:
-                raw[-1] = (raw[-1][0], f"{raw[-1][1]} {match[0]}")
+                raw[-1][1].append(match[0])
         position = _past(text, position)
-    return _merged(raw)
+    return _merged([(name, " ".join(words)) for name, words in raw])
 
 
 def _past(text: str, position: int) -> int:
