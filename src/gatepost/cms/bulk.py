@@ -18,6 +18,7 @@ MAXIMUM_FRAME = 8 * 1024 * 1024  # 10,000 recipients take 5.5 MiB
 _ENVELOPED = frozenset({content.ENVELOPED_DATA, content.AUTHENVELOPED_DATA})
 _ENCAPSULATING = frozenset({content.SIGNED_DATA, content.COMPRESSED_DATA})
 _PREFIX = 64  # octets in which the content type stands
+_ENDLESS = 1 << 62  # the size of the whole would cost a pass; where it stops is seen at its end
 
 
 class Bulk:
@@ -29,17 +30,19 @@ class Bulk:
         self.octets = octets
         self._parts: tuple[bytes, Content | None] | None = None
 
+    def __len__(self) -> int:
+        """Octets of the whole object."""
+        return self.octets.size
+
     @property
     def kind(self) -> str:
         """The name of the content type; nothing but that is looked at.  Raises Malformed."""
-        start = join(Slice(self.octets, 0, min(self.octets.size, _PREFIX)))
-        limit = self.octets.size
-        for tag in (der.SEQUENCE, 0x06):
-            found, inner, outer = ber.head(start, 0, limit)
-            if found != tag or (tag == 0x06 and outer > len(start)):
-                raise Malformed("not a CMS ContentInfo: a type and a content are expected")
-            start, identifier, limit = start[inner:], start[inner:outer], limit - inner
-        return content.name(identifier)
+        reader = _Reader(Slice(self.octets, 0, _PREFIX))
+        tag, _ = reader.head(_ENDLESS)
+        kind, size = reader.head(_PREFIX)
+        if (tag, kind) != (der.SEQUENCE, 0x06):
+            raise Malformed("not a CMS ContentInfo: a type and a content are expected")
+        return content.name(reader.take(size))
 
     @property
     def parts(self) -> tuple[bytes, Content | None]:
@@ -91,8 +94,11 @@ class _Reader:
         start = self.peek(10)
         try:
             tag, inner, outer = ber.head(start, 0, limit - self.position)
-        except Malformed as error:
-            raise Malformed(f"{error} from {self.position} on") from None
+        except (Malformed, IndexError) as error:
+            why = "BER: cut short" if len(start) < 2 else error
+            raise Malformed(f"{why} from {self.position} on") from None
+        if inner > len(start):
+            raise Malformed(f"BER: cut short at offset {self.position}")
         self.raw = start[:inner]
         self._at += inner
         self.position += inner
@@ -192,7 +198,7 @@ class _Framer:
         self.inside: Content | None = None
 
     def run(self) -> tuple[bytes, Content | None]:
-        whole = _Level(self.octets.size, is_indefinite=False)
+        whole = _Level(_ENDLESS, is_indefinite=False)
         info = self.enter(der.SEQUENCE, whole)
         kind = self.identifier(info)
         explicit = self.enter(0xA0, info)
@@ -243,7 +249,7 @@ class _Framer:
             for count in self.reader.strings(level, depth):
                 found += count
                 self.reader.skip(count)
-            rest = Slice(self.octets, start, self.octets.size)
+            rest = Slice(self.octets, start, _ENDLESS)
             here = _Level(level.limit - start, level.is_indefinite)
             self.inside = Strung(rest, here, depth, found)
             return

@@ -6,6 +6,7 @@ leaves that a relay might touch are encoded beforehand; every other octet stays.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from gatepost.mail.content import Content
@@ -14,10 +15,10 @@ from gatepost.mime.entity import Entity, parse
 from gatepost.mime.transfer import decode, encode_base64, encode_quoted_printable
 
 MAXIMUM_LINE = 998  # RFC 5322 section 2.1.1, without CRLF
-_WIDE = frozenset({"8bit", "binary"})
-_IDENTITY = frozenset({"7bit", "8bit", "binary"})
-_KNOWN = _IDENTITY | {"base64", "quoted-printable"}
-_FIELD = "Content-Transfer-Encoding"
+WIDE = frozenset({"8bit", "binary"})
+IDENTITY = frozenset({"7bit", "8bit", "binary"})
+KNOWN = IDENTITY | {"base64", "quoted-printable"}
+FIELD = "Content-Transfer-Encoding"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +36,48 @@ def crlf(octets: bytes) -> bytes:
     return octets.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
 
 
-def is_seven_bit(content: Content) -> bool:
-    """Whether it is 7bit data (RFC 2045 section 2.7): ASCII without NUL, CRLF only, short lines."""
-    held, column = b"", 0
-    for chunk in content.chunks():
+def crlf_chunks(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """As `crlf`, of octets in pieces."""
+    held = b""
+    for chunk in chunks:
         octets = held + chunk if held else chunk
         held = b"\r" if octets.endswith(b"\r") else b""  # its LF may come with the next chunk
-        column = _column(octets[:-1] if held else octets, column)
-        if column < 0:
-            return False
-    return not held
+        yield crlf(octets[:-1] if held else octets)
+    yield held
+
+
+def is_seven_bit(content: Content) -> bool:
+    """Whether it is 7bit data (RFC 2045 section 2.7): ASCII without NUL, CRLF only, short lines."""
+    return are_seven_bit(content.chunks())
+
+
+def are_seven_bit(chunks: Iterable[bytes]) -> bool:
+    """As `is_seven_bit`, of octets in pieces."""
+    found = SevenBit()
+    return all(map(found.feed, chunks)) and found.is_clean
+
+
+class SevenBit:
+    """Whether the octets fed so far are 7bit data."""
+
+    __slots__ = ("_column", "_held")
+
+    def __init__(self) -> None:
+        self._held = b""
+        self._column = 0
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether all of them are, if no more come."""
+        return self._column >= 0 and not self._held
+
+    def feed(self, chunk: bytes) -> bool:
+        """Look at more octets; whether they can still be 7bit data."""
+        if self._column >= 0:
+            octets = self._held + chunk if self._held else chunk
+            self._held = b"\r" if octets.endswith(b"\r") else b""  # its LF may come with the next
+            self._column = _column(octets[:-1] if self._held else octets, self._column)
+        return self._column >= 0
 
 
 def to_seven_bit(octets: bytes) -> bytes:
@@ -120,7 +153,7 @@ class _Writer:
             self.entity(child)
             position = child.stop
         self._between(position, entity.stop)
-        narrow = entity.encoding in _WIDE and len(self.obstacles) == before
+        narrow = entity.encoding in WIDE and len(self.obstacles) == before
         # a message without fields got one: it must not join those of the part that holds it
         grown = not entity.children[0].header and bool(self.pieces[place + 2])
         self.pieces[place] = self._header(entity, "7bit" if narrow else None, apart=grown)
@@ -144,8 +177,8 @@ class _Writer:
         """The header and the empty line, with this encoding where it changes."""
         header = crlf(entity.header)
         gap = crlf(self.octets[entity.start + len(entity.header) : entity.body_start])
-        if coding is not None and not (coding == entity.encoding and first(header, _FIELD)):
-            header, apart = replaced(header, _FIELD, coding), True
+        if coding is not None and not (coding == entity.encoding and first(header, FIELD)):
+            header, apart = replaced(header, FIELD, coding), True
         if not _clean(header):
             self.obstacles.append("a header field is not ASCII")
         return header + (gap or (b"\r\n" if apart else b""))
@@ -155,11 +188,11 @@ def _encoded(entity: Entity) -> tuple[bytes, str | None]:
     """A leaf's body and its new encoding; None where the header need not change."""
     body, coding = entity.body, entity.encoding
     text = entity.content_type.type == "text" and b"\0" not in body
-    if text or coding not in _IDENTITY:
+    if text or coding not in IDENTITY:
         body = crlf(body)
     if _clean(body):
-        return body, "7bit" if coding in _WIDE else None
-    if coding not in _KNOWN:
+        return body, "7bit" if coding in WIDE else None
+    if coding not in KNOWN:
         return body, None
     plain = decode(body, coding)
     if coding == "quoted-printable" or (text and coding != "base64"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import binascii
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import pybase64
@@ -43,15 +43,7 @@ class Base64:
 
     def chunks(self) -> Iterator[bytes]:
         """Yield whole lines; holds back what does not fill one."""
-        pending = b""
-        for chunk in self.content.chunks():
-            view = memoryview(pending + chunk if pending else chunk)
-            whole = len(view) // LINE * LINE
-            for start in range(0, whole, _PIECE):
-                yield encode_base64(view[start : min(start + _PIECE, whole)])
-            pending = bytes(view[whole:])
-        if pending:
-            yield encode_base64(pending)
+        return encoded_base64(self.content.chunks())
 
 
 def encode_base64(octets: bytes | memoryview) -> bytes:
@@ -125,31 +117,55 @@ def decode(octets: bytes, encoding: str) -> bytes:
     return octets
 
 
-@dataclass(frozen=True, slots=True)
 class Decoded:
     """Another content with its transfer encoding undone.  Decodes while iterated."""
 
-    encoded: Content
-    encoding: str
-    size: int
+    __slots__ = ("_size", "encoded", "encoding")
+
+    def __init__(self, encoded: Content, encoding: str) -> None:
+        self.encoded = encoded
+        self.encoding = encoding
+        self._size: int | None = None
+
+    @property
+    def size(self) -> int:
+        """Exact; asked for the first time, it costs a pass over everything."""
+        if self._size is None:
+            is_base64 = self.encoding == "base64"
+            self._size = _base64_size(self.encoded) if is_base64 else sum(map(len, self.chunks()))
+        return self._size
 
     def chunks(self) -> Iterator[bytes]:
         """Yield what `decode` gives for the whole, in pieces."""
-        return _DECODERS[self.encoding](self.encoded)
+        return _DECODERS[self.encoding](self.encoded.chunks())
 
 
 def decoded(content: Content, encoding: str) -> Content:
-    """Undo a transfer encoding lazily: one pass to learn the size, another for each reading."""
-    if encoding == "base64":
-        return Decoded(content, encoding, _base64_size(content))
-    if encoding == "quoted-printable":
-        return Decoded(content, encoding, sum(map(len, _decoded_quoted_printable(content))))
-    return content
+    """Undo a transfer encoding lazily; one we do not know leaves the content as it is."""
+    return Decoded(content, encoding) if encoding in _DECODERS else content
 
 
-def _letters(content: Content) -> Iterator[bytes]:
+def encoded_base64(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """As `Base64`, of chunks that come once."""
+    pending = b""
+    for chunk in chunks:
+        view = memoryview(pending + chunk if pending else chunk)
+        whole = len(view) // LINE * LINE
+        for start in range(0, whole, _PIECE):
+            yield encode_base64(view[start : min(start + _PIECE, whole)])
+        pending = bytes(view[whole:])
+    if pending:
+        yield encode_base64(pending)
+
+
+def decoded_chunks(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
+    """As `decoded`, of chunks that come once."""
+    return _DECODERS[encoding](chunks) if encoding in _DECODERS else iter(chunks)
+
+
+def _letters(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """The base64 letters up to the first "=", as `decode_base64` sees them."""
-    for chunk in content.chunks():
+    for chunk in chunks:
         letters = chunk.translate(None, _FOREIGN)
         end = letters.find(b"=")
         yield letters if end < 0 else letters[:end]
@@ -158,13 +174,13 @@ def _letters(content: Content) -> Iterator[bytes]:
 
 
 def _base64_size(content: Content) -> int:
-    whole, rest = divmod(sum(map(len, _letters(content))), 4)
+    whole, rest = divmod(sum(map(len, _letters(content.chunks()))), 4)
     return whole * 3 + max(rest - 1, 0)
 
 
-def _decoded_base64(content: Content) -> Iterator[bytes]:
+def _decoded_base64(chunks: Iterable[bytes]) -> Iterator[bytes]:
     held = b""
-    for piece in _letters(content):
+    for piece in _letters(chunks):
         letters = held + piece if held else piece
         whole = len(letters) & ~3
         if whole:
@@ -174,9 +190,9 @@ def _decoded_base64(content: Content) -> Iterator[bytes]:
         yield decode_base64(held)
 
 
-def _decoded_quoted_printable(content: Content) -> Iterator[bytes]:
+def _decoded_quoted_printable(chunks: Iterable[bytes]) -> Iterator[bytes]:
     held = b""
-    for chunk in content.chunks():
+    for chunk in chunks:
         lines, end, rest = (held + chunk).rpartition(b"\n")
         if end:
             yield decode_quoted_printable(lines + end)

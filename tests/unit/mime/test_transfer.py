@@ -111,4 +111,4 @@ def test_a_line_without_end_is_not_held() -> None:
     line = Octets(b"x" * MAXIMUM_LINE)
     assert decoded(line, "quoted-printable").size == line.size
     with pytest.raises(LimitExceeded, match="line"):
-        decoded(Rope((line, Octets(b"x"))), "quoted-printable")
+        join(decoded(Rope((line, Octets(b"x"))), "quoted-printable"))
