@@ -329,4 +329,5 @@ def _listener(
         authenticator=accounts,
         proxies=one.proxies,
         sockets=sockets,
+        is_shared=settings.gateway.workers > 1,
     )

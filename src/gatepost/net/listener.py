@@ -27,6 +27,8 @@ from gatepost.net.roster import ConnectionLimits, Roster
 from gatepost.net.settings import EdgeSettings
 
 _PAUSE: Final = 0.2  # seconds without accepting when the process has no descriptors left
+_STEP: Final = 0.0005  # seconds by which each client we have makes us slower to take another
+_LONGEST: Final = 0.01
 _log = structlog.get_logger("gatepost.net")
 
 
@@ -46,8 +48,9 @@ class Listener:
         authenticator: Authenticator | None = None,
         proxies: Networks = (),
         sockets: Sequence[socket.socket] = (),
+        is_shared: bool = False,
     ) -> None:
-        """`sockets` are listening already, such as systemd or a supervisor hands over."""
+        """`sockets` listen already: systemd or a supervisor handed them over, perhaps to many."""
         if settings.server.mechanisms and authenticator is None:
             raise ValueError("AUTH is offered, but nobody knows the passwords")
         self._application, self._settings = application, settings
@@ -55,6 +58,7 @@ class Listener:
         self._tls, self._is_implicit_tls = tls, is_implicit_tls
         self._limits = limits or ConnectionLimits()
         self._authenticator, self._proxies = authenticator, proxies
+        self._is_shared = is_shared
         self._roster: Roster | None = None
         self._sockets = tuple(sockets)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -102,7 +106,25 @@ class Listener:
 
     def _watch(self, listening: socket.socket, roster: Roster) -> None:
         if listening.fileno() >= 0:
-            asyncio.get_running_loop().add_reader(listening, self._accept, listening, roster)
+            asyncio.get_running_loop().add_reader(listening, self._called, listening, roster)
+
+    def _called(self, listening: socket.socket, roster: Roster) -> None:
+        """A client knocks at the door of all workers: who has fewer clients is faster."""
+        load = len(roster) if self._is_shared else 0
+        if not load:
+            self._accept(listening, roster)
+            return
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(listening)
+        loop.call_later(min(load * _STEP, _LONGEST), self._serve, listening, roster, 1 + load // 8)
+
+    def _serve(self, listening: socket.socket, roster: Roster, count: int) -> None:
+        if listening.fileno() < 0:
+            return
+        for _ in range(count):
+            if not self._accept(listening, roster):
+                return
+        self._watch(listening, roster)
 
     def _leave(self) -> None:
         loop = asyncio.get_running_loop()
@@ -111,23 +133,24 @@ class Listener:
         close(self._sockets)
         self._sockets = ()
 
-    def _accept(self, listening: socket.socket, roster: Roster) -> None:
-        """Take one client, if no other process was faster."""
+    def _accept(self, listening: socket.socket, roster: Roster) -> bool:
+        """Take one client, if no other process was faster; whether to go on."""
         try:
             connection, address = listening.accept()
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-            return
+            return True
         except OSError as error:  # EMFILE: there will be descriptors again
             _log.error(Name.SERVICE_ERROR, where="listener.accept", detail=str(error))
             loop = asyncio.get_running_loop()
             loop.remove_reader(listening)
             loop.call_later(_PAUSE, self._watch, listening, roster)
-            return
+            return False
         if len(self._tasks) > self._limits.total:
             connection.close()
-            return
+            return True
         connection.setblocking(False)
         self._start(self._introduce(connection, str(address[0]), roster))
+        return True
 
     def _start(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

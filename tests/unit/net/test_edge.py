@@ -265,15 +265,13 @@ async def test_two_share_a_socket() -> None:
     """While one worker ends and the next begins, clients are refused or forgotten."""
     (first,) = bind(HOST, 0)
     second = first.dup()
-    async with listening(sockets=(first,)) as old:
+    async with listening(sockets=(first,), is_shared=True) as old:
         port = old.port
-        async with listening(sockets=(second,)) as new:
-            opening = (asyncio.open_connection(HOST, port) for _ in range(20))
-            callers = await asyncio.gather(*opening)
+        async with listening(sockets=(second,), is_shared=True) as new:
+            callers = [await asyncio.open_connection(HOST, port) for _ in range(20)]
             assert [(await reader.readline())[:3] for reader, _ in callers] == [b"220"] * 20
             assert old.connections + new.connections == 20
-            assert old.connections  # neither takes all
-            assert new.connections
+            assert abs(old.connections - new.connections) <= 6  # neither takes most
             retiring = asyncio.create_task(old.retire(10))
             await asyncio.sleep(0)
             async with calling(port) as caller:
