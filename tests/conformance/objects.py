@@ -14,6 +14,7 @@ from tests.unit.smtp.play import OPEN, Play
 
 from gatepost.certificate import Certificate
 from gatepost.cms import compressed, enveloped, signed
+from gatepost.cms.bulk import Bulk
 from gatepost.cms.capability import Password, Secret, SharedKey
 from gatepost.errors import GatepostError
 from gatepost.flow.peel import ENCRYPTED, SIGNED
@@ -56,7 +57,7 @@ def _secrets(entry: Entry) -> tuple[Secret, ...]:
     return tuple(found)
 
 
-def _signed(entry: Entry, octets: bytes) -> Seen:
+def _signed(entry: Entry, octets: bytes | Bulk) -> Seen:
     found = signed.parse(octets)
     about = _about(entry) if found.inside is None else None
     known = certificates(entry.paths("key_files"), entry.text("key_password"))

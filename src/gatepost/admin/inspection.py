@@ -153,11 +153,11 @@ class _Looking:
         ]
         content = found.signed
         if content is None:
-            content = signed.parse(found.octets).content
+            content = signed.parse(found.octets).inside
         size = len(found.octets)
         if content is None:
             return Node(found.kind, size, (*notes, "without content"))
-        inside = self.message(*split_header(bytes(content)), depth + 1)
+        inside = self.message(*split_header(join(content)), depth + 1)
         return Node(found.kind, size, tuple(notes), (inside,))
 
     def named(self, id_: CertificateId) -> str:

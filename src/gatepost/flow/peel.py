@@ -16,11 +16,10 @@ from gatepost.cms import enveloped
 from gatepost.cms.capability import Decryptor
 from gatepost.errors import GatepostError, KeyUnavailable
 from gatepost.flow.context import Context
-from gatepost.flow.fact import AnchorsFor, DecryptorsFor, Fact
+from gatepost.flow.fact import AnchorsFor, DecryptorsFor, Fact, SignersOf
 from gatepost.flow.nature import outer
 from gatepost.flow.verdict import Again, Continue, Defer, Split, Verdict
 from gatepost.mail.address import Mailbox
-from gatepost.mail.content import join
 from gatepost.mail.envelope import Recipient
 from gatepost.mail.message import Message
 from gatepost.mail.reply import Reply
@@ -71,6 +70,13 @@ class SealedReport:
         return {"layer": self.kind, "opened": False, "reasons": [self.reason]}
 
 
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """A signature did not bring its signer's certificate; the directory may have it."""
+
+    fact: SignersOf
+
+
 def asks(message: Message, _context: Context) -> frozenset[Fact]:
     """Keys of the recipients for an encrypted layer, anchors of the author for a signed one."""
     if _sealed(message):
@@ -79,6 +85,7 @@ def asks(message: Message, _context: Context) -> frozenset[Fact]:
     facts: set[Fact] = set()
     if layer in ("enveloped", "unknown"):
         facts.update(DecryptorsFor(one.mailbox) for one in message.envelope.recipients)
+    facts.update(one.fact for one in message.findings if isinstance(one, Absent))
     author = headers.author(message.header)
     if layer in ("clear-signed", "signed", "unknown") and author is not None:
         facts.add(AnchorsFor(author.domain_key))
@@ -122,7 +129,7 @@ def _outermost(message: Message) -> Layer | None:
         searched = headers.content_type(message.header).type == "multipart"
         if not searched or message.body.size > MAXIMUM_SEARCHED:
             return None
-    return layers.outermost(message.header, join(message.body))
+    return layers.outermost(message.header, message.body)
 
 
 def _sealed(message: Message) -> bool:
@@ -146,6 +153,7 @@ def _verified(message: Message, layer: Layer, context: Context) -> tuple[Message
             anchors,
             context.now,
             author,
+            known=context.signers_of(SignersOf(author)) if author else (),
             keep_signature=False,
             layer=layer,
             decrypted=any(isinstance(one, EncryptionReport) for one in message.findings),
@@ -153,6 +161,8 @@ def _verified(message: Message, layer: Layer, context: Context) -> tuple[Message
     except FAULTS as error:
         broken = SignatureReport(layer.kind, report.Verdict.INVALID, reasons=(_why(error),))
         return message.noting(broken), Continue()
+    if author and _lacks_certificate(found.report) and SignersOf(author) not in context.facts:
+        return message.noting(Absent(SignersOf(author))), Again()
     noted = message.noting(found.report)
     inner = replace(noted, header=found.header, body=found.body)
     if inner == noted:  # a signature over nothing, such as certs-only (RFC 8551 section 3.8)
@@ -160,6 +170,10 @@ def _verified(message: Message, layer: Layer, context: Context) -> tuple[Message
     if layer.kind == "multipart-signed" and _keeps(found.report, context) and not _more(inner):
         return replace(noted, header=found.outside), Continue()
     return inner, Again()
+
+
+def _lacks_certificate(found: SignatureReport) -> bool:
+    return any(one.certificate is None for one in found.signers)
 
 
 def _anchors(author: Mailbox | None, context: Context) -> Anchors:

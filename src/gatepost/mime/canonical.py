@@ -46,6 +46,37 @@ def crlf_chunks(chunks: Iterable[bytes]) -> Iterator[bytes]:
     yield held
 
 
+@dataclass(frozen=True, slots=True)
+class Straight:
+    """Content with every line end as CRLF, made while it is read."""
+
+    content: Content
+    size: int
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the octets."""
+        return crlf_chunks(self.content.chunks())
+
+
+def straight(content: Content) -> Content:
+    """As `crlf`, of content that may be large."""
+    return Straight(content, sum(map(len, crlf_chunks(content.chunks()))))
+
+
+def are_lines(chunks: Iterable[bytes]) -> bool:
+    """Whether SMTP can carry the octets: no NUL, and CR and LF only together (RFC 5321 2.3.8)."""
+    held = b""
+    for chunk in chunks:
+        octets = held + chunk if held else chunk
+        held = b"\r" if octets.endswith(b"\r") else b""  # its LF may come with the next chunk
+        lines = octets.count(b"\r\n")
+        if octets.count(b"\n") != lines or octets.count(b"\r") - len(held) != lines:
+            return False
+        if b"\0" in octets:
+            return False
+    return not held
+
+
 def is_seven_bit(content: Content) -> bool:
     """Whether it is 7bit data (RFC 2045 section 2.7): ASCII without NUL, CRLF only, short lines."""
     return are_seven_bit(content.chunks())

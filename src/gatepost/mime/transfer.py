@@ -16,8 +16,8 @@ LINE = 57  # octets that make 76 columns of base64 (RFC 2045 section 6.8)
 _PIECE = LINE * 1024
 MAXIMUM_LINE = 1024 * 1024  # of quoted-printable that is decoded while it is read
 
-_ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
-_FOREIGN = bytes(octet for octet in range(256) if octet not in _ALPHABET)
+ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
+_FOREIGN = bytes(octet for octet in range(256) if octet not in ALPHABET)
 
 _SPARE = (*range(128, 256), *range(1, 9), *range(14, 32))  # octets b2a_qp always encodes
 _TRAILING = re.compile(rb"(?<![ \t])[ \t]+(?=\r?\n|\Z)")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from gatepost.cms import enveloped
 from gatepost.cms.capability import Decryptor
 from gatepost.errors import DecryptionFailed, Unsupported
-from gatepost.mail.content import Content, join
+from gatepost.mail.content import Content, Slice, join
 from gatepost.mime import entity, headers
 from gatepost.smime import layers, payload, restoration
 from gatepost.smime.layers import Layer
@@ -47,16 +47,16 @@ def decrypt(
     Raises DecryptionFailed, NoRecipient, Malformed or Unsupported, and then nothing at all
     was decrypted: there is no partial result.
     """
-    layer = layer or layers.outermost(header, join(body))
+    layer = layer or layers.outermost(header, body)
     if layer is None or layer.kind not in ENCRYPTED or not layer.whole:
         raise Unsupported("no encryption covers the whole message")
     found = enveloped.decrypt(layer.octets, decryptors, entropy=entropy)
     if found.content_type != "data":  # RFC 8551 section 2.4.1
         raise Unsupported(f"what was encrypted is {found.content_type}, not a MIME entity")
-    inner = entity.split_header(found.content)[0]
-    if not found.authenticated and not _is_entity(found.content):
+    inner, rest = entity.split(found.plain)
+    if not found.authenticated and not _is_entity(found.plain, inner, rest):
         raise DecryptionFailed
-    opened, fields = _opened(header, found.content)
+    opened, fields = _opened(header, found.plain)
     report = EncryptionReport(
         kind=layer.kind,
         cipher=found.cipher,
@@ -64,51 +64,57 @@ def decrypt(
         weak=found.weak,
         recipients=found.recipients,
         used=found.used,
-        size=len(found.content),
+        size=found.plain.size,
         inner_fields=payload.foreign(inner),
-        suspicions=() if found.authenticated else _suspicions(found.content),
+        suspicions=() if found.authenticated else _suspicions(inner, rest),
         headers=fields,
     )
     return Opened(*opened, report, inner)
 
 
-def _opened(header: bytes, octets: bytes) -> tuple[tuple[bytes, Content], HeaderReport | None]:
+def _opened(header: bytes, whole: Content) -> tuple[tuple[bytes, Content], HeaderReport | None]:
     """The message inside; if no layer is left, with its protected fields (RFC 9788)."""
-    opened = payload.unwrapped(header, octets)
-    layer = layers.outermost(opened[0], join(opened[1]))
+    opened = payload.unwrapped(header, whole)
+    layer = layers.outermost(*opened)
     fields = None
-    if (inside := restoration.payload_of(header, octets)) is not None:
+    if (inside := restoration.payload_of(header, whole)) is not None:
         fields = restoration.compared(header, inside, encrypted=True, believed=True)
         opened = restoration.shown(header, inside, fields)
     return (opened if layer is not None else payload.transportable(*opened)), fields
 
 
-def _is_entity(octets: bytes) -> bool:
+def _is_entity(whole: Content, inner: bytes, rest: Content) -> bool:
     """Whether it begins as a MIME entity does (RFC 2045 section 3) or is text without a header.
 
     A wrong key or changed ciphertext yields octets that do not; saying so in other words
     than a failed padding would tell an attacker which of the two it was.
     """
-    inner, _ = entity.split_header(octets)
     if not inner:
-        is_text = octets[:1] in (b"\r", b"\n") or octets.translate(None, _CONTROLS) == octets
-        return is_text and octets.isascii()
-    after = octets[len(inner) : len(inner) + 2]
-    return after in (b"", b"\r\n") or after[:1] == b"\n"
+        is_text = _start(whole)[:1] in (b"\r", b"\n") or not _has_controls(whole)
+        return is_text and all(chunk.isascii() for chunk in whole.chunks())
+    # nothing comes after the header, or an empty line
+    return rest.size == 0 or whole.size - rest.size > len(inner)
 
 
-def _suspicions(octets: bytes) -> tuple[str, ...]:
+def _start(content: Content) -> bytes:
+    return join(Slice(content, 0, min(content.size, 2)))
+
+
+def _has_controls(content: Content) -> bool:
+    return any(chunk.translate(None, _CONTROLS) != chunk for chunk in content.chunks())
+
+
+def _suspicions(inner: bytes, body: Content) -> tuple[str, ...]:
     """Traces of CBC gadgets: each one leaves a block of random octets behind (EFAIL, section 4).
 
     No proof either way; only an authenticated cipher or a signature gives that.
     """
-    inner, body = entity.split_header(octets)
     found = []
     if not headers.first(inner, "Content-Type"):
         found.append("the decrypted octets do not begin with a MIME header")
     if _wild(inner):
         found.append("the decrypted header holds control or 8-bit characters")
-    if headers.encoding(inner) != "binary" and body.translate(None, _CONTROLS) != body:
+    if headers.encoding(inner) != "binary" and _has_controls(body):
         found.append("the decrypted body holds control characters")
     return tuple(found)
 

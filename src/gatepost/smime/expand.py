@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from gatepost.cms import compressed
 from gatepost.errors import Unsupported
-from gatepost.mail.content import Content, join
+from gatepost.mail.content import Content
 from gatepost.smime import layers, payload, restoration
 from gatepost.smime.layers import Layer
 from gatepost.smime.report import CompressionReport
@@ -34,10 +34,10 @@ def expand(header: bytes, layer: Layer, *, protected: bool = False) -> Expanded:
     found = compressed.decompress(layer.octets)
     if found.content_type != "data":  # RFC 8551 section 2.4.1
         raise Unsupported(f"what was compressed is {found.content_type}, not a MIME entity")
-    report = CompressionReport(size=len(found.content))
-    inner = payload.unwrapped(header, found.content)
-    if layers.outermost(inner[0], join(inner[1])) is None:
-        fields = restoration.found(header, found.content) if protected else None
+    report = CompressionReport(size=found.plain.size)
+    inner = payload.unwrapped(header, found.plain)
+    if layers.outermost(*inner) is None:
+        fields = restoration.found(header, found.plain) if protected else None
         inner = inner if fields is None else restoration.cleaned(header, fields)
         inner = payload.transportable(*inner)
     return Expanded(*inner, report)

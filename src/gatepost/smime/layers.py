@@ -12,10 +12,13 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from gatepost.cms import content
-from gatepost.errors import Malformed
+from gatepost.cms.bulk import Bulk
+from gatepost.errors import LimitExceeded, Malformed
+from gatepost.mail.content import Content, Octets, Rope, Slice, is_large, join
 from gatepost.mime import entity, headers, transfer
 from gatepost.mime.content_type import ContentType
 from gatepost.mime.entity import Entity
+from gatepost.mime.outline import Part, outline
 
 Kind = Literal[
     "multipart-signed",
@@ -39,6 +42,9 @@ _KINDS: dict[str, Kind] = {
     "compressed-data": "compressed-data",
 }
 _BASE64 = re.compile(rb"[A-Za-z0-9+/=\s]*\Z")
+_ARMOUR = transfer.ALPHABET + b" \t\n\r\f\v"
+_NEAR = 4096  # octets of large content in which armour shows itself
+MAXIMUM_SIGNATURE = 8 * 1024 * 1024  # octets of the second part of a large multipart/signed
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +52,8 @@ class Layer:
     """One cryptographic layer as found, not yet opened."""
 
     kind: Kind
-    octets: bytes = field(repr=False)  # the CMS object
-    signed: bytes | None = field(default=None, repr=False)  # part one of multipart/signed, raw
+    octets: bytes | Bulk = field(repr=False)  # the CMS object
+    signed: Content | None = field(default=None, repr=False)  # part one of multipart/signed, raw
     declared: str = ""  # what the labels said: smime-type or media type
     path: tuple[int, ...] = ()  # empty: the layer is the whole message
 
@@ -57,17 +63,22 @@ class Layer:
         return not self.path
 
 
-def outermost(header: bytes, body: bytes) -> Layer | None:
+def outermost(header: bytes, body: bytes | Content) -> Layer | None:
     """The outermost layer; `whole` says whether it covers the message; raises Malformed.
 
-    Only the MIME tree of this message is searched, not messages attached to it.
+    Only the MIME tree of this message is searched, not messages attached to it; in a large
+    message only a layer around everything is found.
     """
     kind = headers.content_type(header)
+    content = Octets(body) if isinstance(body, bytes) else body
     if kind.type == "application":
-        return _opaque(kind, headers.filename(header), headers.encoding(header), body)
+        return _opaque(kind, headers.filename(header), headers.encoding(header), content)
     if kind.type != "multipart":
         return None
-    root = entity.parse(_own_fields(header) + b"\r\n" + body, descend=False)
+    fields = _own_fields(header) + b"\r\n"
+    if is_large(content):
+        return _spread(fields, kind, content) if kind.essence == "multipart/signed" else None
+    root = entity.parse(fields + join(content), descend=False)
     return next(_layers(root, ()), None)
 
 
@@ -91,41 +102,67 @@ def _layer(one: Entity, path: tuple[int, ...]) -> Layer | None:
     if kind.essence == "multipart/signed":
         return _clear(one, kind, path)
     if kind.type == "application":
-        return _opaque(kind, headers.filename(one.header), one.encoding, one.body, path)
+        return _opaque(kind, headers.filename(one.header), one.encoding, Octets(one.body), path)
     return None
 
 
+def _spread(fields: bytes, kind: ContentType, body: Content) -> Layer | None:
+    """The layer of a large multipart/signed, whose first part stays where it is."""
+    parts = outline(Rope((Octets(fields), body)), descend=False).children
+    if len(parts) < 2:
+        return None
+    first, second = (_cut(body, one, len(fields)) for one in parts[:2])
+    if second.size > MAXIMUM_SIGNATURE:
+        raise LimitExceeded(f"a signature of {second.size} octets")
+    return _clear_layer(kind, first, entity.parse(join(second), descend=False), len(parts), ())
+
+
+def _cut(body: Content, part: Part, before: int) -> Content:
+    return Slice(body, part.start - before, part.stop - before)
+
+
 def _clear(one: Entity, kind: ContentType, path: tuple[int, ...]) -> Layer | None:
-    """RFC 1847 section 2.1: 'exactly two body parts', the second one the signature."""
     if len(one.children) < 2:
         return None
     first, second = one.children[:2]
+    return _clear_layer(kind, Octets(first.raw), second, len(one.children), path)
+
+
+def _clear_layer(
+    kind: ContentType, first: Content, second: Entity, count: int, path: tuple[int, ...]
+) -> Layer | None:
+    """RFC 1847 section 2.1: 'exactly two body parts', the second one the signature."""
     protocol = kind.get("protocol").lower()
     is_ours = second.content_type.essence in _SIGNATURES
     if protocol not in _SIGNATURES and (protocol or not is_ours):
         return None
     octets = _unarmoured(entity.decoded(second))
-    if len(one.children) > 2 or not is_ours:
+    if count > 2 or not is_ours:
         return Layer("unknown", octets, declared=kind.essence, path=path)
-    return Layer("multipart-signed", octets, first.raw, kind.essence, path)
+    return Layer("multipart-signed", octets, first, kind.essence, path)
 
 
 def _opaque(
-    kind: ContentType, filename: str, encoding: str, body: bytes, path: tuple[int, ...] = ()
+    kind: ContentType, filename: str, encoding: str, body: Content, path: tuple[int, ...] = ()
 ) -> Layer | None:
     labelled = kind.essence in _SIGNATURES
     if not (labelled or (kind.essence in _NAMED and filename.lower().endswith(_SUFFIXES))):
         return None
-    octets = _unarmoured(transfer.decode(body, encoding))
+    octets: bytes | Bulk
+    if is_large(body):
+        octets = Bulk(_without_armour(transfer.decoded(body, encoding)))
+    else:
+        octets = _unarmoured(transfer.decode(join(body), encoding))
     found = _kind(octets)
     if found == "unknown" and not labelled:
         return None
     return Layer(found, octets, None, kind.get("smime-type", kind.essence).lower(), path)
 
 
-def _kind(octets: bytes) -> Kind:
+def _kind(octets: bytes | Bulk) -> Kind:
     try:
-        return _KINDS.get(content.kind(octets), "unknown")
+        kind = octets.kind if isinstance(octets, Bulk) else content.kind(octets)
+        return _KINDS.get(kind, "unknown")
     except Malformed:
         return "unknown"
 
@@ -138,3 +175,22 @@ def _unarmoured(octets: bytes) -> bytes:
     if text.startswith(b"-----BEGIN "):
         text = text.partition(b"\n")[2].rpartition(b"-----END ")[0]
     return transfer.decode_base64(text) if text and _BASE64.match(text) else octets
+
+
+def _without_armour(octets: Content) -> Content:
+    """As `_unarmoured`, of large content."""
+    start = join(Slice(octets, 0, _NEAR))
+    if start[:1] == b"\x30":
+        return octets
+    first, last = 0, octets.size
+    if (text := start.lstrip()).startswith(b"-----BEGIN "):
+        low = max(last - _NEAR, 0)
+        end = join(Slice(octets, low, last)).rfind(b"-----END ")
+        line = start.find(b"\n", len(start) - len(text))
+        if end < 0 or line < 0:
+            return octets
+        first, last = line + 1, low + end
+    inside = Slice(octets, first, last)
+    if any(chunk.translate(None, _ARMOUR) for chunk in inside.chunks()):
+        return octets
+    return transfer.decoded(inside, "base64")

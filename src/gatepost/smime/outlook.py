@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from gatepost.errors import Malformed
-from gatepost.mail.content import Content, Slice, join
+from gatepost.mail.content import Content, Octets, Slice, join
 from gatepost.mime import canonical, entity, headers
 from gatepost.mime.entity import Entity
 from gatepost.mime.transfer import encode_base64
@@ -41,7 +41,7 @@ def unwrapped(header: bytes, body: Content) -> tuple[bytes, Content] | None:
     if found is None or found.has_body or len(found.attachments) != 1:
         return None
     inside = _inside(found.attachments[0])
-    return None if inside is None else payload.unwrapped(header, inside)
+    return None if inside is None else payload.unwrapped(header, Octets(inside))
 
 
 def _may_hold(header: bytes, body: Content) -> bool:

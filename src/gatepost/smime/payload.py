@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gatepost.mail.content import Content, Octets, Rope, join
-from gatepost.mime import canonical, entity, headers
+from gatepost.mail.content import Content, Octets, Rope, is_large, join
+from gatepost.mime import canonical, entity, headers, recode
 from gatepost.mime.headers import Field
 
 MIME_VERSION = b"MIME-Version: 1.0\r\n"
@@ -63,10 +63,10 @@ def disclosed(header: bytes, inner: bytes) -> bytes:
     return wrapped(outside, *(ended(one.raw) for one in headers.fields(inner) if _is_content(one)))
 
 
-def unwrapped(header: bytes, octets: bytes) -> tuple[bytes, Content]:
-    """The message that remains when the octets of this inner entity replace its body."""
-    inner, body = entity.split_header(octets)
-    return disclosed(header, inner), Octets(body)
+def unwrapped(header: bytes, whole: Content) -> tuple[bytes, Content]:
+    """The message that remains when this inner entity replaces its body."""
+    inner, body = entity.split(whole)
+    return disclosed(header, inner), body
 
 
 def transportable(header: bytes, body: Content) -> tuple[bytes, Content]:
@@ -75,10 +75,13 @@ def transportable(header: bytes, body: Content) -> tuple[bytes, Content]:
     RFC 8551 section 3.1.2 allows binary inside an envelope; RFC 5321 section 2.3.8 allows no
     bare CR or LF on the wire.  Only for what no signature covers any more.
     """
-    octets = join(body)
-    if octets.count(b"\r\n") == octets.count(b"\n") == octets.count(b"\r") and b"\0" not in octets:
+    if canonical.are_lines(body.chunks()):
         return header, body
     outside, inside = divided(header)
+    if is_large(body):
+        fields, large = entity.split(recode.convert(Rope((Octets(inside + b"\r\n"), body)))[0])
+        return wrapped(outside, fields), recode.lines(large)
+    octets = join(body)
     made = canonical.to_seven_bit(inside + b"\r\n" + octets)
     fields, rest = entity.split_header(made)
     rest = rest.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")

@@ -38,8 +38,8 @@ class Found:
     fields: Fields  # by name in lower case
     outer: Fields | None  # what HP-Outer says of the outside; None: it says nothing
     header: bytes  # the header of the entity that is shown
-    body: bytes
-    around: bytes | None = None  # the entity it came out of, if that is compressed
+    body: Content
+    around: Content | None = None  # the entity it came out of, if that is compressed
 
     @property
     def authors(self) -> tuple[Mailbox, ...]:
@@ -52,9 +52,9 @@ class Found:
         return _addresses((*self.fields.get("to", ()), *self.fields.get("cc", ())))
 
 
-def found(header: bytes, octets: bytes) -> Found | None:
+def found(header: bytes, whole: Content) -> Found | None:
     """Protected fields in this payload; `header` is the message's own, outside."""
-    inner, body = entity.split_header(octets)
+    inner, body = entity.split(whole)
     kind = headers.content_type(inner)
     scheme = kind.get("hp").lower()
     if scheme in (protection.CLEAR, protection.CIPHER):
@@ -67,29 +67,29 @@ def found(header: bytes, octets: bytes) -> Found | None:
     return None
 
 
-def payload_of(header: bytes, octets: bytes) -> Found | None:
+def payload_of(header: bytes, whole: Content) -> Found | None:
     """Protected fields in what was signed or encrypted, if that is no further layer of the kind.
 
     RFC 9788 section 4.1; compression protects nothing, so it is looked through.
     """
-    one = found(header, octets)
-    if one is None and headers.content_type(entity.split_header(octets)[0]).type != "application":
+    one = found(header, whole)
+    if one is None and headers.content_type(entity.split(whole)[0]).type != "application":
         return None  # spares a look into every multipart
-    layer = _layer(*payload.unwrapped(header, octets))
+    layer = _layer(*payload.unwrapped(header, whole))
     if layer is None:
         return one
     inside = _decompressed(layer)
     if inside is None or _layer(*payload.unwrapped(header, inside)) is not None:
         return None
     one = found(header, inside)
-    return None if one is None else replace(one, around=octets)
+    return None if one is None else replace(one, around=whole)
 
 
-def _decompressed(layer: Layer) -> bytes | None:
+def _decompressed(layer: Layer) -> Content | None:
     if layer.kind != "compressed-data":
         return None
     try:
-        return compressed.decompress(layer.octets, limit=MAXIMUM_EXPANDED).content
+        return compressed.decompress(layer.octets, limit=MAXIMUM_EXPANDED).plain
     except (Malformed, Unsupported):
         return None  # who opens the layer says why it cannot be
 
@@ -103,7 +103,7 @@ def shown(header: bytes, one: Found, report: HeaderReport) -> tuple[bytes, Conte
 def cleaned(header: bytes, one: Found) -> tuple[bytes, Content]:
     """The message with this payload as its body, and without what was added for sending."""
     inner, body = _cleaned(one) if one.scheme.startswith("hp=") else (one.header, one.body)
-    return payload.disclosed(header, inner), Octets(body)
+    return payload.disclosed(header, inner), body
 
 
 def rewritten(header: bytes, one: Found, report: HeaderReport) -> bytes:
@@ -187,11 +187,17 @@ def _put(header: bytes, key: str, fields: bytes) -> bytes:
     return before + fields + headers.without(after, key)
 
 
-def _cleaned(one: Found) -> tuple[bytes, bytes]:
-    """The payload as it was before it was prepared for sending."""
+def _cleaned(one: Found) -> tuple[bytes, Content]:
+    """The payload as it was before it was prepared for sending.
+
+    What large mail shows to old readers stays: nobody may write so into it either.
+    """
     inner = parameter.removed(one.header, "hp")
-    whole = legacy_display.removed(inner + b"\r\n" + one.body, _lines(one))
-    return entity.split_header(whole)
+    if one.body.size > protection.MAXIMUM_DISPLAYED:
+        return inner, one.body
+    whole = legacy_display.removed(inner + b"\r\n" + join(one.body), _lines(one))
+    header, body = entity.split_header(whole)
+    return header, Octets(body)
 
 
 def _lines(one: Found) -> frozenset[str]:
@@ -202,12 +208,12 @@ def _lines(one: Found) -> frozenset[str]:
     )
 
 
-def _wrapped(header: bytes, forwarded: str, body: bytes) -> Found | None:
+def _wrapped(header: bytes, forwarded: str, body: Content) -> Found | None:
     """RFC 8551 section 3.1, recognised as RFC 9788 section 4.10.1 tells.
 
     A message somebody forwards as a whole looks alike; so its author must be this one's.
     """
-    inner, rest = entity.split_header(body)
+    inner, rest = entity.split(body)
     fields = _authored(inner)
     authors, shown = (
         _addresses(fields.get("from", ())),
@@ -215,13 +221,13 @@ def _wrapped(header: bytes, forwarded: str, body: bytes) -> Found | None:
     )
     if forwarded not in ("", "no") or not authors or _keys(authors) != _keys(shown):
         return None
-    if headers.content_type(inner).get("hp") or _layer(inner, Octets(rest)) is not None:
+    if headers.content_type(inner).get("hp") or _layer(inner, rest) is not None:
         return None
     return Found("message/rfc822", fields, None, inner, rest)
 
 
 def _layer(header: bytes, body: Content) -> Layer | None:
-    layer = layers.outermost(header, join(body))
+    layer = layers.outermost(header, body)
     return layer if layer is not None and layer.whole else None
 
 

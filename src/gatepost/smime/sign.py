@@ -15,8 +15,8 @@ from gatepost.cms import signed
 from gatepost.cms.algorithms import CAPABILITIES
 from gatepost.cms.capability import Digest, SignatureScheme, Signer
 from gatepost.cms.signer import fitting
-from gatepost.mail.content import Content, Octets, Rope, join
-from gatepost.mime import canonical, headers
+from gatepost.mail.content import Content, Octets, Rope, is_large, join
+from gatepost.mime import canonical, headers, recode
 from gatepost.mime.boundary import boundary
 from gatepost.mime.transfer import Base64
 from gatepost.smime import payload, protection
@@ -92,6 +92,9 @@ def _prepared(whole: Content) -> tuple[Content, bool]:
     """The entity to sign, and whether it may be sent as multipart/signed."""
     if canonical.is_seven_bit(whole):
         return whole, True
+    if is_large(whole):
+        large, obstacles = recode.convert(whole)
+        return large, not obstacles
     made = canonical.convert(join(whole))
     return Octets(made.octets), not made.obstacles
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from hashlib import sha256
 
 from gatepost.certificate import Certificate
 from gatepost.cms import signed
@@ -16,7 +17,7 @@ from gatepost.cms.signed import SignedData
 from gatepost.cms.signer import SignerVerdict
 from gatepost.errors import Unsupported
 from gatepost.mail.address import Mailbox
-from gatepost.mail.content import Content, Octets, join
+from gatepost.mail.content import Content, join
 from gatepost.mime import canonical
 from gatepost.pki.validate import Anchors
 from gatepost.smime import forensics, layers, payload, restoration
@@ -57,13 +58,13 @@ def verify(
     false; an opaque one always becomes the entity inside.  Protected header fields come
     out if the signature is good, or `decrypted`: encryption lay around it.
     """
-    layer = layer or layers.outermost(header, join(body))
+    layer = layer or layers.outermost(header, body)
     if layer is None or layer.kind not in SIGNED or not layer.whole:
         raise Unsupported("no signature covers the whole message")
     found = signed.parse(layer.octets)
-    octets, verdicts, reasons = _checked(found, layer, known)
-    inside = None if octets is None else restoration.payload_of(header, octets)
-    question = Question(header, author, anchors, moment, found.certificates, inside)
+    whole, verdicts, reasons = _checked(found, layer, known)
+    inside = None if whole is None else restoration.payload_of(header, whole)
+    question = Question(header, author, anchors, moment, (*found.certificates, *known), inside)
     signers = tuple(
         judged(info, verdict, question)
         for info, verdict in zip(found.signers, verdicts, strict=True)
@@ -77,7 +78,7 @@ def verify(
         kind=layer.kind,
         verdict=verdict,
         signers=signers,
-        size=len(octets or b""),
+        size=0 if whole is None else whole.size,
         certificates=found.certificates,
         reasons=(
             *reasons,
@@ -89,9 +90,9 @@ def verify(
     )
     outside = _outside(header, inside, fields)
     stays = keep_signature if layer.kind == "multipart-signed" else bool(reasons)
-    if octets is None or stays:
+    if whole is None or stays:
         return Verified(outside, body, report, outside)
-    return Verified(*_opened(header, octets, inside, fields), report, outside)
+    return Verified(*_opened(header, whole, inside, fields), report, outside)
 
 
 def _forensics(
@@ -100,7 +101,9 @@ def _forensics(
     """What broke a clear signature that nobody has tried to forge in another way."""
     if reasons or layer.signed is None or any(one.intact for one in signers):
         return ""
-    return forensics.explained(found, layer.signed)
+    if layer.signed.size > forensics.MAXIMUM_SIZE:
+        return f"not looked into: more than {forensics.MAXIMUM_SIZE} octets"
+    return forensics.explained(found, join(layer.signed))
 
 
 def _compared(
@@ -118,22 +121,22 @@ def _outside(header: bytes, inside: Found | None, fields: HeaderReport | None) -
 
 
 def _opened(
-    header: bytes, octets: bytes, inside: Found | None, fields: HeaderReport | None
+    header: bytes, whole: Content, inside: Found | None, fields: HeaderReport | None
 ) -> tuple[bytes, Content]:
     if inside is None or fields is None:
-        inner = payload.unwrapped(header, octets)
+        inner = payload.unwrapped(header, whole)
     else:
         inner = restoration.shown(header, inside, fields)
-    if layers.outermost(inner[0], join(inner[1])) is None:
+    if layers.outermost(*inner) is None:
         return payload.transportable(*inner)
     return inner
 
 
 def _checked(
     found: SignedData, layer: Layer, known: Sequence[Certificate]
-) -> tuple[bytes | None, tuple[SignerVerdict, ...], tuple[str, ...]]:
+) -> tuple[Content | None, tuple[SignerVerdict, ...], tuple[str, ...]]:
     """The octets that were signed, a verdict per signer, and what is wrong with the layer."""
-    inside = found.content
+    inside = found.inside
     if layer.signed is None:
         if inside is None:
             none = SignerVerdict(intact=False, certificate=None, reason="nothing was signed")
@@ -141,21 +144,29 @@ def _checked(
         reasons = () if found.content_type == "data" else (f"{found.content_type} was signed",)
         return inside, signed.verify(found, None, known=known), reasons
     reasons = ()
-    if inside and canonical.crlf(inside) != canonical.crlf(layer.signed):
+    if inside is not None and inside.size and _lines(inside) != _lines(layer.signed):
         # Johnny, You Are Fired (2019), C1: which of the two would a reader show?
         reasons = ("the detached signature brings a content of its own",)
     return layer.signed, _over_part_one(found, layer.signed, known), reasons
 
 
+def _lines(content: Content) -> bytes:
+    """What stands for the octets, however their lines end."""
+    running = sha256()
+    for chunk in canonical.crlf_chunks(content.chunks()):
+        running.update(chunk)
+    return running.digest()
+
+
 def _over_part_one(
-    found: SignedData, raw: bytes, known: Sequence[Certificate]
+    found: SignedData, raw: Content, known: Sequence[Certificate]
 ) -> tuple[SignerVerdict, ...]:
     """RFC 8551 section 3.1.1: line ends were CRLF when signed, whatever they are now."""
-    verdicts = signed.verify(found, Octets(raw), known=known)
+    verdicts = signed.verify(found, raw, known=known)
     if all(verdict.intact for verdict in verdicts):
         return verdicts
-    as_signed = canonical.crlf(raw)
-    if as_signed == raw:
+    as_signed = canonical.straight(raw)
+    if as_signed.size == raw.size:  # no line end is another than before
         return verdicts
-    again = signed.verify(found, Octets(as_signed), known=known)
+    again = signed.verify(found, as_signed, known=known)
     return max(again, verdicts, key=lambda several: sum(one.intact for one in several))

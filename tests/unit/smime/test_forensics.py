@@ -99,4 +99,6 @@ def test_it_costs_little() -> None:
     assert time.perf_counter() - start < 2.0
     larger = sign(HEADER, text * 2)
     assert len(join(larger[1])) > forensics.MAXIMUM_SIZE
-    assert verify(larger[0], join(larger[1]).replace(b"line", b"Line", 1)).report.forensics == ""
+    assert verify(
+        larger[0], join(larger[1]).replace(b"line", b"Line", 1)
+    ).report.forensics.startswith("not looked")

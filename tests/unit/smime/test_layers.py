@@ -65,7 +65,7 @@ def test_clear_signed() -> None:
 
     assert layer.kind == "multipart-signed"
     assert layer.signed is not None
-    assert layer.signed.endswith(b"ten thousand, as agreed.\r\n")
+    assert join(layer.signed).endswith(b"ten thousand, as agreed.\r\n")
 
 
 def test_plain_mail_has_no_layer() -> None:
