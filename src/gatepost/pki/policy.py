@@ -53,6 +53,8 @@ def objection(below: Sequence[Traits], rules: PolicyRules) -> str:
     )
     for position, one in enumerate(below):
         last = position == count - 1
+        if rules.explicit and one.repeats_policy:
+            return "a certificate names one policy twice"
         _descend(state, one, last=last)
         if not state.row.expected and state.explicit <= 0:
             return "no certificate policy holds for the whole path"

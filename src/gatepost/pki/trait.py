@@ -18,7 +18,8 @@ _UNREADABLE = (("2.5.29.32.0", "2.5.29.32.0"),)
 _MAPPINGS = ExtensionOID.POLICY_MAPPINGS
 _Extension = TypeVar("_Extension", bound=x509.ExtensionType)
 
-# what is looked at here, and what may be critical because it forbids nothing
+# What is looked at here, and what may be critical because it forbids nothing.  Not so key
+# identifiers and information access, which RFC 5280 wants "non-critical" (4.2.1.1, 4.2.1.2, 4.2.2).
 KNOWN_CRITICAL = frozenset(
     {
         ExtensionOID.BASIC_CONSTRAINTS,
@@ -33,10 +34,6 @@ KNOWN_CRITICAL = frozenset(
         ExtensionOID.INHIBIT_ANY_POLICY,
         ExtensionOID.CRL_DISTRIBUTION_POINTS,
         ExtensionOID.FRESHEST_CRL,
-        ExtensionOID.AUTHORITY_KEY_IDENTIFIER,
-        ExtensionOID.SUBJECT_KEY_IDENTIFIER,
-        ExtensionOID.AUTHORITY_INFORMATION_ACCESS,
-        ExtensionOID.SUBJECT_INFORMATION_ACCESS,
         ExtensionOID.OCSP_NO_CHECK,
     }
 )
@@ -57,6 +54,7 @@ class Traits:
     alternative: tuple[x509.GeneralName, ...]
     subject_emails: tuple[str, ...]
     policies: frozenset[str] | None
+    repeats_policy: bool  # which RFC 5280 section 4.2.1.4 forbids
     mappings: tuple[tuple[str, str], ...]
     require_explicit: int | None
     inhibit_mapping: int | None
@@ -102,6 +100,8 @@ def traits(certificate: Certificate) -> Traits:
         policies=frozenset(one.policy_identifier.dotted_string for one in policies)
         if policies is not None
         else None,
+        repeats_policy=policies is not None
+        and len({one.policy_identifier for one in policies}) < len(policies),
         mappings=_mappings(found),
         require_explicit=limits.require_explicit_policy if limits else None,
         inhibit_mapping=limits.inhibit_policy_mapping if limits else None,

@@ -182,17 +182,24 @@ def _own_objections(
 ) -> tuple[str, ...]:
     pinned = certificate in asked.roots
     mail = asked.purpose == "email"
-    authority = mail and not pinned and certificate.is_authority
     return (
         date_objection(certificate, moment),
         key_weakness(certificate),
         purpose_objection(certificate) if mail else "",
         "" if pinned else signature_weakness(certificate),
-        "it is itself a certification authority" if authority else "",
+        _constraint_objection(certificate),
         ""
         if pinned or _says_its_use(certificate)
         else "it is of version 1 and says nothing of its use",
     )
+
+
+def _constraint_objection(certificate: Certificate) -> str:
+    """RFC 5280 section 4.2.1.10: name constraints are for authorities only."""
+    said = traits(certificate)
+    if certificate.is_authority or not (said.permitted or said.excluded):
+        return ""
+    return "it has name constraints and is no certification authority"
 
 
 def _says_its_use(certificate: Certificate) -> bool:

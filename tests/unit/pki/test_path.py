@@ -178,6 +178,9 @@ def test_policies_asked_for() -> None:
     assert judge(leaf, held, rules=PolicyRules(frozenset({"1.2.3"}), explicit=True)).trusted
     assert not judge(leaf, held, rules=PolicyRules(frozenset({"1.2.4"}), explicit=True)).trusted
     assert not judge(forge("b", "C"), held, rules=PolicyRules(explicit=True)).trusted
+    twice = forge("c", "C", extra=[_policies("1.2.3", "1.2.3")])
+    assert judge(twice, held).trusted
+    assert not judge(twice, held, rules=PolicyRules(frozenset({"1.2.3"}), explicit=True)).trusted
     every = authority("D", "Root", extra=[_policies(ANY)])
     below = forge("leaf", "D", extra=[_policies("1.2.3")])
     assert judge(below, every, rules=PolicyRules(frozenset({"1.2.3"}), explicit=True)).trusted

@@ -47,6 +47,11 @@ def test_an_intermediate_may_be_the_anchor() -> None:
     assert judge(forge("leaf", "Issuing"), roots=[ISSUING]).trusted
 
 
+def test_an_authority_may_sign_mail() -> None:
+    """RFC 8550 has nothing against it, and PKITS 4.14.13 wants it; its key usage may forbid it."""
+    assert judge(forge("leaf", "Root", ca=True)).trusted
+
+
 def test_rsa_pss_and_ed25519_leaf_keys() -> None:
     """Certificates of modern CAs would be refused."""
     rsa_root = authority("RSA Root", kind="rsa2048")
@@ -87,7 +92,11 @@ def test_rsa_pss_and_ed25519_leaf_keys() -> None:
             [ISSUING],
             "'a' is signed with SHA1, which can be forged",
         ),
-        (forge("a", "Issuing", ca=True), [ISSUING], "it is itself a certification authority"),
+        (
+            forge("a", "Issuing", constraints=HERE),
+            [ISSUING],
+            "it has name constraints and is no certification authority",
+        ),
         (forge("self"), [], "the path ends at 'self', which is not trusted here"),
         (
             forge("a", "Stray"),
@@ -145,6 +154,11 @@ def test_rsa_pss_and_ed25519_leaf_keys() -> None:
             ),
             [ISSUING],
             "has a critical extension that is not understood: 1.2.3.4",
+        ),
+        (
+            forge("a", "Issuing", extra=[(x509.SubjectKeyIdentifier(b"a"), True)]),
+            [ISSUING],
+            "has a critical extension that is not understood: 2.5.29.14",
         ),
         (forge("a", "Issuing", key_name="x", by="rsa2048"), [ISSUING], "the path does not hold"),
     ],
