@@ -28,7 +28,7 @@ from tests.world import (
 from gatepost.flow import inbound, outbound
 from gatepost.flow.decision import decisions
 from gatepost.flow.explain import render
-from gatepost.flow.verdict import Defer, Hold, Outcome, Reject
+from gatepost.flow.verdict import Defer, Hold, Outcome, Reject, Wait
 from gatepost.mail.message import Message
 from gatepost.mime import headers
 
@@ -98,7 +98,7 @@ def result(outcome: Outcome) -> dict[str, object]:
     }
     if results := headers.every(outcome.message.header, "Authentication-Results"):
         shown["results"] = [re.sub(r"serial=[0-9A-F]+", "serial=--", one.text) for one in results]
-    if isinstance(verdict, Reject | Defer):
+    if isinstance(verdict, Reject | Defer | Wait):
         shown["reply"] = str(verdict.reply)
     if isinstance(verdict, Hold):
         shown["reason"] = verdict.reason

@@ -27,7 +27,7 @@ from gatepost.flow.context import Context
 from gatepost.flow.course import decide
 from gatepost.flow.decision import Decision, Done, decisions
 from gatepost.flow.explain import render
-from gatepost.flow.verdict import Defer, Discard, Hold, Outcome, Reject
+from gatepost.flow.verdict import Defer, Discard, Hold, Outcome, Reject, Wait
 from gatepost.mail.address import Mailbox
 from gatepost.mail.content import Octets
 from gatepost.mail.envelope import Envelope, Recipient
@@ -72,7 +72,8 @@ class Explanation:
     def good(self) -> bool:
         """Whether every recipient would get it."""
         return not any(
-            isinstance(one.verdict, Reject | Defer | Hold | Discard) for _, one in self.outcomes
+            isinstance(one.verdict, Reject | Defer | Hold | Wait | Discard)
+            for _, one in self.outcomes
         )
 
     @property
@@ -198,6 +199,8 @@ def _said(outcome: Outcome) -> str:
     match outcome.verdict:
         case Reject(reply, _) | Defer(reply, _):
             return f"The session would hear: {reply}"
-        case Hold(reason) | Discard(reason):
+        case Hold(reason, _) | Discard(reason):
             return f"It would be kept back: {reason}"
+        case Wait(reply, _):
+            return f"It would wait for a certificate, and its author would hear: {reply.text}"
     return ""

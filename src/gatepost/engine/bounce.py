@@ -67,6 +67,24 @@ class Bouncer:
         )
         return self._queued(item, header, body, now)
 
+    def waiting(
+        self, item: Item, attempts: Sequence[Attempt], now: datetime, until: datetime
+    ) -> NewItem | None:
+        """The notification that mail waits for a certificate, if anybody wants it."""
+        wanted = self._wanted(item, attempts, "DELAY")
+        if not wanted:
+            return None
+        header, body = dsn.waiting(
+            self._original(item),
+            wanted,
+            hostname=self.hostname,
+            names=self.names,
+            now=now,
+            protected=True,
+            until=until,
+        )
+        return self._queued(item, header, body, now)
+
     def _wanted(self, item: Item, attempts: Sequence[Attempt], event: str) -> tuple[Attempt, ...]:
         # RFC 5321 section 6.1: a notification has the null path, and none is sent about it.
         if item.envelope.return_path is None:

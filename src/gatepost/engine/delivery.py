@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -39,6 +39,7 @@ _BATCH = 256  # hops fetched for at one look
 _OPENING = 2  # transactions at a time with a server that has not yet taken any mail
 _UNUSED = 60  # looks
 _log = structlog.get_logger("gatepost")
+Submit = Callable[[Iterable[Item]], None]
 _OUR_FAULT = Reply(451, "4.3.0", "local error in delivery")
 
 
@@ -60,6 +61,7 @@ class DeliverySettings:
     concurrency: int = 20  # transactions with one hop at a time
     total: int = 200  # and with all hops together
     look_every: float = 1.0  # seconds between looks for due retries
+    revisit_every: float = 5.0  # seconds between looks at mail that waits for a key
     late_every: float = 60.0  # seconds between looks for delayed and expired mail of hops down
     retention: timedelta = timedelta(days=30)  # of records
 
@@ -77,7 +79,9 @@ class Delivery:
         bouncer: Bouncer,
         journal: Journal,
         clock: Callable[[], datetime],
+        revisit: Callable[[Submit], Awaitable[None]] | None = None,
     ) -> None:
+        """`revisit` looks at mail that waits for something else than its next hop."""
         self._queue = queue
         self._relay = relay
         self._routes = routes
@@ -97,7 +101,13 @@ class Delivery:
         self._noticing = Ticker("delivery.notice", 3600, self._notice, journal)
         self._lateness = Ticker("delivery.late", settings.late_every, self._report_late, journal)
         self._pruning = Ticker("delivery.prune", 3600, self._prune, journal)
-        self._tickers = (self._look, self._noticing, self._lateness, self._pruning)
+        self._revisiting = Ticker(
+            "delivery.revisit", settings.revisit_every, self._revisit, journal
+        )
+        self._revisited = revisit
+        self._tickers = (
+            self._look, self._noticing, self._lateness, self._pruning, self._revisiting
+        )  # fmt: skip
 
     async def start(self) -> None:
         """Recover the queue and begin; call it before anything is accepted."""
@@ -336,6 +346,8 @@ class Delivery:
             self._queue.release(lane.drop(gone))
             if nudges != self._nudges:
                 lane.nudge()
+        if nudges != self._nudges:
+            self._revisiting.wake()
         self._nudges = nudges
         self._look.wake()
 
@@ -352,6 +364,10 @@ class Delivery:
                 await self._conclude(item, replace(judgement, due=item.due), now)
             if len(items) == _LATE_BATCH:
                 self._lateness.wake()
+
+    async def _revisit(self) -> None:
+        if self._revisited is not None:
+            await self._revisited(self.submit)
 
     async def _prune(self) -> None:
         await self._queue.prune(self._settings.retention)

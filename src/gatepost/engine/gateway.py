@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from gatepost.config import Listener
 from gatepost.engine.bounce import Bouncer
@@ -29,8 +29,10 @@ from gatepost.flow.admit import Gate
 from gatepost.flow.context import Context
 from gatepost.flow.course import decide, undecided, untouched
 from gatepost.flow.harvest import Learned, learned
+from gatepost.flow.retry import Schedule
 from gatepost.flow.verdict import Outcome
 from gatepost.mail.content import Content
+from gatepost.mail.delivery import Attempt
 from gatepost.mail.envelope import Envelope, Recipient
 from gatepost.mail.message import Arrival, Direction, Message
 from gatepost.mail.reply import Reply
@@ -62,6 +64,7 @@ class Parts:
     identify: Callable[[datetime], str]
     monitored: frozenset[str] = frozenset()  # listeners whose mail passes untouched
     soft_bounce: bool = False  # say 4xx where 5xx is due
+    maximum_age: timedelta = Schedule().maximum_age  # how long mail waits for a key
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +182,7 @@ class Gateway:
             soft=parts.soft_bounce,
             original=transaction.content,
         )
-        notices = () if is_lmtp else self._notices(transaction, resolution)
-        items = (*resolution.items, *notices)
+        items = (*resolution.items, *self._notices(transaction, resolution))
         stored = await parts.queue.accept(
             items, records(transaction.queue_id, context.now, outcomes)
         )
@@ -216,24 +218,17 @@ class Gateway:
         return untouched(message, transaction.context, found)
 
     def _notices(self, transaction: Transaction, resolution: Resolution) -> tuple[NewItem, ...]:
-        """The failure notice for recipients refused beside others that were accepted."""
-        if not resolution.refused:
-            return ()
-        refused = tuple(one.recipient for one in resolution.refused)
-        item = Item(
-            number=0,
-            id=transaction.queue_id,
-            queue_id=transaction.queue_id,
-            hop="",
-            envelope=transaction.envelope.to(*refused),
-            content=transaction.content,
-            created=transaction.context.now,
-            due=transaction.context.now,
-            last=tuple(one.reply for one in resolution.refused),
-            protected=True,
-        )
-        notice = self._parts.bouncer.failure(item, resolution.refused, transaction.context.now)
-        return () if notice is None else (notice,)
+        """What the author is told of recipients refused beside others, and of those who wait."""
+        bouncer, now = self._parts.bouncer, transaction.context.now
+        notices: list[NewItem | None] = []
+        if resolution.refused and not transaction.session.is_lmtp:  # told in the session
+            item = _original(transaction, resolution.refused)
+            notices.append(bouncer.failure(item, resolution.refused, now))
+        if resolution.waiting:
+            item = _original(transaction, resolution.waiting)
+            until = now + self._parts.maximum_age
+            notices.append(bouncer.waiting(item, resolution.waiting, now, until))
+        return tuple(one for one in notices if one is not None)
 
     def _learn(self, outcomes: tuple[Outcome, ...], now: datetime) -> None:
         """Remember correspondents' certificates after the reply; nobody waits for that."""
@@ -325,6 +320,22 @@ class Gateway:
             reason=resolution.reason,
             mode="monitor" if transaction.session.listener in self._parts.monitored else None,
         )
+
+
+def _original(transaction: Transaction, attempts: Sequence[Attempt]) -> Item:
+    """The message as it came, for these recipients, as something to report about."""
+    return Item(
+        number=0,
+        id=transaction.queue_id,
+        queue_id=transaction.queue_id,
+        hop="",
+        envelope=transaction.envelope.to(*(one.recipient for one in attempts)),
+        content=transaction.content,
+        created=transaction.context.now,
+        due=transaction.context.now,
+        last=tuple(one.reply for one in attempts),
+        protected=True,
+    )
 
 
 def _is_long(message: Message) -> bool:

@@ -25,6 +25,7 @@ from gatepost.engine.journal import Journal
 from gatepost.engine.routing import Routes
 from gatepost.engine.rulebook import Rulebook
 from gatepost.engine.secret import Accounts
+from gatepost.engine.waiting import Waiting
 from gatepost.enrol.local import ROOT, LocalAuthority
 from gatepost.events import Name
 from gatepost.flow.context import Context
@@ -152,22 +153,6 @@ class Service:
         self._relay = _sender(settings, clock)
         routes = Routes(settings)
         bouncer = Bouncer(hostname, routes.back, identify, secrets.token_urlsafe)
-
-        def deliver(queue: MailQueue) -> Delivery:
-            return Delivery(
-                queue,
-                self._relay,
-                lambda item: routes.hop(item.hop),
-                delivery_settings(settings),
-                bouncer=bouncer,
-                journal=self.journal,
-                clock=clock,
-            )
-
-        folder, seal = self.stores.queue_folder, self.stores.queue_seal
-        self.queue = free_queue(settings, seal, clock)
-        self._delivery = deliver(self.queue)
-        self._adopter = Adopter(folder, seal, deliver, clock, self.journal)
         self.gather = Gatherer(
             self.stores.directory,
             self.stores.vault,
@@ -176,14 +161,41 @@ class Service:
             clock=clock,
             journal=self.journal,
         )
+        snapshot = context(settings, Rulebook(self.stores.directory), clock, self.stores.trace)
+
+        def deliver(queue: MailQueue) -> Delivery:
+            waiting = Waiting(
+                queue,
+                snapshot,
+                self.gather,
+                self.stores.directory.generation,
+                routes,
+                bouncer,
+                self.journal,
+                settings.queue.maximum_age,
+                settings.gateway.soft_bounce,
+            )
+            return Delivery(
+                queue,
+                self._relay,
+                lambda item: routes.hop(item.hop),
+                delivery_settings(settings),
+                bouncer=bouncer,
+                journal=self.journal,
+                clock=clock,
+                revisit=waiting.look,
+            )
+
+        folder, seal = self.stores.queue_folder, self.stores.queue_seal
+        self.queue = free_queue(settings, seal, clock)
+        self._delivery = deliver(self.queue)
+        self._adopter = Adopter(folder, seal, deliver, clock, self.journal)
         self._monitored = frozenset(one.label for one in settings.monitored)
         self._gateway = Gateway(
             Parts(
                 listeners={one.label: one for one in settings.listener},
                 domains=domains,
-                context=context(
-                    settings, Rulebook(self.stores.directory), clock, self.stores.trace
-                ),
+                context=snapshot,
                 queue=self.queue,
                 delivery=self._delivery,
                 directory=self.stores.directory,
@@ -194,6 +206,7 @@ class Service:
                 identify=identify,
                 monitored=self._monitored,
                 soft_bounce=settings.gateway.soft_bounce,
+                maximum_age=settings.queue.maximum_age,
             )
         )
         accounts = Accounts(settings.account)

@@ -16,7 +16,7 @@ from gatepost.engine.routing import Routes
 from gatepost.events import Name
 from gatepost.flow.course import is_known, is_untouched
 from gatepost.flow.decision import Decision, Done, decisions
-from gatepost.flow.verdict import Continue, Defer, Discard, Hold, Outcome, Reject
+from gatepost.flow.verdict import Continue, Defer, Discard, Hold, Outcome, Reject, Wait
 from gatepost.mail.content import Content
 from gatepost.mail.delivery import Attempt
 from gatepost.mail.envelope import Envelope
@@ -38,6 +38,7 @@ class Resolution:
     refused: tuple[Attempt, ...] = ()  # recipients owed a failure notice
     event: Name = Name.MESSAGE_ACCEPTED
     reason: str = ""
+    waiting: tuple[Attempt, ...] = ()  # recipients who wait, of which the author is told
 
     def replies(self, envelope: Envelope) -> tuple[Reply, ...]:
         """One reply for each recipient (RFC 2033 section 4.2)."""
@@ -62,7 +63,7 @@ def resolve(
     that were not touched.
     """
     if soft:
-        outcomes = [_softened(one) for one in outcomes]
+        outcomes = [softened(one) for one in outcomes]
     if for_each:
         outcomes = [_deferred(one) for one in outcomes]
     for outcome in outcomes:
@@ -78,12 +79,13 @@ def resolve(
         refused = tuple(_refused(outcomes)) if for_each else ()
         reply = _combined(rejects)
         return Resolution(reply, refused=refused, event=Name.MESSAGE_REFUSED, reason=reason)
-    items = tuple(item for one in outcomes for item in _items(queue_id, one, routes, original))
+    stored = tuple(new for one in outcomes for new in items(queue_id, one, routes, original))
     return Resolution(
         Reply(250, "2.0.0", f"Ok: queued as {queue_id}"),
-        items,
+        stored,
         tuple(_refused(outcomes)),
         *_summary(outcomes),
+        tuple(_waiting(outcomes)),
     )
 
 
@@ -110,35 +112,41 @@ def _clipped(data: object) -> object:
     return data
 
 
-def _items(
-    queue_id: str, outcome: Outcome, routes: Routes, original: Content | None
+def items(
+    queue_id: str, outcome: Outcome, routes: Routes, original: Content | None = None
 ) -> Iterator[NewItem]:
+    """What is to be stored of one outcome; `original` is the content as it came."""
     state: State = "active"
-    reason = ""
+    reason, waits = "", False
     match outcome.verdict:
-        case Hold(reason):
-            state = "hold"
+        case Hold(reason, quarantine):
+            state = "quarantine" if quarantine else "hold"
+        case Wait(reply, _):
+            state, reason, waits = "waiting", " ".join(reply.text.split()), True
         case Continue():
             pass
         case _:
             return
     message = outcome.message
     content = message.content
-    if original is not None and is_untouched(message):
+    if original is not None and (waits or is_untouched(message)):
         content = original
+    elif waits:
+        raise ValueError("what waits is kept as it came")
     for hop, envelope in routes.divide(message.direction, message.envelope, message.size).items():
         yield NewItem(
             queue_id=queue_id,
             envelope=envelope,
             hop=hop,
             content=content,
-            protected=is_known(message) or _protected(decisions(message.findings)),
+            protected=waits or is_known(message) or _protected(decisions(message.findings)),
+            undecided=waits,
             state=state,
             reason=reason,
         )
 
 
-def _softened(outcome: Outcome) -> Outcome:
+def softened(outcome: Outcome) -> Outcome:
     """A refused part deferred instead."""
     verdict = outcome.verdict
     if not isinstance(verdict, Reject):
@@ -166,11 +174,20 @@ def _refused(outcomes: Iterable[Outcome]) -> Iterator[Attempt]:
                 yield Attempt(recipient, outcome.verdict.reply)
 
 
+def _waiting(outcomes: Iterable[Outcome]) -> Iterator[Attempt]:
+    for outcome in outcomes:
+        if isinstance(outcome.verdict, Wait):
+            for recipient in outcome.message.envelope.recipients:
+                yield Attempt(recipient, outcome.verdict.reply)
+
+
 def _summary(outcomes: Sequence[Outcome]) -> tuple[Name, str]:
     verdicts = [one.verdict for one in outcomes]
     for verdict in verdicts:
         if isinstance(verdict, Hold):
             return Name.MESSAGE_HELD, verdict.reason
+        if isinstance(verdict, Wait):
+            return Name.MESSAGE_WAITING, verdict.reason
     for verdict in verdicts:
         if isinstance(verdict, Discard) and len(verdicts) == 1:
             return Name.MESSAGE_DISCARDED, verdict.reason

@@ -17,7 +17,7 @@ from gatepost.mail.envelope import Envelope
 from gatepost.mail.message import Direction
 from gatepost.mail.reply import Reply
 from gatepost.policy.evaluate import certainly_mandatory, evaluate
-from gatepost.policy.treatment import RefuseAt
+from gatepost.policy.treatment import RefuseAt, Treatment, Unencryptable
 
 SENDER_OK = Reply(250, "2.1.0", "Ok")
 RECIPIENT_OK = Reply(250, "2.1.5", "Ok")
@@ -108,5 +108,11 @@ def _decided_at_rcpt(
         and not gate.monitors
         and direction(gate, recipient) is Direction.OUTBOUND
         and certainly_mandatory(context.policy, recipient)
-        and evaluate(context.policy, return_path, recipient).refuse_at is RefuseAt.RCPT
+        and _refuses_at_rcpt(evaluate(context.policy, return_path, recipient), return_path)
     )
+
+
+def _refuses_at_rcpt(treatment: Treatment, return_path: Mailbox | None) -> bool:
+    if treatment.unencryptable is Unencryptable.WAIT and return_path is not None:
+        return False
+    return treatment.refuse_at is RefuseAt.RCPT

@@ -47,6 +47,7 @@ def does(message: Message, context: Context) -> tuple[Message, Verdict]:
             for one in message.envelope.recipients
         },
         _visible(message.header),
+        mute=message.envelope.return_path is None,
     )
     header = headers.without(message.header, *BLIND)
     header = subject.without(header, triggers.subject)

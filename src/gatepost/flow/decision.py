@@ -25,6 +25,7 @@ class Done(StrEnum):
     UNCHANGED = "unchanged"  # its author had already protected it
     DELIVERED = "deliver"  # inbound
     HELD = "hold"
+    WAITING = "wait"
     DEFERRED = "defer"
     REFUSED = "refuse"
 

@@ -3,7 +3,7 @@
 Who is told about whom: recipients the header names may share one CMS, anyone else gets
 a message and CMS of his own, for a RecipientInfo tells every reader who else reads.
 Encryption that is mandatory and impossible refuses the message, or only its own
-recipients where policy says so (`mixed`).
+recipients where policy says so (`mixed`), or lets these wait (`unencryptable`).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from gatepost.mail.envelope import Recipient
 from gatepost.mail.message import Message
 from gatepost.mail.reply import Reply
 from gatepost.pki.choose import Choice
-from gatepost.policy.treatment import Encrypt, Mixed
+from gatepost.policy.treatment import Encrypt, Mixed, Unencryptable
 
 Choices = Mapping[Mailbox, Choice]
 
@@ -57,7 +57,7 @@ def does(message: Message, context: Context) -> tuple[Message, Verdict]:
         for mailbox, choice in choices.items()
         if choice.chosen is None and wish.treatments[mailbox].encrypt is Encrypt.MANDATORY
     }
-    if impossible and _refuses_all(message, wish, impossible):
+    if _refuses_all(message, wish, impossible):
         reply = unencryptable(impossible, wish.treatments)
         decisions = _refused(message, wish, choices, impossible)
         return message.noting(*decisions), Reject(reply, f"cannot encrypt to {_named(impossible)}")
@@ -85,9 +85,14 @@ def _served(wish: Wish) -> list[Mailbox]:
 
 
 def _refuses_all(message: Message, wish: Wish, impossible: Choices) -> bool:
-    return all(one.mailbox in impossible for one in message.envelope.recipients) or any(
-        wish.treatments[mailbox].mixed is Mixed.NOTHING for mailbox in impossible
+    refused = {mailbox for mailbox in impossible if not _waits(mailbox, wish)}
+    return all(one.mailbox in refused for one in message.envelope.recipients) or any(
+        wish.treatments[mailbox].mixed is Mixed.NOTHING for mailbox in refused
     )
+
+
+def _waits(mailbox: Mailbox, wish: Wish) -> bool:
+    return wish.treatments[mailbox].unencryptable is Unencryptable.WAIT and not wish.mute
 
 
 def _refused(message: Message, wish: Wish, choices: Choices, impossible: Choices) -> list[Decision]:
@@ -128,7 +133,7 @@ def _key(mailbox: Mailbox, wish: Wish, choices: Choices, impossible: Choices) ->
     """Recipients with equal keys get equal content."""
     how = wish.treatments[mailbox]
     if mailbox in impossible:
-        return "impossible"
+        return "waits" if _waits(mailbox, wish) else "impossible"
     signing: tuple[Hashable, ...] = ()
     if how.sign and not wish.unsignable:
         signing = (how.form, how.signature, how.digest, how.unsigned)
@@ -153,7 +158,8 @@ def _plan(
     how = wish.treatments[members[0].mailbox]
     if members[0].mailbox in impossible:
         own = {one.mailbox: impossible[one.mailbox] for one in members}
-        return Plan(refusal=unencryptable(own, wish.treatments))
+        told = unencryptable(own, wish.treatments)
+        return Plan(refusal=told, waits=_waits(members[0].mailbox, wish))
     certificates = _certificates(choices, members)
     picked = select(
         how,

@@ -14,6 +14,7 @@ WORDS = {
     Done.UNCHANGED: "UNCHANGED",
     Done.DELIVERED: "DELIVER",
     Done.HELD: "HOLD",
+    Done.WAITING: "WAIT",
     Done.DEFERRED: "TRY LATER",
     Done.REFUSED: "REFUSE",
 }

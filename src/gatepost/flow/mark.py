@@ -88,10 +88,10 @@ def does(message: Message, context: Context) -> tuple[Message, Verdict]:
     if policy.tag_subject and (tag := _tag(seen, policy, unmet)):
         header = subject.prefixed(header, tag)
     field = trace.authentication_results(context.hostname, _results(seen, unmet))
-    reason = _fault(seen, welcome, unmet)
+    fault, reason = _fault(seen, welcome, unmet)
     decided = _decisions(message, reason or unmet, held=bool(reason))
     marked = replace(message, header=field + header).noting(*decided)
-    return marked, Hold(reason) if reason else Continue()
+    return marked, Hold(reason, fault is Fault.QUARANTINE) if reason else Continue()
 
 
 def _seen(findings: Sequence[object]) -> _Seen:
@@ -161,17 +161,23 @@ def _result(one: SignatureReport, remark: str) -> Result:
     return Result("smime", RESULTS[one.verdict], reasons, tuple(properties))
 
 
-def _fault(seen: _Seen, welcome: Welcome, unmet: str) -> str:
-    """Why the message is held; empty: it is not."""
-    if seen.sealed and welcome.undecryptable is Fault.HOLD:
-        return f"{seen.sealed[0].kind} cannot be opened: {seen.sealed[0].reason}"
-    if seen.worst in BROKEN and welcome.broken_signature is Fault.HOLD:
+def _fault(seen: _Seen, welcome: Welcome, unmet: str) -> tuple[Fault, str]:
+    """What is done about the worst of what is wrong, and why; nothing without a reason."""
+    found = [
+        (welcome.undecryptable, f"{one.kind} cannot be opened: {one.reason}")
+        for one in seen.sealed[:1]
+    ]
+    if seen.worst in BROKEN:
         broken = next(one for one in seen.signatures if one.verdict in BROKEN)
         reasons = filter(None, (*broken.all_reasons, broken.forensics))
-        return "the signature is broken: " + "; ".join(reasons)
-    if seen.is_misdirected and seen.addressees and welcome.misdirected is Fault.HOLD:
-        return seen.addressees.reason
-    return unmet if welcome.unmet is Fault.HOLD else ""
+        found.append((welcome.broken_signature, "the signature is broken: " + "; ".join(reasons)))
+    if seen.is_misdirected and seen.addressees:
+        found.append((welcome.misdirected, seen.addressees.reason))
+    if unmet:
+        found.append((welcome.unmet, unmet))
+    kept = [one for one in found if one[0] is not Fault.DELIVER]
+    quarantined = [one for one in kept if one[0] is Fault.QUARANTINE]
+    return next(iter((*quarantined, *kept)), (Fault.DELIVER, ""))
 
 
 def _decisions(message: Message, reason: str, *, held: bool) -> list[Decision]:

@@ -36,6 +36,7 @@ class Wish:
     unsignable: str  # why nobody can sign this message; empty: its author can
     treatments: Mapping[Mailbox, Treatment]
     visible: frozenset[str]  # keys of the addresses every recipient may read in the header
+    mute: bool = False  # under the null path: nobody could be told later
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ class Plan:
     notes: tuple[tuple[str, str], ...] = ()  # why so: (setting, in words)
     apart: bool = False
     refusal: Reply | None = None  # these recipients cannot be served
+    waits: bool = False  # but may be, later
 
 
 def latest(message: Message, kind: type[T]) -> T:

@@ -22,7 +22,7 @@ from gatepost.flow.nature import Nature, outer
 from gatepost.flow.plan import Plan, Wish, latest
 from gatepost.flow.record import decided
 from gatepost.flow.refusal import lacking, reply
-from gatepost.flow.verdict import Continue, Defer, Reject, Verdict
+from gatepost.flow.verdict import Continue, Defer, Reject, Verdict, Wait
 from gatepost.mail.address import Mailbox
 from gatepost.mail.message import Message
 from gatepost.mail.reply import Reply
@@ -73,7 +73,8 @@ def does(message: Message, context: Context) -> tuple[Message, Verdict]:
     """Carry out the plan."""
     work = _Work(message, latest(message, Wish), latest(message, Plan))
     if work.plan.refusal is not None:
-        return _ended(work, Reject(work.plan.refusal, "cannot encrypt"), context)
+        refusal = Wait if work.plan.waits else Reject
+        return _ended(work, refusal(work.plan.refusal, "cannot encrypt"), context)
     if work.plan.sign:
         answer = context.signer_for(SignerFor(_author(message)))
         if answer.signer is None and work.plan.unsigned is Unsigned.DEFER:
@@ -223,6 +224,8 @@ def _done(work: _Work, verdict: Verdict) -> Done:
         return Done.DEFERRED
     if isinstance(verdict, Reject):
         return Done.REFUSED
+    if isinstance(verdict, Wait):
+        return Done.WAITING
     if work.plan.certificates:
         return Done.SIGNED_ENCRYPTED if work.signer else Done.ENCRYPTED
     if work.signer:
@@ -231,9 +234,9 @@ def _done(work: _Work, verdict: Verdict) -> Done:
 
 
 def _reason(work: _Work, verdict: Verdict, choice: Choice | None) -> str:
-    if isinstance(verdict, Reject) and work.plan.refusal is not None and choice is not None:
+    if isinstance(verdict, Reject | Wait) and work.plan.refusal is not None and choice is not None:
         return lacking(choice)
-    if isinstance(verdict, Defer | Reject):
+    if isinstance(verdict, Defer | Reject | Wait):
         return verdict.reason
     reasons = []
     how = work.wish.treatments[work.message.envelope.recipients[0].mailbox]

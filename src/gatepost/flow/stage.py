@@ -22,6 +22,7 @@ from gatepost.flow.verdict import (
     Reject,
     Split,
     Verdict,
+    Wait,
 )
 from gatepost.mail.message import Message
 
@@ -63,7 +64,7 @@ def run(message: Message, context: Context, stages: Sequence[Stage]) -> Flow:
                 for part in parts:
                     outcomes += yield from run(part, context, rest)
                 return outcomes
-            case Hold() | Defer() | Reject() | Discard():
+            case Hold() | Wait() | Defer() | Reject() | Discard():
                 return (Outcome(message, verdict),)
             case _:
                 assert_never(verdict)

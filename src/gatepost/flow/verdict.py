@@ -1,4 +1,4 @@
-"""What a stage answers.  The last four words are Postfix's access(5) actions."""
+"""What a stage answers.  Hold, Defer, Reject and Discard are Postfix's access(5) actions."""
 
 from __future__ import annotations
 
@@ -31,8 +31,17 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Keep the message until somebody decides."""
+    """Keep the message until somebody decides; under `quarantine` with a recorded reason."""
 
+    reason: str
+    quarantine: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Keep the message as it came, until it can be encrypted; `reply` says to whom it cannot."""
+
+    reply: Reply
     reason: str
 
 
@@ -59,8 +68,8 @@ class Discard:
     reason: str
 
 
-Verdict = Continue | Again | Split | Hold | Defer | Reject | Discard
-Final = Continue | Hold | Defer | Reject | Discard
+Verdict = Continue | Again | Split | Hold | Wait | Defer | Reject | Discard
+Final = Continue | Hold | Wait | Defer | Reject | Discard
 
 
 @dataclass(frozen=True, slots=True)

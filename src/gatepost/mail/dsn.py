@@ -71,6 +71,28 @@ def delay(
     return report.compose("Delayed", "delayed", lead, advice, (("Will-Retry-Until", date(until)),))
 
 
+def waiting(
+    message: Message,
+    attempts: Sequence[Attempt],
+    *,
+    hostname: str,
+    names: Callable[[], str],
+    now: datetime,
+    protected: bool,
+    until: datetime,
+) -> tuple[bytes, bytes]:
+    """The report that the message waits for a certificate until then, as (header, body)."""
+    lead = "Your message has not been sent yet to"
+    advice = (
+        "It is kept, encrypted, and sent by itself as soon as a certificate is known: ask the "
+        "recipient for a signed message, or your postmaster to import the certificate.  "
+        f"If there is none by {date(until)} the message is returned."
+    )
+    report = _Report(message, attempts, hostname, names, now, protected)
+    timing = (("Will-Retry-Until", date(until)),)
+    return report.compose("Waiting for a certificate", "delayed", lead, advice, timing)
+
+
 def wanted(recipient: Recipient, event: str) -> bool:
     """Whether a "FAILURE", "DELAY" or "SUCCESS" of this recipient is to be reported.
 

@@ -27,6 +27,7 @@ from gatepost.policy.treatment import (
     Sign,
     Signature,
     Transport,
+    Unencryptable,
     Unsigned,
 )
 
@@ -59,6 +60,7 @@ class Settings:
     header_protection: HeaderProtection | None = None
     unsigned: Unsigned | None = None
     mixed: Mixed | None = None
+    unencryptable: Unencryptable | None = None
     refuse_at: RefuseAt | None = None
 
 
@@ -74,6 +76,7 @@ BUILT_IN = Settings(
     header_protection=HeaderProtection.AUTO,
     unsigned=Unsigned.DEFER,
     mixed=Mixed.NOTHING,
+    unencryptable=Unencryptable.REFUSE,
     refuse_at=RefuseAt.RCPT,
 )
 
@@ -116,6 +119,7 @@ class Fault(StrEnum):
 
     DELIVER = "deliver"  # marked
     HOLD = "hold"
+    QUARANTINE = "quarantine"  # released or deleted with a recorded reason only
 
 
 class Expect(StrEnum):

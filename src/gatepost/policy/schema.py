@@ -33,6 +33,8 @@ MEANINGS = {
     "unsigned": "When an author of ours has no usable key: defer the mail, or deliver it unsigned.",
     "mixed": "When one recipient cannot be served after the content was seen: refuse the mail "
     "to all, or deliver the rest and report the others.",
+    "unencryptable": "Mail that must be encrypted to somebody without usable certificate: refuse "
+    "it, or let it wait; its author is told, and it is sent once a certificate is known.",
     "refuse_at": "When a mandatory recipient without certificate is refused: at rcpt the others "
     "are served; after the data a mail its author has encrypted can still pass.",
 }

@@ -104,6 +104,13 @@ class Mixed(StrEnum):
     REST = "deliver-rest"
 
 
+class Unencryptable(StrEnum):
+    """What becomes of mail that must be encrypted to somebody who has no usable certificate."""
+
+    REFUSE = "refuse"
+    WAIT = "wait"  # accepted, kept sealed, and sent once a certificate is known
+
+
 class RefuseAt(StrEnum):
     """When a mandatory recipient without certificate is refused.
 
@@ -149,6 +156,7 @@ class Treatment:
     header_protection: HeaderProtection
     unsigned: Unsigned
     mixed: Mixed
+    unencryptable: Unencryptable
     refuse_at: RefuseAt
     rule: str  # the most specific rule that matched; "defaults" when none did
     line: int
@@ -201,6 +209,7 @@ class Treatment:
             header_protection=HeaderProtection(values.get("header_protection", "off")),
             unsigned=Unsigned(values["unsigned"]),
             mixed=Mixed(values["mixed"]),
+            unencryptable=Unencryptable(values.get("unencryptable", "refuse")),
             refuse_at=RefuseAt(values["refuse_at"]),
             rule=rule,
             line=line,

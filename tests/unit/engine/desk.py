@@ -44,13 +44,16 @@ key_environment = "KEY"
 
 @dataclass
 class Submitted:
-    """What was handed to delivery."""
+    """What was handed to delivery, which gives back what is not to be sent now."""
 
+    queue: Queue
     items: list[Item] = field(default_factory=list)
 
     def submit(self, items: Iterable[Item]) -> None:
         """Keep them."""
-        self.items += items
+        new = tuple(items)
+        self.items += new
+        self.queue.release(one for one in new if one.state != "active")
 
 
 class Desk:
@@ -66,7 +69,7 @@ class Desk:
         self.world = World.under(policy, dict(facts or {}))
         self.clock = Clock(self.world.now)
         self.queue = Queue(folder, TestSeal(), clock=self.clock)
-        self.submitted = Submitted()
+        self.submitted = Submitted(self.queue)
         self.fault: Exception | None = None
         self.events: list[Event] = []
         self.journal = Journal(self.clock)

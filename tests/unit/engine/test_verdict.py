@@ -66,6 +66,13 @@ def outcome(
     return Outcome(message, verdict)
 
 
+def test_quarantine_is_a_state_of_its_own(routes: Routes) -> None:
+    """Quarantined mail goes when somebody releases all that is held."""
+    found = resolve("Q1", [outcome(Hold("odd", quarantine=True), "bob@example.com")], routes)
+    assert [(one.state, one.reason) for one in found.items] == [("quarantine", "odd")]
+    assert found.reply.code == 250
+
+
 def test_deliverable_mail_is_accepted(routes: Routes) -> None:
     """An administrator greps for the queue id in the reply."""
     found = resolve("Q1", [outcome(Continue(), "bob@other.example")], routes)

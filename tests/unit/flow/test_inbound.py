@@ -327,6 +327,21 @@ def test_a_locked_vault_defers() -> None:
     assert isinstance(outcome.verdict, Defer)
 
 
+def test_quarantine_goes_before_hold() -> None:
+    """What needs a recorded reason is released with a word, because it was odd in two ways."""
+    policy = '[inbound]\nbroken_signature = "hold"\nundecryptable = "quarantine"\n'
+    known = facts(anchors=TRUST)
+    outcome = only(drive(arriving(sent()), inbound.STAGES, known, policy))
+    assert isinstance(outcome.verdict, Hold)
+    assert outcome.verdict.quarantine
+    held = only(
+        drive(arriving(sent()), inbound.STAGES, known, policy.replace("quarantine", "hold"))
+    )
+    assert isinstance(held.verdict, Hold)
+    assert not held.verdict.quarantine
+    assert told([outcome])[ALICE].done is Done.HELD
+
+
 def test_layers_do_not_go_on_for_ever() -> None:
     """A small message keeps a processor busy for minutes."""
     policy = '[defaults]\nencrypt = "never"\nform = "opaque"\n'

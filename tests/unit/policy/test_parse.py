@@ -79,7 +79,7 @@ def test_composes_what_it_read() -> None:
             "line 4, rule[2].name: 'a' is the name of the rule in line 1",
         ),
         ("[inbound]\nkeep_signature = 1", "line 2, inbound.keep_signature: 1 is not allowed"),
-        ('[inbound]\nundecryptable = "drop"', "use deliver or hold"),
+        ('[inbound]\nundecryptable = "drop"', "use deliver, hold or quarantine"),
         ('[inbound.tags]\nsigned = "a\\nb"', "printable"),
         ('[triggers]\nheaders = ["a b"]', "is not a header field"),
         ("[triggers]\nsubject = [1]", "write a list of texts"),
