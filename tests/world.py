@@ -27,6 +27,7 @@ from gatepost.flow.fact import (
     Fact,
     SignerAnswer,
     SignerFor,
+    SignersOf,
 )
 from gatepost.flow.stage import Flow, Stage, run
 from gatepost.flow.verdict import Outcome
@@ -106,7 +107,7 @@ def unknown(fact: Fact) -> Answer:
             return Correspondent()
         case SignerFor():
             return SignerAnswer(None, "nobody by that name")
-        case DecryptorsFor():
+        case DecryptorsFor() | SignersOf():
             return ()
         case AnchorsFor():
             return UNTRUSTED

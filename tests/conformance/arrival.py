@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import cast
 
 from tests.conformance.entry import Entry
 from tests.conformance.material import certificates, decryptors, evidence
 from tests.conformance.seen import Seen
 from tests.world import World, incoming, octets
 
+from gatepost.cms.capability import Decryptor
 from gatepost.flow import inbound
 from gatepost.flow.fact import (
     AnchorsFor,
@@ -20,6 +22,7 @@ from gatepost.flow.fact import (
     DecryptorsFor,
     Fact,
     SignerFor,
+    SignersOf,
 )
 from gatepost.flow.peel import SealedReport
 from gatepost.mail.address import Mailbox
@@ -35,14 +38,26 @@ READER = "reader@xyz.example"
 
 
 class _Surroundings(World):
-    """Everybody's questions are answered with the entry's keys and anchors."""
+    """Everybody's questions are answered with the entry's keys and anchors.
+
+    Whoever has signed without his certificate is looked for among the keys' certificates.
+    """
+
+    @property
+    def openers(self) -> tuple[Decryptor, ...]:
+        """Every key of the entry."""
+        found = self.facts[DecryptorsFor(_reader())]
+        assert isinstance(found, tuple)
+        return cast("tuple[Decryptor, ...]", found)
 
     def answer(self, fact: Fact) -> Answer:
         match fact:
             case AnchorsFor():
                 return self.facts[AnchorsFor("")]
             case DecryptorsFor():
-                return self.facts[DecryptorsFor(_reader())]
+                return self.openers
+            case SignersOf():
+                return tuple(one.certificate for one in self.openers)
             case CertificateFor() | CorrespondentFor() | SignerFor():
                 return super().answer(fact)
 

@@ -27,6 +27,7 @@ from gatepost.flow.fact import (
     Fact,
     SignerAnswer,
     SignerFor,
+    SignersOf,
 )
 from gatepost.mail.address import Mailbox
 from gatepost.pki.choose import choose
@@ -35,6 +36,7 @@ from gatepost.vault.keys import Vault
 
 MEMORY = timedelta(minutes=1)
 MAXIMUM_REMEMBERED = 10_000
+MAXIMUM_SIGNERS = 16  # certificates of one author that a signature is tried with
 
 
 class Authority(Protocol):
@@ -118,6 +120,8 @@ class Gatherer:
                 )
             case CorrespondentFor(mailbox):
                 return self._directory.correspondent(mailbox)
+            case SignersOf(mailbox):
+                return self._signers(mailbox)
             case SignerFor(mailbox):
                 return self._signer(mailbox)
             case DecryptorsFor(mailbox):
@@ -134,6 +138,13 @@ class Gatherer:
             return SignerAnswer(None, f"no signing certificate for {mailbox}")
         encryption = self._vault.encryption_certificate_for(mailbox, now)
         return SignerAnswer(signer, certificates=(encryption,) if encryption else ())
+
+    def _signers(self, mailbox: Mailbox) -> tuple[Certificate, ...]:
+        """An author's own certificates, never his domain's, and the way up from them."""
+        found = [one for one in self._directory.candidates_for(mailbox) if not one.domain]
+        own = [one.certificate for one in found[:MAXIMUM_SIGNERS]]
+        issuers = [issuer for one in found[:MAXIMUM_SIGNERS] for issuer in one.issuers]
+        return tuple(dict.fromkeys((*own, *issuers)))
 
     def _is_due(self, answer: SignerAnswer) -> bool:
         """Whether the authority should look: nothing to sign with, or not for much longer."""

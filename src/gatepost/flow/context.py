@@ -8,6 +8,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import TypeVar
 
+from gatepost.certificate import Certificate
 from gatepost.cms.capability import Decryptor
 from gatepost.flow.fact import (
     AnchorsFor,
@@ -19,6 +20,7 @@ from gatepost.flow.fact import (
     Fact,
     SignerAnswer,
     SignerFor,
+    SignersOf,
 )
 from gatepost.pki.choose import Choice
 from gatepost.pki.validate import Anchors
@@ -60,6 +62,10 @@ class Context:
     def decryptors_for(self, fact: DecryptorsFor) -> tuple[Decryptor, ...]:
         """The answer to a DecryptorsFor asked before."""
         return self._answer(fact, tuple)
+
+    def signers_of(self, fact: SignersOf) -> tuple[Certificate, ...]:
+        """The answer to a SignersOf; nothing while it was not asked."""
+        return self._answer(fact, tuple) if fact in self.facts else ()
 
     def anchors_for(self, fact: AnchorsFor) -> Anchors:
         """The answer to an AnchorsFor asked before."""

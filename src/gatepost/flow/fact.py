@@ -60,6 +60,23 @@ class CorrespondentFor:
     mailbox: Mailbox
 
 
-Fact = CertificateFor | CorrespondentFor | SignerFor | DecryptorsFor | AnchorsFor
-Answer = Choice | Correspondent | SignerAnswer | tuple[Decryptor, ...] | Anchors
+@dataclass(frozen=True, slots=True)
+class SignersOf:
+    """Certificates an author may have signed with, for mail that does not bring them.
+
+    Answer: a tuple of `Certificate`, issuers among them.
+    """
+
+    mailbox: Mailbox
+
+
+Fact = SignersOf | CertificateFor | CorrespondentFor | SignerFor | DecryptorsFor | AnchorsFor
+Answer = (
+    Choice
+    | Correspondent
+    | SignerAnswer
+    | tuple[Decryptor, ...]
+    | tuple[Certificate, ...]
+    | Anchors
+)
 Answers = Mapping[Fact, Answer]
