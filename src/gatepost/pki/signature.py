@@ -47,7 +47,7 @@ def signed_by(certificate: Certificate, key: CertificatePublicKeyTypes | None) -
     except Exception:  # noqa: BLE001  an algorithm that is not known signs nothing
         return False
     return _one_algorithm(certificate) and made_by(
-        key, parsed.signature, parsed.tbs_certificate_bytes, algorithm
+        key, parsed.signature, certificate.signed, algorithm
     )
 
 

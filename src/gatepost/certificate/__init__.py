@@ -6,7 +6,9 @@ so the value they share stands below both.
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import re
 import threading
 import warnings
 from collections.abc import Iterator
@@ -20,6 +22,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
+from gatepost.certificate import mend
 from gatepost.errors import Malformed
 
 if TYPE_CHECKING:
@@ -65,13 +68,22 @@ class Certificate:
             with quietly():
                 found = x509.load_pem_x509_certificates(pem)
         except ValueError as error:
+            if blocks := _BLOCK.findall(pem):
+                return tuple(cls.from_der(_decoded(one)) for one in blocks)
             raise Malformed(f"not PEM certificates: {error}") from error
         return tuple(cls.from_x509(one) for one in found)
 
     @property
     def pem(self) -> str:
         """The certificate as PEM text."""
-        return self.x509.public_bytes(serialization.Encoding.PEM).decode("ascii")
+        text = base64.b64encode(self.der).decode("ascii")
+        lines = (text[at : at + 64] + "\n" for at in range(0, len(text), 64))
+        return f"-----BEGIN CERTIFICATE-----\n{''.join(lines)}-----END CERTIFICATE-----\n"
+
+    @property
+    def signed(self) -> bytes:
+        """The octets its issuer has signed, as they came."""
+        return _signed(self.der)
 
     @property
     def name(self) -> str:
@@ -99,6 +111,16 @@ class Certificate:
         return hash(self.der)
 
 
+_FAULTS = (
+    ValueError,
+    TypeError,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
+_BLOCK = re.compile(rb"-----BEGIN (?:X509 )?CERTIFICATE-----([^-]*)-----END")
+
+
 @lru_cache(maxsize=4096)
 def _parse(der: bytes) -> Certificate:
     if len(der) > MAXIMUM_SIZE:
@@ -106,19 +128,34 @@ def _parse(der: bytes) -> Certificate:
     try:
         with quietly():
             return _read(der, x509.load_der_x509_certificate(der))
-    except (
-        ValueError,
-        TypeError,
-        x509.DuplicateExtension,
-        x509.InvalidVersion,
-        x509.UnsupportedGeneralNameType,
-    ) as error:
-        raise Malformed(f"not a certificate: {error}") from error
+    except _FAULTS as error:
+        return _second_reading(der, str(error))
+
+
+def _second_reading(der: bytes, wrong: str) -> Certificate:
+    """With the faults mended that are known from the world; else as wrong as it was."""
+    try:
+        with quietly():
+            return _read(der, x509.load_der_x509_certificate(mend.mended(der)))
+    except _FAULTS as error:
+        raise Malformed(f"not a certificate: {wrong}") from error
+
+
+def _decoded(block: bytes) -> bytes:
+    try:
+        return base64.b64decode(block)
+    except ValueError as error:
+        raise Malformed(f"not PEM certificates: {error}") from error
+
+
+def _signed(der: bytes) -> bytes:
+    start = _element(der, 0)[0]
+    return der[start : _element(der, start)[1]]
 
 
 def _read(der: bytes, parsed: x509.Certificate) -> Certificate:
     extensions = parsed.extensions
-    issuer, subject = _names(parsed.tbs_certificate_bytes)
+    issuer, subject = _names(_signed(der))
     key_id = _extension(extensions, ExtensionOID.SUBJECT_KEY_IDENTIFIER)
     return Certificate(
         der=der,
