@@ -11,7 +11,12 @@ MIB = 1 << 20
 LINE = b"QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWZnaGlqa2xtbm9wcXJzdHV2d3h5ejAxMjM0\r\n"
 
 
-def resident(pid: int, key: str = "VmHWM") -> int:
+def peak_reset(pid: int | str = "self") -> None:
+    """Begin to look for the peak (VmHWM) anew."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+def resident(pid: int | str, key: str = "VmHWM") -> int:
     """A figure of /proc/PID/status in octets."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith(key):
@@ -28,7 +33,7 @@ def growth(pid: int, port: int, sink_port: int, size: int) -> int:
     )
     try:
         time.sleep(0.3)
-        Path(f"/proc/{pid}/clear_refs").write_text("5")  # reset the high-water mark
+        peak_reset(pid)
         before = resident(pid, "VmRSS")
         _send(port, size)
         sink.wait(timeout=120)

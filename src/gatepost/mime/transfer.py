@@ -6,6 +6,7 @@ import binascii
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import pybase64
 
@@ -57,7 +58,10 @@ def decode_base64(octets: bytes) -> bytes:
     RFC 2045 section 6.8: other characters 'must be ignored by decoding software', and
     "=" shows 'that the end of the data has been reached'.
     """
-    letters = octets.translate(None, _FOREIGN)
+    try:  # nearly always nothing but line ends stands between: three times as fast
+        return pybase64.b64decode(octets.translate(None, b"\r\n"), validate=True)
+    except binascii.Error:
+        letters = octets.translate(None, _FOREIGN)
     end = letters.find(b"=")
     if end >= 0:
         letters = letters[:end]
@@ -180,6 +184,22 @@ def _base64_size(content: Content) -> int:
 
 def _decoded_base64(chunks: Iterable[bytes]) -> Iterator[bytes]:
     held = b""
+    source = iter(chunks)
+    for chunk in source:
+        letters = held + chunk.translate(None, b"\r\n")
+        whole = len(letters) & ~3
+        plain = _strict(letters[:whole])
+        if plain is None:  # foreign characters, or the end
+            yield from _decoded_slowly(chain((held + chunk,), source))
+            return
+        yield plain
+        held = letters[whole:]
+    if len(held) > 1:
+        yield decode_base64(held)
+
+
+def _decoded_slowly(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    held = b""
     for piece in _letters(chunks):
         letters = held + piece if held else piece
         whole = len(letters) & ~3
@@ -188,6 +208,16 @@ def _decoded_base64(chunks: Iterable[bytes]) -> Iterator[bytes]:
         held = letters[whole:]
     if len(held) > 1:
         yield decode_base64(held)
+
+
+def _strict(letters: bytes) -> bytes | None:
+    """What whole groups of base64 say; None where other characters or padding stand in them."""
+    if b"=" in letters:
+        return None
+    try:
+        return pybase64.b64decode(letters, validate=True)
+    except binascii.Error:
+        return None
 
 
 def _decoded_quoted_printable(chunks: Iterable[bytes]) -> Iterator[bytes]:
