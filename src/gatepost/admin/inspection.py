@@ -14,7 +14,7 @@ from gatepost.certificate import Certificate
 from gatepost.cms import enveloped, identifier, signed
 from gatepost.cms.capability import Decryptor
 from gatepost.cms.designation import CertificateId
-from gatepost.errors import GatepostError
+from gatepost.errors import GatepostError, Malformed
 from gatepost.mail.content import Octets, join
 from gatepost.mime import entity, headers, split_header
 from gatepost.mime.content_type import filename
@@ -76,8 +76,16 @@ def inspect(
     *,
     now: datetime,
 ) -> Inspection:
-    """Look into a message; what cannot be read is a note in the tree, never an error."""
+    """Look into a message; what cannot be read is a note in the tree.
+
+    Raises Malformed where there is no message at all (RFC 5322 section 3.5: fields come first).
+    """
     header, body = split_header(message)
+    if not headers.fields(header):
+        raise Malformed(
+            "this is no message: it does not begin with header fields",
+            hint="a message begins with lines such as From: and Subject:, then an empty line",
+        )
     fields = tuple(
         (name, found.text) for name in _FIELDS if (found := headers.first(header, name)) is not None
     )
