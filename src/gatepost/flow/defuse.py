@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from gatepost.flow.context import Context
 from gatepost.flow.fact import Fact
 from gatepost.flow.verdict import Continue, Verdict
-from gatepost.mail.content import Octets, join
+from gatepost.mail.content import Content, Octets, Rope, is_large, join
 from gatepost.mail.message import Message
 from gatepost.mime import active, entity, headers
 from gatepost.policy.receive import receive
@@ -49,12 +49,19 @@ def does(message: Message, context: Context) -> tuple[Message, Verdict]:
     if welcome.active_content is ActiveContent.KEEP:
         return message, Continue()
     outside, inside = payload.divided(message.header)
-    octets, parts = active.defused(inside + b"\r\n" + join(message.body))
+    whole, parts = _defused(Rope((Octets(inside + b"\r\n"), message.body)))
     if not parts:
         return message, Continue()
-    fields, body = entity.split_header(octets)
-    made = replace(message, header=payload.wrapped(outside, fields), body=Octets(body))
+    fields, body = entity.split(whole)
+    made = replace(message, header=payload.wrapped(outside, fields), body=body)
     return made.noting(DefusedReport(parts)), Continue()
+
+
+def _defused(whole: Content) -> tuple[Content, int]:
+    if is_large(whole):
+        return active.defused_as_read(whole)
+    octets, parts = active.defused(join(whole))
+    return Octets(octets), parts
 
 
 def _is_unproven(message: Message) -> bool:

@@ -7,11 +7,19 @@ label alone: the octets stay, as an attachment of plain text.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from typing import TypeVar
 
 from gatepost.errors import LimitExceeded
-from gatepost.mime import entity, headers
+from gatepost.mail.content import Content, Octets, Rope
+from gatepost.mime import entity, headers, splice, transfer
 from gatepost.mime.entity import Entity
+from gatepost.mime.outline import Part, outline
+from gatepost.mime.splice import Edit
+
+MAXIMUM_SEARCHED = 1024 * 1024  # octets of HTML in large mail
+_Some = TypeVar("_Some", Entity, Part)
 
 # What a reader's program renders, with whatever it refers to.
 RENDERED = frozenset(
@@ -36,7 +44,8 @@ def defused(octets: bytes) -> tuple[bytes, int]:
     except LimitExceeded:  # what we will not look through, nobody's program should render
         root = entity.parse(octets.replace(b"\n--", b"\n=="), descend=False)
         return _labelled(root) + root.body, 1
-    found = list(_outermost([one for one in entity.walk(root) if _acts(one)]))
+    rendered = (one for one in entity.walk(root) if _is_rendered(one))
+    found = list(_outermost(one for one in rendered if _acts(one, entity.decoded(one))))
     pieces, position = list[bytes](), 0
     for one in found:
         pieces += [octets[position : one.start], _labelled(one)]
@@ -44,24 +53,65 @@ def defused(octets: bytes) -> tuple[bytes, int]:
     return b"".join((*pieces, octets[position:])), len(found)
 
 
-def _acts(one: Entity) -> bool:
-    """Whether it could act for some reader, however he reads fields that stand there twice."""
-    kinds = {headers.content_type(each.raw).essence for each in _every(one, "Content-Type")}
-    kinds.add(one.content_type.essence)
-    if kinds & _MESSAGES and not one.children:
-        return True  # one that was not looked into
-    if not kinds & RENDERED:
-        return False
-    plain = kinds == {"text/html"} and len(_every(one, "Content-Transfer-Encoding")) <= 1
+def defused_as_read(content: Content) -> tuple[Content, int]:
+    """As `defused`, of content too large to hold; what is too long to look through may act."""
+    try:
+        root = outline(content)
+    except LimitExceeded:
+        header, body = entity.split(content)
+        label = _labelled(entity.parse(header + b"\r\n", descend=False))
+        return Rope((Octets(label), body)), 1
+    found = list(_outermost(_acting(content, list(_walk(root)))))
+    edits = [Edit(one.start, one.body_start, partial(_instead, _labelled(one))) for one in found]
+    return splice.spliced(content, edits), len(found)
+
+
+def _walk(part: Part) -> Iterator[Part]:
+    yield part
+    for child in part.children:
+        yield from _walk(child)
+
+
+def _instead(label: bytes, _header: Iterable[bytes]) -> Iterable[bytes]:
+    return (label,)
+
+
+def _acting(content: Content, parts: Sequence[Part]) -> Iterator[Part]:
+    rendered = [one for one in parts if _is_rendered(one)]
+    short = [one for one in rendered if one.stop - one.body_start <= MAXIMUM_SEARCHED]
+    bodies = splice.ranges(content, [(one.body_start, one.stop) for one in short])
+    harmless = [
+        one
+        for one, chunks in zip(short, bodies, strict=True)
+        if not _acts(one, transfer.decode(b"".join(chunks), one.encoding))
+    ]
+    yield from (one for one in rendered if not any(one is each for each in harmless))
+
+
+def _is_rendered(one: Entity | Part) -> bool:
+    """Whether it may be rendered by some reader, however he reads fields that stand there twice."""
+    kinds = _kinds(one)
+    return bool(kinds & RENDERED or (kinds & _MESSAGES and not one.children))
+
+
+def _acts(one: Entity | Part, decoded: bytes) -> bool:
+    """Whether what may be rendered could act."""
+    if _kinds(one) != {"text/html"} or len(_every(one, "Content-Transfer-Encoding")) > 1:
+        return True
     named = _CHARSETS.match(one.content_type.get("charset"))
-    return not (plain and named) or _ACTING.search(entity.decoded(one)) is not None
+    return not named or _ACTING.search(decoded) is not None
 
 
-def _every(one: Entity, name: str) -> list[headers.Field]:
+def _kinds(one: Entity | Part) -> set[str]:
+    kinds = {headers.content_type(each.raw).essence for each in _every(one, "Content-Type")}
+    return kinds | {one.content_type.essence}
+
+
+def _every(one: Entity | Part, name: str) -> list[headers.Field]:
     return list(headers.every(one.header, name))
 
 
-def _outermost(found: list[Entity]) -> Iterator[Entity]:
+def _outermost(found: Iterable[_Some]) -> Iterator[_Some]:
     """Those that do not stand inside another one."""
     stop = -1
     for one in sorted(found, key=lambda each: each.start):
@@ -70,7 +120,7 @@ def _outermost(found: list[Entity]) -> Iterator[Entity]:
             stop = one.stop
 
 
-def _labelled(one: Entity) -> bytes:
+def _labelled(one: Entity | Part) -> bytes:
     """The header of a text file; the encoding stays as it is."""
     charset = one.content_type.get("charset")
     named = f"; charset={charset}" if charset and _CHARSETS.match(charset) else ""

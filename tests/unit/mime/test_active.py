@@ -1,10 +1,13 @@
 """HTML that could send a text elsewhere, found and made harmless without touching its octets."""
 
 import base64
+import random
 
 import pytest
 
+from gatepost.mail.content import Octets, Rope, join
 from gatepost.mime import active, entity
+from gatepost.mime.active import MAXIMUM_SEARCHED, defused, defused_as_read
 
 PARTS = (
     b"Content-Type: multipart/alternative; boundary=b\r\n\r\n--b\r\n"
@@ -89,3 +92,36 @@ def test_what_is_too_deep_to_look_through_is_no_mail_any_more() -> None:
     after, count = active.defused(bomb + b"Content-Type: text/html\r\n\r\n<img src=x>")
     assert count == 1
     assert entity.parse(after).content_type.essence == "text/plain"
+
+
+def test_large_mail_is_made_harmless_as_small_is() -> None:
+    """A gadget in a mail of many megabytes sends its text away all the same."""
+    chance = random.Random(2018)
+    kinds = [
+        b"Content-Type: text/html; charset=utf-8\r\n",
+        b"Content-Type: text/html\r\nContent-Transfer-Encoding: base64\r\n",
+        b"Content-Type: text/html\r\nContent-Type: text/plain\r\n",
+        b"Content-Type: image/svg+xml\r\n",
+        b"Content-Type: message/rfc822\r\n",
+        b"Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n",
+        b"Content-Type: multipart/mixed; boundary=b\r\n",
+    ]
+    bodies = [b"<p>text</p>", b"<img src=x>", b"PGltZyBzcmM9eD4=", b"text", b"\r\n--b--", b"\r\n"]
+    for _ in range(500):
+        octets = chance.choice(kinds[:1] + kinds[-1:] * 3) + b"\r\n"
+        for _ in range(chance.randrange(8)):
+            octets += b"\r\n--b\r\n" + chance.choice(kinds) + b"\r\n" + chance.choice(bodies)
+        size = chance.randrange(1, 50)
+        parts = (Octets(octets[at : at + size]) for at in range(0, len(octets), size))
+        made, count = defused_as_read(Rope(tuple(parts)))
+        assert (join(made), count) == defused(octets)
+
+
+def test_large_mail_that_cannot_be_looked_through() -> None:
+    """Too many parts, or too long a page: neither is rendered."""
+    many = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + b"--b\r\n\r\n" * 10_001
+    made, count = defused_as_read(Octets(many))
+    assert (join(made)[:24], count) == (b"Content-Type: text/plain", 1)
+    long = b"Content-Type: text/html\r\n\r\n" + b"x" * (MAXIMUM_SEARCHED + 1)
+    made, count = defused_as_read(Octets(long))
+    assert (join(made)[:24], count) == (b"Content-Type: text/plain", 1)
