@@ -10,11 +10,13 @@ from gatepost import __version__
 from gatepost.cli import cert, message, partner, policy, queue
 from gatepost.cli import config as config_commands
 from gatepost.cli import database as database_commands
+from gatepost.cli.backup import backup, restore
 from gatepost.cli.check import check
 from gatepost.cli.demo import demo
 from gatepost.cli.explain import explain
 from gatepost.cli.group import group
 from gatepost.cli.init import init
+from gatepost.cli.route import route
 from gatepost.cli.serve import reload, restart, serve
 
 app = group(
@@ -29,7 +31,10 @@ app.command(rich_help_panel=SET_UP)(check)
 app.command(rich_help_panel=SET_UP)(serve)
 app.command(rich_help_panel=RUN)(reload)
 app.command(rich_help_panel=RUN)(restart)
+app.command(rich_help_panel=RUN)(backup)
+app.command(rich_help_panel=RUN)(restore)
 app.command(rich_help_panel=RUN)(explain)
+app.command(rich_help_panel=RUN)(route)
 app.command(rich_help_panel=RUN)(queue.trace)
 app.command(rich_help_panel=RUN)(queue.mailq)
 for name, commands in (("queue", queue), ("cert", cert), ("partner", partner), ("policy", policy)):

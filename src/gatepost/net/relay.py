@@ -12,6 +12,7 @@ import os
 import secrets
 import ssl
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -46,6 +47,16 @@ CONFUSED: Final = Reply(451, "4.5.0", "Next hop broke the order of SMTP")
 
 class _TlsFailed(Exception):
     """The TLS handshake failed, and with it the connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """How a hop answers."""
+
+    reply: Reply
+    remote: str = ""  # empty: it was not reached, or not as its TLS policy asks
+    tls: str | None = None
+    security: str = ""
 
 
 class Relay:
@@ -84,6 +95,16 @@ class Relay:
                 return tuple(Attempt(r, broken.reply) for r in envelope.recipients)
             results, _ = await self._transact(pool, wire, hop, envelope, content)
             return _attempts(hop, wire, results)
+
+    async def greet(self, hop: NextHop) -> Contact:
+        """Connect to a hop as delivery would, and take leave without sending anything."""
+        try:
+            wire = await self._connect(hop)
+        except Broken as broken:
+            return Contact(broken.reply)
+        wire.close()
+        hello = Reply(250, "2.0.0", f"{wire.session.server or hop.host} greets us")
+        return Contact(hello, _remote(hop, wire), wire.tls, wire.security)
 
     async def close(self) -> None:
         """Close every idle connection; those in use close when their transaction ends."""
@@ -321,10 +342,16 @@ def _is_eight_bit(envelope: Envelope, content: Content, *, may_declare: bool) ->
 
 
 def _attempts(hop: NextHop, wire: Wire, results: Results) -> tuple[Attempt, ...]:
-    remote = f"{hop.host}[{wire.address}]:{hop.port}"
+    remote = _remote(hop, wire)
+    reports = "DSN" in wire.session.extensions
     return tuple(
-        Attempt(recipient, reply, remote, wire.tls, wire.security) for recipient, reply in results
+        Attempt(recipient, reply, remote, wire.tls, wire.security, reports, hop.lmtp)
+        for recipient, reply in results
     )
+
+
+def _remote(hop: NextHop, wire: Wire) -> str:
+    return f"{hop.host}[{wire.address}]:{hop.port}"
 
 
 def _reason(error: OSError | UnicodeError) -> str:

@@ -68,7 +68,7 @@ async def test_failures_are_not_answers(name: str) -> None:
     """Mail is returned because a name server was down for a minute."""
     async with serving(TABLE) as server:
         with pytest.raises(NameServiceFailed) as failed:
-            await resolver(server).exchanges(name)
+            await resolver(server, timeout=0.3, lifetime=0.5).exchanges(name)
     assert failed.value.reply[:2] == (451, "4.4.3")
 
 

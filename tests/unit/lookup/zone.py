@@ -1,8 +1,9 @@
 """A name server for tests: answers from a table, says AD where told, fails where told."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import dns.flags
@@ -56,13 +57,13 @@ class NameServer(asyncio.DatagramProtocol):
             if texts[0].startswith("CNAME "):
                 alias = texts[0].removeprefix("CNAME ")
                 response.answer.append(
-                    dns.rrset.from_text(f"{name}.", self.ttl, "IN", "CNAME", alias)
+                    dns.rrset.from_text(name.rstrip(".") + ".", self.ttl, "IN", "CNAME", alias)
                 )
                 name = alias.removesuffix(".")
                 texts = [str(one) for one in self.table.get(f"{name} {kind}", ())]  # type: ignore[attr-defined]  # a row
             if texts:
                 response.answer.append(
-                    dns.rrset.from_text(f"{name}.", self.ttl, "IN", kind, *texts)
+                    dns.rrset.from_text(name.rstrip(".") + ".", self.ttl, "IN", kind, *texts)
                 )
         self.transport.sendto(response.to_wire(), address)
 
@@ -80,5 +81,29 @@ async def serving(table: Table, *signed: str) -> AsyncIterator[NameServer]:
 
 
 def resolver(server: NameServer, **more: Any) -> Resolver:
-    quick: dict[str, Any] = {"timeout": 0.3, "lifetime": 0.6, **more}
+    quick: dict[str, Any] = {"timeout": 5.0, "lifetime": 10.0, **more}
     return Resolver(ResolverSettings((("127.0.0.1", server.port),), **quick))
+
+
+@contextmanager
+def serving_aside(table: Table, *signed: str) -> Iterator[NameServer]:
+    """The same in a thread of its own, for commands that have an event loop of their own."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    made = loop.create_datagram_endpoint(NameServer, local_addr=("127.0.0.1", 0))
+    transport, server = asyncio.run_coroutine_threadsafe(made, loop).result(5)
+    server.table, server.signed = dict(table), signed
+    try:
+        yield server
+    finally:
+        asyncio.run_coroutine_threadsafe(_closed(transport), loop).result(5)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(5)
+        loop.close()
+
+
+async def _closed(transport: asyncio.BaseTransport) -> None:
+    transport.close()
+    for _ in range(3):  # until the loop has let go of the socket
+        await asyncio.sleep(0)

@@ -6,7 +6,10 @@ import stat
 from collections.abc import Iterator
 
 from gatepost.admin.check.registry import Answer, Installation, bad, check, good, skip, warn
+from gatepost.config import Listener
+from gatepost.config.endpoint import Network
 
+_MACHINES = {4: 1 << 16, 6: 1 << 64}  # a network of load balancers has no more addresses
 _WIDE = {4: 16, 6: 32}  # networks with a shorter prefix hold more than one organisation
 
 
@@ -59,6 +62,30 @@ def is_narrow(place: Installation) -> Iterator[Answer]:
             yield good(f"listener {listener.label} trusts {_listed(listener.trusted)}")
 
 
+@check("CFG-05", "whoever is believed about clients is known")
+def is_believed_narrowly(place: Installation) -> Iterator[Answer]:
+    """Peers in proxies (PROXY) and xclient (XCLIENT) say who their client is, and are believed.
+
+    Whoever may say that can say that he is trusted: name the load balancers alone.
+    """
+    for listener in place.right.listener:
+        wide = [
+            f"{name} {network}"
+            for name, networks in (("proxies", listener.proxies), ("xclient", listener.xclient))
+            for network in networks
+            if network.num_addresses > _MACHINES[network.version]
+        ]
+        if wide:
+            what = f"listener {listener.label} believes {', '.join(wide)}"
+            yield (bad if any("/0" in one for one in wide) else warn)(
+                what, "name only the addresses of your load balancers"
+            )
+        elif listener.proxies or listener.xclient:
+            yield good(f"listener {listener.label} believes {_listed(_believed(listener))}")
+    if not any(_believed(one) for one in place.right.listener):
+        yield good("no listener believes anybody about its clients")
+
+
 @check("CFG-04", "both directions lead somewhere")
 def leads_somewhere(place: Installation) -> Iterator[Answer]:
     """A gateway usually stands in both directions.
@@ -75,6 +102,10 @@ def leads_somewhere(place: Installation) -> Iterator[Answer]:
             yield good(f"{way} mail has a listener")
         else:
             yield warn(f"no listener takes {way} mail", f'add a [[listener]] for "{way}" or "both"')
+
+
+def _believed(listener: Listener) -> tuple[Network, ...]:
+    return (*listener.proxies, *listener.xclient)
 
 
 def _listed(networks: object) -> str:

@@ -37,17 +37,22 @@ def hops_answer(place: Installation) -> Iterator[Answer]:
     No mail is sent. Mail for a hop that does not answer waits in the queue.
     """
     for name, hop in _hops(place):
+        if hop.mx:
+            yield good(f"{name} goes to {hop}; gatepost route DOMAIN --connect tries one's")
+            continue
         yield _hop(name, hop, place.right.gateway.hostname)
 
 
 @check("RLY-01", "no open relay")
 def is_no_relay(place: Installation) -> Iterator[Answer]:
-    """Asks each running listener to take mail from a stranger for a stranger.
+    """Asks each running listener to take mail for a stranger: from a stranger, and as one of ours.
 
-    It must refuse at RCPT. The test ends there; no mail is sent.
+    It comes from this machine's outward address where the listener has one, as strangers
+    do. The listener must refuse at RCPT. The test ends there; no mail is sent.
     """
+    ours = place.right.gateway.postmaster_address
     for listener in place.right.listener:
-        yield _relays(listener, place.right.gateway.hostname)
+        yield _relays(listener, place.right.gateway.hostname, ours)
 
 
 def _listener(listener: Listener, helo: str) -> Answer:
@@ -103,7 +108,7 @@ def _hop(name: str, hop: Relay, helo: str) -> Answer:
     try:
         with _session(Endpoint(hop.host, hop.port), helo) as session:
             if not session.has_extn("starttls"):
-                if hop.tls in {"required", "verified"}:
+                if hop.tls in {"required", "verified", "dane"}:
                     return bad(f"{where} offers no STARTTLS, tls is {hop.tls}", "see [next_hop]")
                 return good(f"{where} answers, in clear text")
             if hop.tls == "none":
@@ -125,18 +130,20 @@ def _tls(where: str, hop: Relay, session: smtplib.SMTP) -> Answer:
     return good(f"{where} answers, {version}")
 
 
-def _relays(listener: Listener, helo: str) -> Answer:
+def _relays(listener: Listener, helo: str, ours: str) -> Answer:
     where = f"{listener.label} at {listener.bind}"
     try:
-        with _session(listener.bind, helo) as session:
+        with _session(Endpoint(_outward(listener.bind.host), listener.bind.port), helo) as session:
             if _name(session) != helo:
                 return skip(f"{where} is another mail server (PRT-01)")
             if listener.tls == "require":
                 session.starttls(context=client_context(verify=False))
                 session.ehlo(helo)
-            code, text = session.mail(STRANGER)
-            if code == 250:
-                code, text = session.rcpt(ELSEWHERE)
+            peer = session.sock.getsockname()[0] if session.sock else ""
+            code, text = _tried(session, STRANGER)
+            if code >= 500 and not listener.trusts(peer):
+                session.rset()
+                code, text = _tried(session, ours)
     except ConnectionRefusedError:
         return skip(f"{where} is not running")
     except (OSError, smtplib.SMTPException) as error:
@@ -147,6 +154,27 @@ def _relays(listener: Listener, helo: str) -> Answer:
     if code < 500:
         return warn(f"{where} did not decide: {reply}", "try again")
     return good(f"{where} refuses strangers: {reply}")
+
+
+def _tried(session: smtplib.SMTP, sender: str) -> tuple[int, bytes]:
+    """What the server says to mail from this sender to somebody elsewhere."""
+    code, text = session.mail(sender)
+    return session.rcpt(ELSEWHERE) if code == 250 else (code, text)
+
+
+def _outward(host: str) -> str:
+    """Of a listener for every address the one that strangers see; nothing is sent to find it."""
+    if host not in _WILDCARDS:
+        return host
+    family, somewhere = (
+        (socket.AF_INET6, "2001:db8::1") if host == "::" else (socket.AF_INET, "192.0.2.1")
+    )
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((somewhere, 9))
+        except OSError:
+            return _WILDCARDS[host]
+        return str(probe.getsockname()[0])
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from typing import Any
 from gatepost.config import Settings, find, load
 from gatepost.errors import ConfigError, GatepostError
 
-_MODULES = ("configuration", "mode", "key", "directory", "queue", "machine", "network")
+_MODULES = ("configuration", "mode", "key", "directory", "queue", "machine", "network", "dns")
 
 
 class Status(StrEnum):
