@@ -40,7 +40,7 @@ from gatepost.store.queue import Recovered, ids, lock
 from gatepost.store.queue_body import StoredBody
 from gatepost.store.queue_item import Done, Item, NewItem, Parked, Record, Retried, Settlement
 from gatepost.store.sealing import Seal
-from gatepost.store.spool import IN_MEMORY, Spool
+from gatepost.store.spool import IN_MEMORY, Spool, free
 
 LEASE = timedelta(seconds=60)
 
@@ -227,8 +227,7 @@ class PostgresQueue:
 
     def has_room(self) -> bool:
         """Whether the database is there and arriving bodies find room; asked before DATA."""
-        free = os.statvfs(self._folder)
-        return self._writer.is_up and free.f_bavail * free.f_frsize >= _ROOM
+        return self._writer.is_up and free(self._folder) >= _ROOM
 
     def opened(self, item: Item) -> Item:
         """The item with a body known to be whole; blocks while it is read through.

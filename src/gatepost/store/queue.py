@@ -30,7 +30,7 @@ from gatepost.store import queue_row
 from gatepost.store.queue_body import StoredBody
 from gatepost.store.queue_item import Done, Item, NewItem, Record, Settlement
 from gatepost.store.sealing import Seal
-from gatepost.store.spool import IN_MEMORY, SealedBody, Spool, sync_folder
+from gatepost.store.spool import IN_MEMORY, SealedBody, Spool, free, sync_folder
 from gatepost.store.writer import Connect, Job, Writer
 
 _ROOM = 64 * 1024 * 1024  # octets that must stay free on the disk before another DATA
@@ -192,8 +192,7 @@ class Queue:
 
     def has_room(self) -> bool:
         """Whether the disk has room for more; asked before DATA (452 4.3.1 otherwise)."""
-        free = os.statvfs(self._folder)
-        return free.f_bavail * free.f_frsize >= _ROOM
+        return free(self._folder) >= _ROOM
 
     def opened(self, item: Item) -> Item:
         """The item with a body known to be whole; blocks while a file is read through.

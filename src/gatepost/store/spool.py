@@ -185,16 +185,21 @@ class SealedBody:
 
     def chunks(self) -> Iterator[bytes]:
         """Unseal 64 KiB at a time; raises Corrupt."""
+        name = self._path.name
         try:
             descriptor = _Descriptor(os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW))
-        except OSError as error:
-            raise Corrupt(f"body {self._path.name} cannot be opened: {error.strerror}") from error
+        except FileNotFoundError as error:
+            raise Corrupt(f"body {name} is gone") from error
+        except OSError as error:  # too many open files, say: no reason to give the mail up
+            raise Unavailable(f"body {name} cannot be opened: {error.strerror}") from error
         try:
             cipher, start = self._key(descriptor.number)
             found = _content_size(os.fstat(descriptor.number).st_size - start)
             if found != self.size:
-                raise Corrupt(f"body {self._path.name} has {found} octets instead of {self.size}")
+                raise Corrupt(f"body {name} has {found} octets instead of {self.size}")
             yield from _unsealed(descriptor, cipher, start)
+        except OSError as error:
+            raise Unavailable(f"body {name} cannot be read: {error.strerror}") from error
         finally:
             descriptor.close()
 
@@ -213,6 +218,15 @@ class SealedBody:
             self._seal, os.pread(number, length, start), _bound(self._path.name, self._bond)
         )
         return AESGCM(key), start + length
+
+
+def free(folder: Path) -> int:
+    """Octets that may still be written there; none where nobody can say."""
+    try:
+        found = os.statvfs(folder)
+    except OSError:
+        return 0
+    return found.f_bavail * found.f_frsize
 
 
 def remove_body(folder: Path, name: str) -> None:
