@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
@@ -27,6 +28,7 @@ from gatepost.cms.identifier import SignatureAlgorithm
 from gatepost.errors import GatepostError, Malformed, Unsupported
 from gatepost.mail.content import Content, join
 
+MAXIMUM_CANDIDATES = 8  # certificates of one name or key that a signature is tried with
 MAXIMUM_BARE = 64 * 1024 * 1024  # octets that are signed whole, which needs them in one piece
 
 
@@ -67,6 +69,7 @@ class SignerVerdict:
     weak: bool = False
     reason: str = ""  # why it is not intact
     encryption_certificate: Certificate | None = None  # SMIMEEncryptionKeyPreference
+    bound: bool = False  # the signature itself says which certificate it is by (RFC 5035)
 
     def __bool__(self) -> bool:
         raise TypeError("ask a SignerVerdict for `intact`; a verdict is not a truth value")
@@ -157,7 +160,8 @@ def verify(
     info: SignerInfo, subject: Subject, certificates: Sequence[Certificate]
 ) -> SignerVerdict:
     """Check one signature."""
-    candidates = [one for one in certificates if info.certificate_id.names(one)]
+    named = (one for one in certificates if info.certificate_id.names(one))
+    candidates = list(islice(dict.fromkeys(named), MAXIMUM_CANDIDATES))
     certificate = candidates[0] if candidates else None
     try:
         digest = identifier.digest_name(info.digest_identifier)
@@ -165,13 +169,18 @@ def verify(
         said = None
         if info.signed_attributes is not None:
             said = attributes.parse(info.signed_attributes)
+        bound = said is not None and said.certificate_digest is not None
         if said is not None and said.certificate_digest is not None:
             certificate = _named_by(said.certificate_digest, candidates)
+            candidates = [certificate] if certificate is not None else []
         reason = _reason(info, subject, algorithm, digest, said)
         if certificate is None and not reason:
             reason = "the signer's certificate is not in the message"
-        if certificate is not None and not reason:
-            reason = _signature(info, certificate, algorithm, digest, subject)
+        if not reason:
+            tried = [(_signature(info, one, algorithm, digest, subject), one) for one in candidates]
+            fitting = [one for why, one in tried if not why]
+            certificate = max(fitting, key=lambda one: one.not_before, default=certificate)
+            reason = _ambiguity(fitting) if fitting else tried[0][0]
     except GatepostError as error:
         return SignerVerdict(intact=False, certificate=certificate, reason=str(error))
     return SignerVerdict(
@@ -184,7 +193,18 @@ def verify(
         weak=algorithm.weak or not WEAK.isdisjoint((digest, algorithm.digest)),
         reason=reason,
         encryption_certificate=_preferred(said, certificates),
+        bound=bound,
     )
+
+
+def _ambiguity(fitting: Sequence[Certificate]) -> str:
+    """Whose signature it is, is anybody's choice where certificates of several people fit.
+
+    Two of the same person, an old one and a renewed, are his.
+    """
+    if len({one.emails or (one.subject,) for one in fitting}) <= 1:
+        return ""
+    return "certificates of several people fit the signature, and it does not say which it is by"
 
 
 def _named_by(

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from itertools import islice
 
 from gatepost.certificate import Certificate
 from gatepost.cms import identifier
@@ -23,6 +24,7 @@ from gatepost.smime.report import SignerReport
 from gatepost.smime.restoration import Found
 
 CLOCK_SKEW = timedelta(hours=24)  # a signing time further ahead than this is a lie or a fault
+MAXIMUM_TWINS = 50  # certificates looked through for the signer's key
 DATE_TOLERANCE = timedelta(hours=1)
 
 
@@ -85,11 +87,15 @@ def judged(info: SignerInfo, verdict: SignerVerdict, question: Question) -> Sign
         signing_time=verdict.signing_time,
         capabilities=verdict.capabilities,
         encryption_certificate=verdict.encryption_certificate,
+        bound=verdict.bound,
         reasons=(verdict.reason,) if verdict.reason else (),
     )
     if certificate is None or not verdict.intact:
         return report
-    faults = _faults(verdict, certificate, question.moment)
+    faults = (
+        *_faults(verdict, certificate, question.moment),
+        *_substitutes(verdict, certificate, question.certificates),
+    )
     path = validate(certificate, question.certificates, question.anchors, moment=question.moment)
     return replace(
         report,
@@ -111,6 +117,27 @@ def _faults(verdict: SignerVerdict, certificate: Certificate, moment: datetime) 
         faults.append(f"the signature claims to be made on {claimed:%Y-%m-%d}, in the future")
     unusable = usable.usable_for(certificate, "sign", min(claimed or moment, moment))
     return (*faults, *map(_said, unusable))
+
+
+def _substitutes(
+    verdict: SignerVerdict, certificate: Certificate, others: Sequence[Certificate]
+) -> tuple[str, ...]:
+    """Others certified for the same key.
+
+    Whoever gets a stranger's key certified as his own can put his certificate in the
+    stranger's place, unless the signature itself names the certificate.
+    """
+    if verdict.bound:
+        return ()
+    twins = (
+        one
+        for one in others[:MAXIMUM_TWINS]
+        if one.public_key == certificate.public_key and set(one.emails) != set(certificate.emails)
+    )
+    return tuple(
+        f"the signer's key is certified for {', '.join(one.emails[:3]) or one.name} as well"
+        for one in islice(twins, 1)
+    )
 
 
 def _said(clause: str) -> str:

@@ -52,6 +52,7 @@ class SignerReport(_Report):
     capabilities: frozenset[str] = frozenset()
     encryption_certificate: Certificate | None = field(default=None, repr=False)
     chain: tuple[Certificate, ...] = field(default=(), repr=False)
+    bound: bool = False  # the signature names its certificate itself (RFC 5035)
     reasons: tuple[str, ...] = ()
 
     @property
@@ -75,6 +76,7 @@ class SignerReport(_Report):
             "signer": self.name,
             "emails": list(self.emails),
             "fingerprint": self.certificate.fingerprint if self.certificate else None,
+            "bound": self.bound,
             "digest": self.digest,
             "scheme": self.scheme,
             "signing_time": self.signing_time.isoformat() if self.signing_time else None,

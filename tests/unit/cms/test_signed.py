@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import pytest
-from tests.pki_builder import KeyKind, User, user
+from tests.pki_builder import KeyKind, User, company, user
 
+from gatepost.certificate import Certificate
 from gatepost.cms import (
     algorithms,
     attributes,
@@ -350,6 +351,40 @@ def test_named_by_key_identifier() -> None:
     said = der.set_of(content_type_attribute(), digest_attribute(one))
     octets = built(one, said, name=der.tlv(0x80, one.certificate.key_id))
     assert one_verdict(octets).intact
+
+
+def twin(email: str) -> Certificate:
+    """Another certificate for Alice's key, issued to somebody."""
+    return company().user(email, kind="p256", key_name="alice@example.com both").certificate
+
+
+def test_certificates_of_several_people_that_fit() -> None:
+    """Eve has Bob's key certified as hers, and sends his words as her own, or hers as his."""
+    one = alice()
+    eve = twin("eve@evil.example")
+    assert one.certificate.key_id is not None
+    name = der.tlv(0x80, one.certificate.key_id)
+    said = der.set_of(content_type_attribute(), digest_attribute(one))
+    for order in ([one.certificate.der, eve.der], [eve.der, one.certificate.der]):
+        verdict = one_verdict(built(one, said, name=name, certificates=order))
+        assert not verdict.intact
+        assert verdict.reason.startswith("certificates of several people fit")
+    bound = der.set_of(digest_attribute(one), *attributes.fixed(one.certificate, (), None))
+    verdict = one_verdict(built(one, bound, name=name, certificates=[eve.der, one.certificate.der]))
+    assert (verdict.intact, verdict.bound, verdict.certificate) == (True, True, one.certificate)
+
+
+def test_a_renewed_certificate_for_the_same_key() -> None:
+    """Everybody whose CA renews certificates without a new key would be called a forger."""
+    one = alice()
+    renewed = twin("alice@example.com")
+    assert one.certificate.key_id is not None
+    name = der.tlv(0x80, one.certificate.key_id)
+    said = der.set_of(content_type_attribute(), digest_attribute(one))
+    verdict = one_verdict(
+        built(one, said, name=name, certificates=[renewed.der, one.certificate.der])
+    )
+    assert (verdict.intact, verdict.bound) == (True, False)
 
 
 def test_another_key_does_not_fit() -> None:

@@ -19,7 +19,7 @@ from tests.unit.smime.letters import (
     verify,
 )
 
-from gatepost.cms import signed
+from gatepost.cms import attributes, content, der, signed
 from gatepost.errors import Malformed, Unsupported
 from gatepost.mail.address import Mailbox
 from gatepost.mail.content import Octets, join
@@ -86,6 +86,26 @@ def test_an_unknown_authority_is_not_trusted() -> None:
     assert report.verdict is Verdict.VALID_UNTRUSTED
     assert report.valid
     assert not report.trusted
+
+
+@pytest.mark.parametrize("bound", [False, True])
+def test_a_key_that_is_certified_for_two(monkeypatch: pytest.MonkeyPatch, bound: bool) -> None:
+    """Mallory's CA certified Alice's key as Mallory's, and nobody could say who signed."""
+    if not bound:
+        kind = attributes.attribute(attributes.CONTENT_TYPE, der.tlv(0x06, content.DATA))
+        monkeypatch.setattr(attributes, "fixed", lambda *_: (kind,))
+    one = alice()
+    key = "alice@example.com both"
+    twin = pki_builder.company().user("mallory@evil.example", kind="p256", key_name=key).certificate
+    assert twin.public_key == one.certificate.public_key
+    header, body = signing.sign(
+        HEADER, Octets(BODY), one.signer, now=NOW, names=names(), extra=[twin]
+    )
+    report = verify(header, join(body)).report
+    assert report.leading is not None
+    assert report.leading.bound is bound
+    assert report.verdict is (Verdict.VALID if bound else Verdict.INVALID)
+    assert ("certified for mallory@evil.example as well" in words(report)) is not bound
 
 
 def test_another_persons_signature_is_a_mismatch() -> None:
