@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def route(
-    domain: Annotated[str, typer.Argument(help="A domain, or an address there.")],
+    domain: Annotated[str, typer.Argument(metavar="DOMAIN", help="A domain, or an address there.")],
     config: option.Config = None,
     *,
     connect: Annotated[
