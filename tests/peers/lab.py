@@ -57,8 +57,12 @@ class Lab:
 
     def planned(self, domain: str, mail_server: int, relay: int, **more: Any) -> Gateway:
         """A gateway set up but not started."""
+        return self.empty(domain, mail_server, relay, **more).set_up()
+
+    def empty(self, domain: str, mail_server: int, relay: int, **more: Any) -> Gateway:
+        """A gateway of which there is only a name."""
         folder = self.folder / f"{domain}-{len(self._gateways)}"
-        made = Gateway(folder, domain, mail_server, relay, **more).set_up()
+        made = Gateway(folder, domain, mail_server, relay, **more)
         self._gateways.append(made)
         RUNNING.append(made)
         return made

@@ -10,6 +10,7 @@ from gatepost import __version__
 from gatepost.cli import cert, message, partner, policy, queue
 from gatepost.cli import config as config_commands
 from gatepost.cli import database as database_commands
+from gatepost.cli.backup import backup, restore
 from gatepost.cli.check import check
 from gatepost.cli.demo import demo
 from gatepost.cli.explain import explain
@@ -30,6 +31,8 @@ app.command(rich_help_panel=SET_UP)(check)
 app.command(rich_help_panel=SET_UP)(serve)
 app.command(rich_help_panel=RUN)(reload)
 app.command(rich_help_panel=RUN)(restart)
+app.command(rich_help_panel=RUN)(backup)
+app.command(rich_help_panel=RUN)(restore)
 app.command(rich_help_panel=RUN)(explain)
 app.command(rich_help_panel=RUN)(route)
 app.command(rich_help_panel=RUN)(queue.trace)

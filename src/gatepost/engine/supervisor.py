@@ -55,12 +55,12 @@ def serve(path: Path, consider: Consider) -> int:
         for one in strangers:
             reason = f"no listener is for the socket {one}"
             journal.note(Name.SERVICE_ERROR, service="supervisor", reason=reason)
-        legacy = Handover(text, sockets, lock=_locked(settings.gateway.state))
+        legacy = Handover(text, sockets, lock=locked(settings.gateway.state))
     supervisor = Supervisor(path, settings, legacy, journal, consider)
     return asyncio.run(supervisor.run(legacy))
 
 
-def _locked(state: Path) -> int:
+def locked(state: Path) -> int:
     """Keep a second supervisor off this state; raises ConfigError."""
     number = os.open(state / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
 import sqlalchemy
-from sqlalchemy import Connection, Table, func, select
+from sqlalchemy import Connection, Row, Select, Table, func, select
 
 from gatepost.errors import ConfigError
 from gatepost.store import schema
@@ -21,10 +24,26 @@ def copy(source: Database, target: Database) -> dict[str, int]:
         if not is_empty(write):
             raise ConfigError(f"the database {target.place} holds a directory already")
         counts = {table.name: _copy(read, write, table) for table in schema.metadata.sorted_tables}
-        if write.dialect.name == "postgresql":
-            _advance(write)
-        bump(write)
+        _finish(write)
     return counts
+
+
+def rows(source: Database) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """All of it in one state, table by table, in batches."""
+    with source.reading() as read:
+        for table in schema.metadata.sorted_tables:
+            for found in read.execute(_everything(table)).partitions(_BATCH):
+                yield table.name, _values(found)
+
+
+def fill(target: Database, batches: Iterable[tuple[str, list[dict[str, Any]]]]) -> None:
+    """Undo `rows`, all or nothing.  Raises ConfigError unless the target is empty."""
+    with target.writing() as write:
+        if not is_empty(write):
+            raise ConfigError(f"the database {target.place} holds a directory already")
+        for name, values in batches:
+            write.execute(sqlalchemy.insert(schema.metadata.tables[name]), values)
+        _finish(write)
 
 
 def is_empty(connection: Connection) -> bool:
@@ -36,14 +55,26 @@ def is_empty(connection: Connection) -> bool:
 
 
 def _copy(read: Connection, write: Connection, table: Table) -> int:
-    query = select(table)
-    if table is schema.setting:
-        query = query.where(table.c.key.not_in(_OWN))
     count = 0
-    for rows in read.execute(query).partitions(_BATCH):
-        write.execute(sqlalchemy.insert(table), [dict(row._mapping) for row in rows])  # noqa: SLF001  SQLAlchemy's public name for it
-        count += len(rows)
+    for found in read.execute(_everything(table)).partitions(_BATCH):
+        write.execute(sqlalchemy.insert(table), _values(found))
+        count += len(found)
     return count
+
+
+def _everything(table: Table) -> Select[Any]:
+    query = select(table)
+    return query.where(table.c.key.not_in(_OWN)) if table is schema.setting else query
+
+
+def _values(found: Sequence[Row[Any]]) -> list[dict[str, Any]]:
+    return [dict(row._mapping) for row in found]  # noqa: SLF001  SQLAlchemy's public name for it
+
+
+def _finish(write: Connection) -> None:
+    if write.dialect.name == "postgresql":
+        _advance(write)
+    bump(write)
 
 
 def _advance(write: Connection) -> None:
