@@ -15,20 +15,18 @@ CLIENTS = 20
 SIZES = (300, 10_000, 10_000, 400_000)  # the last one is too large for memory
 
 
+Place = tuple[str, int]
+
+
 class Load:
-    """Remembers what was acknowledged; `ports` are those of one gateway's nodes."""
+    """Remembers what was acknowledged."""
 
     def __init__(
-        self,
-        *ports: int,
-        sender: str,
-        to: str,
-        host: str = "127.0.0.1",
-        sizes: tuple[int, ...] = SIZES,
+        self, *places: Place, sender: str, to: str, sizes: tuple[int, ...] = SIZES
     ) -> None:
         self.acknowledged: list[str] = []
         self.tried = 0
-        self._places = [(host, port) for port in ports]
+        self._places = places
         self._sender, self._to, self._sizes = sender, to, sizes
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._run, args=(n,)) for n in range(CLIENTS)]
@@ -74,3 +72,16 @@ def until(done: Callable[[], bool], seconds: float = 40) -> None:
     while not done():
         assert time.monotonic() < deadline, f"waited {seconds} s in vain"
         time.sleep(0.02)
+
+
+def submitted(place: Place, sender: str, to: str) -> int:
+    """Submit one mail; the code of the answer, 0 when nobody answers."""
+    host, port = place
+    try:
+        with smtplib.SMTP(host, port, timeout=10) as client:
+            client.sendmail(sender, [to], Letter(sender, to).octets)
+    except smtplib.SMTPResponseException as error:
+        return error.smtp_code
+    except (OSError, smtplib.SMTPException):
+        return 0
+    return 250

@@ -101,7 +101,7 @@ def test_kill(stage: Stage) -> None:
     victims = list(stage.victims)
     stage.us.start()
     looked = 0
-    with Load(stage.us.port, sender=ALICE, to=BOB) as load:
+    with Load(("127.0.0.1", stage.us.port), sender=ALICE, to=BOB) as load:
         for round_ in range(ROUNDS):
             load.wait_for_more(30)
             time.sleep(choice.uniform(0, 0.5))

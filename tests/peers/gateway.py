@@ -38,6 +38,7 @@ class Gateway:
     edits: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
+    wrapper: tuple[str, ...] = ()  # words before the command, which become it
 
     @property
     def config(self) -> Path:
@@ -115,7 +116,15 @@ class Gateway:
             log.write(b"\n")  # a kill may have cut the last line
             log.flush()
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "gatepost", "serve", "--config", str(self.config)],
+                [
+                    *self.wrapper,
+                    sys.executable,
+                    "-m",
+                    "gatepost",
+                    "serve",
+                    "--config",
+                    str(self.config),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

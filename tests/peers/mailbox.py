@@ -46,6 +46,7 @@ class Mailbox:
         *,
         delay: float = 0.0,
         lenient: bool = False,
+        host: str = "127.0.0.1",
     ) -> None:
         self.port = port or free_port()
         self.delay = delay
@@ -53,7 +54,7 @@ class Mailbox:
         self._lock = threading.Lock()
         self._controller = (LenientController if lenient else Controller)(
             self,
-            hostname="127.0.0.1",
+            hostname=host,
             port=self.port,
             server_hostname="mailbox.test",
             data_size_limit=LIMIT,

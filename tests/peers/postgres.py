@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -16,7 +17,6 @@ import pytest
 from tests.conftest import absent
 
 _SETTINGS = (
-    "listen_addresses = ''",
     "shared_buffers = 32MB",
     "max_connections = 200",
     "autovacuum_naptime = 60",
@@ -38,19 +38,20 @@ _numbers = count()
 class Schema:
     """One test's part of the server."""
 
-    folder: Path
+    host: str  # a folder, or an address
+    port: int
     name: str
 
     @property
     def conninfo(self) -> str:
         """Its address as libpq reads it."""
-        where = f"host={self.folder} user=gatepost dbname=postgres"
+        where = f"host={self.host} port={self.port} user=gatepost dbname=postgres"
         return f"{where} options='-c search_path={self.name}'"
 
     @property
     def url(self) -> str:
         """Its address as it stands in a configuration."""
-        where = f"postgresql://gatepost@/postgres?host={self.folder}"
+        where = f"postgresql://gatepost@/postgres?host={self.host}&port={self.port}"
         return f"{where}&options=-csearch_path%3D{self.name}"
 
 
@@ -61,6 +62,8 @@ class Server:
     binaries: Path
     folder: Path
     user: dict[str, Any]
+    listen: str = ""  # an address to listen on as well
+    port: int = 5432
 
     @property
     def data(self) -> Path:
@@ -70,12 +73,21 @@ class Server:
         options = ("-U", "gatepost", "-A", "trust", "-N", "-E", "UTF8")
         self.run("initdb", "-D", str(self.data), *options)
         with (self.data / "postgresql.conf").open("a") as file:
-            file.write("\n".join((*_SETTINGS, f"unix_socket_directories = '{self.folder}'", "")))
+            places = (
+                f"unix_socket_directories = '{self.folder}'",
+                f"listen_addresses = '{self.listen}'",
+                f"port = {self.port}",
+            )
+            file.write("\n".join((*_SETTINGS, *places, "")))
+        if self.listen:
+            with (self.data / "pg_hba.conf").open("a") as file:
+                file.write("host all gatepost samenet trust\n")
 
     def fresh(self) -> Schema:
         """Room for one test."""
-        made = Schema(self.folder, f"test{next(_numbers)}")
-        with psycopg.connect(f"host={self.folder} user=gatepost dbname=postgres") as connection:
+        made = Schema(self.listen or str(self.folder), self.port, f"test{next(_numbers)}")
+        where = f"host={self.folder} port={self.port} user=gatepost dbname=postgres"
+        with psycopg.connect(where) as connection:
             connection.execute(f"CREATE SCHEMA {made.name}".encode())
         return made
 
@@ -105,6 +117,13 @@ class Server:
 @pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
     """PostgreSQL, started once for this test process."""
+    with running() as made:
+        yield made
+
+
+@contextmanager
+def running(listen: str = "", port: int = 5432) -> Iterator[Server]:
+    """A server of our own, or a skip where there is none."""
     binaries = _binaries()
     folder = Path(tempfile.mkdtemp(prefix="gatepost-pg-"))
     user: dict[str, Any] = {}
@@ -115,7 +134,7 @@ def server() -> Iterator[Server]:
             absent("needs the user postgres to run PostgreSQL as")
         os.chown(folder, owner.pw_uid, owner.pw_gid)
         user = {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
-    made = Server(binaries, folder, user)
+    made = Server(binaries, folder, user, listen, port)
     try:
         made.create()
         made.start()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from gatepost.config.endpoint import STRICT, Password
+from gatepost.config.quantity import Duration
 
 
 def check_address(address: str, passwords: int) -> None:
@@ -28,6 +31,8 @@ class Database(Password):
 
     address: str = ""
     """postgresql://user@host/name; empty: files in the state folder, for one machine."""
+    lease: Annotated[Duration, Field(ge=timedelta(seconds=2))] = timedelta(seconds=60)
+    """After so long a silence of a node the others deliver what it had."""
 
     @model_validator(mode="after")
     def _check(self) -> Database:
