@@ -22,7 +22,7 @@ from gatepost.flow.nature import Nature
 from gatepost.flow.plan import Plan, Wish, latest
 from gatepost.flow.record import decided
 from gatepost.flow.refusal import lacking, unencryptable
-from gatepost.flow.selection import Readers, select
+from gatepost.flow.selection import Readers, select, suited
 from gatepost.flow.verdict import Continue, Reject, Split, Verdict
 from gatepost.mail.address import Mailbox
 from gatepost.mail.envelope import Recipient
@@ -51,7 +51,10 @@ def asks(message: Message, _context: Context) -> frozenset[Fact]:
 def does(message: Message, context: Context) -> tuple[Message, Verdict]:
     """Refuse, or give each group of recipients its plan."""
     wish = latest(message, Wish)
-    choices = {one: context.certificate_for(CertificateFor(one)) for one in _wanting(wish)}
+    choices = {
+        one: suited(context.certificate_for(CertificateFor(one)), wish.treatments[one])
+        for one in _wanting(wish)
+    }
     impossible = {
         mailbox: choice
         for mailbox, choice in choices.items()

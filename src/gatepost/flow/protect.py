@@ -22,6 +22,7 @@ from gatepost.flow.nature import Nature, outer
 from gatepost.flow.plan import Plan, Wish, latest
 from gatepost.flow.record import decided
 from gatepost.flow.refusal import lacking, reply
+from gatepost.flow.selection import suited
 from gatepost.flow.verdict import Continue, Defer, Reject, Verdict, Wait
 from gatepost.mail.address import Mailbox
 from gatepost.mail.message import Message
@@ -203,7 +204,8 @@ def _decisions(work: _Work, verdict: Verdict, context: Context) -> list[Decision
     told = []
     for one in work.message.envelope.recipients:
         found = context.facts.get(CertificateFor(one.mailbox))
-        choice = found if isinstance(found, Choice) else None
+        how = work.wish.treatments[one.mailbox]
+        choice = suited(found, how) if isinstance(found, Choice) else None
         told.append(
             decided(
                 one,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from gatepost.cms.algorithms import BY_NAME
 from gatepost.mail.address import Mailbox
+from gatepost.pki.choose import Choice, Rejection
 from gatepost.policy.treatment import (
     Cipher,
     Form,
@@ -18,6 +19,7 @@ from gatepost.policy.treatment import (
     Signature,
     Transport,
     Treatment,
+    Whose,
 )
 from gatepost.smime.correspondent import HEADER_PROTECTION, OPAQUE, Correspondent
 
@@ -56,6 +58,14 @@ def select(how: Treatment, readers: Readers, *, encrypts: bool, transports: bool
     }
     told = tuple((setting, note) for setting, note in notes.items() if note)
     return Selection(form, signature, cipher, transport, hidden, told)
+
+
+def suited(choice: Choice, how: Treatment) -> Choice:
+    """The choice, as far as policy takes certificates of its kind."""
+    if choice.chosen is None or not choice.domain or how.certificate is Whose.ANY:
+        return choice
+    why = "it is for the whole domain, and policy wants one for the address"
+    return Choice(None, (Rejection(choice.chosen, why), *choice.rejected))
 
 
 def _cipher(how: Treatment, readers: Readers) -> tuple[str, str]:

@@ -49,6 +49,7 @@ class Choice:
 
     chosen: Certificate | None
     rejected: tuple[Rejection, ...] = ()
+    domain: bool = False  # the one taken speaks for the whole domain
 
 
 def choose(
@@ -70,8 +71,9 @@ def choose(
             usable.append(candidate)
     usable.sort(key=_merit, reverse=True)
     rejected += [Rejection(one.certificate, _second(one, usable[0])) for one in usable[1:]]
-    chosen = usable[0].certificate if usable else None
-    return Choice(chosen, tuple(rejected))
+    if not usable:
+        return Choice(None, tuple(rejected))
+    return Choice(usable[0].certificate, tuple(rejected), usable[0].domain)
 
 
 def objections(

@@ -19,6 +19,7 @@ from gatepost.policy.treatment import (
     Signature,
     Transport,
     Unsigned,
+    Whose,
 )
 
 PROFILES: Mapping[Profile, Settings] = {
@@ -39,8 +40,8 @@ PROFILES: Mapping[Profile, Settings] = {
         header_protection=HeaderProtection.BASELINE,
     ),
     # BDEW, "EDI@Energy Regelungen zum Uebertragungsweg", after BSI TR-03116-4: always signed
-    # (RSASSA-PSS) and encrypted (RSAES-OAEP), at least AES-128, GCM where it is read.  The
-    # Subject is the file's name and must stay as it is.
+    # (RSASSA-PSS) and encrypted (RSAES-OAEP), at least AES-128, GCM where it is read, with a
+    # certificate for each mail address.  The Subject is the file's name and stays as it is.
     Profile.EDI_ENERGY: Settings(
         sign=Sign.ALWAYS,
         encrypt=Encrypt.MANDATORY,
@@ -49,6 +50,7 @@ PROFILES: Mapping[Profile, Settings] = {
         key_transport=Transport.OAEP,
         cipher=Cipher.AUTO,
         least_cipher=LeastCipher.AES128_CBC,
+        certificate=Whose.PERSONAL,
         header_protection=HeaderProtection.OFF,
         unsigned=Unsigned.DEFER,
     ),

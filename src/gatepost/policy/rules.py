@@ -29,6 +29,7 @@ from gatepost.policy.treatment import (
     Transport,
     Unencryptable,
     Unsigned,
+    Whose,
 )
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class Settings:
     key_transport: Transport | None = None
     cipher: Cipher | None = None
     least_cipher: LeastCipher | None = None
+    certificate: Whose | None = None
     header_protection: HeaderProtection | None = None
     unsigned: Unsigned | None = None
     mixed: Mixed | None = None
@@ -73,6 +75,7 @@ BUILT_IN = Settings(
     key_transport=Transport.AUTO,
     cipher=Cipher.AUTO,
     least_cipher=LeastCipher.AES128_CBC,
+    certificate=Whose.ANY,
     header_protection=HeaderProtection.AUTO,
     unsigned=Unsigned.DEFER,
     mixed=Mixed.NOTHING,

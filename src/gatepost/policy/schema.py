@@ -27,6 +27,8 @@ MEANINGS = {
     "cipher": "auto is the best that every recipient is known to read, else aes256-cbc, and "
     "never below `least_cipher`.",
     "least_cipher": "What auto never goes below, even if a recipient announces less.",
+    "certificate": "any: a domain's certificate serves those who have none of their own; "
+    "personal: only a certificate for the address itself.",
     "header_protection": "clear: header fields are signed and encrypted with the text, and stay "
     "readable outside; baseline: the Subject of encrypted mail is hidden outside; off: neither; "
     "auto is baseline where every recipient is known to read RFC 9788, else clear.",
@@ -34,7 +36,8 @@ MEANINGS = {
     "mixed": "When one recipient cannot be served after the content was seen: refuse the mail "
     "to all, or deliver the rest and report the others.",
     "unencryptable": "Mail that must be encrypted to somebody without usable certificate: refuse "
-    "it, or let it wait; its author is told, and it is sent once a certificate is known.",
+    "it; let it wait: its author is told, and it is sent once a certificate is known; or send it "
+    "in clear, over TLS connections only whose server proves itself (DANE, MTA-STS, verified).",
     "refuse_at": "When a mandatory recipient without certificate is refused: at rcpt the others "
     "are served; after the data a mail its author has encrypted can still pass.",
 }

@@ -72,6 +72,13 @@ class Cipher(StrEnum):
     AES128_CBC = "aes128-cbc"
 
 
+class Whose(StrEnum):
+    """Whose certificate encrypts: the mailbox's own only, or its domain's where it has none."""
+
+    ANY = "any"
+    PERSONAL = "personal"
+
+
 class LeastCipher(StrEnum):
     """What `Cipher.AUTO` never goes below, whatever a correspondent announces."""
 
@@ -153,6 +160,7 @@ class Treatment:
     key_transport: Transport
     cipher: Cipher
     least_cipher: LeastCipher
+    certificate: Whose
     header_protection: HeaderProtection
     unsigned: Unsigned
     mixed: Mixed
@@ -206,6 +214,7 @@ class Treatment:
             key_transport=Transport(values["key_transport"]),
             cipher=Cipher(values["cipher"]),
             least_cipher=LeastCipher(values.get("least_cipher", "aes128-cbc")),
+            certificate=Whose(values.get("certificate", "any")),
             header_protection=HeaderProtection(values.get("header_protection", "off")),
             unsigned=Unsigned(values["unsigned"]),
             mixed=Mixed(values["mixed"]),

@@ -10,13 +10,18 @@ from tests.world import (
     octets,
     only,
     outgoing,
+    person,
     told,
 )
 
 from gatepost.flow import outbound
-from gatepost.flow.decision import Decision
+from gatepost.flow.decision import Decision, Done
 from gatepost.flow.explain import render
+from gatepost.flow.fact import CertificateFor
+from gatepost.flow.verdict import Reject
+from gatepost.mail.address import Mailbox
 from gatepost.mime import headers
+from gatepost.pki.choose import Choice
 from gatepost.smime.correspondent import HEADER_PROTECTION, OPAQUE, Correspondent
 
 ALICE, BOB, CAROL = "alice@xyz.example", "bob@partner.example", "carol@partner.example"
@@ -145,3 +150,33 @@ def test_the_subject_is_hidden_from_the_way_where_it_can_be_read(
     assert found is not None
     assert found.text == subject
     assert b"The figures" not in octets(outcome) or "never" in policy
+
+
+EDI = '[[rule]]\nname = "Grid"\nto = "partner.example"\nprofile = "edi-energy"\n'
+
+
+def test_a_market_partner_gets_what_the_market_prescribes() -> None:
+    """A partner's gateway refuses PKCS #1 v1.5, and metering data is late."""
+    world = facts(readers=[BOB], signers=[ALICE])
+    outcome = only(drive(outgoing(MAIL, BOB), outbound.STAGES, world, EDI))
+    decision = told([outcome])[BOB]
+    assert decision.signature == "rsa-pss sha256"
+    assert (decision.cipher, decision.key_transport) == ("aes256-cbc", "rsa-oaep")
+    assert headers.first(outcome.message.header, "Subject") is not None
+    assert b"hp=" not in octets(outcome)
+
+
+def test_policy_may_want_a_certificate_for_the_address() -> None:
+    """The market's rules ask for it, and a domain's key would open it to everybody there."""
+    bob = Mailbox.parse(BOB)
+    world = facts(readers=[BOB], signers=[ALICE])
+    world[CertificateFor(bob)] = Choice(person(BOB).certificate, domain=True)
+    outcome = only(drive(outgoing(MAIL, BOB), outbound.STAGES, world, EDI))
+    assert isinstance(outcome.verdict, Reject)
+    assert "it is for the whole domain" in str(outcome.verdict.reply)
+    softer = EDI + 'encrypt = "when-possible"\n'
+    decision = told(drive(outgoing(MAIL, BOB), outbound.STAGES, world, softer))[BOB]
+    assert decision.done is Done.SIGNED
+    assert "policy wants one for the address" in decision.reason
+    taken = told(drive(outgoing(MAIL, BOB), outbound.STAGES, world, EDI + 'certificate = "any"\n'))
+    assert taken[BOB].done is Done.SIGNED_ENCRYPTED

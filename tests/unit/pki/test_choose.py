@@ -68,6 +68,8 @@ def test_a_personal_certificate_comes_before_the_domains() -> None:
     assert chosen == person
     assert reasons == ["usable, but a personal certificate comes before the domain's"]
     assert found(candidates[0])[0] == domain
+    assert choose(candidates[:1], A, ANCHORS, NOW).domain
+    assert not choose(candidates, A, ANCHORS, NOW).domain
 
 
 def test_known_intermediates_complete_the_path() -> None:
