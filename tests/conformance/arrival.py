@@ -57,7 +57,7 @@ class _Surroundings(World):
             case DecryptorsFor():
                 return self.openers
             case SignersOf():
-                return tuple(one.certificate for one in self.openers)
+                return self.facts[SignersOf(_reader())]
             case CertificateFor() | CorrespondentFor() | SignerFor():
                 return super().answer(fact)
 
@@ -97,6 +97,7 @@ def _arrived(entry: Entry, message: Message, now: datetime) -> Seen:
     known: dict[Fact, Answer] = {
         AnchorsFor(""): anchors(entry),
         DecryptorsFor(_reader()): decryptors(entry.keys, entry.text("key_password")),
+        SignersOf(_reader()): certificates(entry.keys, entry.text("key_password")),
     }
     world = _Surroundings(Policy(inbound=InboundPolicy(tag_subject=False)), known, now=now)
     outcomes = world.drive(message, inbound.STAGES)

@@ -43,7 +43,9 @@ def _valid(entry: Entry, seen: Seen) -> str:
     if seen.verdicts:
         return _valid_bare(entry, seen)
     if seen.paths:
-        return "" if all(one.trusted for one in seen.paths) else "no path was found"
+        if not all(one.trusted for one in seen.paths):
+            return "no path was found"
+        return "the name does not fit" if seen.stranger else ""
     found = _outer(seen)
     if found is None:
         return "no signature was found"
@@ -76,7 +78,8 @@ def _is_old(entry: Entry) -> bool:
 def _invalid(entry: Entry, seen: Seen) -> str:
     """Not shown as good: broken, or its signer not acceptable."""
     if seen.paths and not seen.verdicts:
-        return "a path was found" if any(one.trusted for one in seen.paths) else ""
+        good = any(one.trusted for one in seen.paths) and not seen.stranger
+        return "a path was found" if good else ""
     if seen.verdicts:
         sound = all(one.intact and not one.weak for one in seen.verdicts)
         trusted = all(one.trusted for one in seen.paths)

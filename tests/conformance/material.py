@@ -7,24 +7,29 @@ import re
 import warnings
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
+from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import pkcs12
 from tests.conformance.entry import Entry
 
 from gatepost.certificate import Certificate
 from gatepost.cms.capability import Decryptor
+from gatepost.cms.designation import CertificateId
 from gatepost.errors import GatepostError, Malformed
 from gatepost.pki.crl import Crl
 from gatepost.pki.evidence import Evidence
 from gatepost.pki.pem import read_certificates
 from gatepost.vault.software import SoftwareDecryptor
 
+_BORN = datetime(2026, 1, 1, tzinfo=UTC)
 Found = tuple[tuple[Certificate, ...], tuple[PrivateKeyTypes, ...]]
 
 
@@ -44,6 +49,28 @@ def decryptors(paths: Iterable[Path], password: str = "") -> tuple[Decryptor, ..
         for key in keys
         if one.public_key is not None and one.public_key == key.public_key()
     )
+
+
+def stand_ins(
+    paths: Iterable[Path], password: str, named: Iterable[CertificateId]
+) -> tuple[Decryptor, ...]:
+    """Keys that came without certificates, under the names the message gives its recipients."""
+    keys = [key for path in paths for key in _read(path, password)[1]]
+    return tuple(
+        SoftwareDecryptor(
+            replace(_self_made(key), issuer=one.issuer or b"", serial=one.serial or 0), key
+        )
+        for key in keys
+        if isinstance(key, ec.EllipticCurvePrivateKey)
+        for one in named
+        if one.issuer is not None
+    )
+
+
+def _self_made(key: ec.EllipticCurvePrivateKey) -> Certificate:
+    name = x509.Name([])
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, _BORN, _BORN)
+    return Certificate.from_x509(builder.sign(key, hashes.SHA256()))
 
 
 @cache
@@ -105,7 +132,15 @@ def _keys(octets: bytes, password: str) -> tuple[PrivateKeyTypes, ...]:
                 return (read(octets, secret, unsafe_skip_rsa_key_validation=True),)
             except (ValueError, TypeError, UnsupportedAlgorithm):
                 continue
-    return ()
+    return _p384(octets)
+
+
+def _p384(octets: bytes) -> tuple[PrivateKeyTypes, ...]:
+    """A key whose public half lacks the first octet of a BIT STRING: the private one will do."""
+    found = re.search(rb"\x2b\x81\x04\x00\x22.*?\x02\x01\x01\x04\x30(.{48})", octets, re.DOTALL)
+    if found is None or octets[:1] != b"\x30":
+        return ()
+    return (ec.derive_private_key(int.from_bytes(found[1], "big"), ec.SECP384R1()),)
 
 
 def _keybox(octets: bytes) -> tuple[Certificate, ...]:

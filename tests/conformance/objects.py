@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from itertools import pairwise
 
 from tests.conformance.arrival import TODAY, anchors, moment
 from tests.conformance.entry import Entry
-from tests.conformance.material import certificates, crls, decryptors, evidence
+from tests.conformance.material import certificates, crls, decryptors, evidence, stand_ins
 from tests.conformance.seen import Seen
 from tests.unit.smtp.play import OPEN, Play
 
 from gatepost.certificate import Certificate
 from gatepost.cms import compressed, enveloped, signed
 from gatepost.cms.bulk import Bulk
-from gatepost.cms.capability import Password, Secret, SharedKey
+from gatepost.cms.capability import Decryptor, Password, Secret, SharedKey
+from gatepost.cms.designation import CertificateId
 from gatepost.errors import GatepostError
 from gatepost.flow.peel import ENCRYPTED, SIGNED
 from gatepost.mail.content import Octets
+from gatepost.mail.delivery import Tlsa
 from gatepost.mime import entity
 from gatepost.pki import p12
 from gatepost.pki.evidence import Evidence
 from gatepost.pki.pem import read_certificates
 from gatepost.pki.policy import ANY, PolicyRules
 from gatepost.pki.validate import Anchors, validate
+from gatepost.route import tlsa
 from gatepost.smime import layers
 from gatepost.smtp.events import EndOfData, MailFrom
 from gatepost.smtp.settings import ServerSettings
@@ -38,7 +42,7 @@ def cms(entry: Entry, content: bytes) -> Seen:
     if layer is None:
         return Seen(fault="not a CMS object")
     if layer.kind in ENCRYPTED:
-        keys = decryptors(entry.keys, entry.text("key_password"))
+        keys = _decryptors(entry, enveloped.recipients(layer.octets))
         opened = enveloped.decrypt(layer.octets, keys, entropy=bytes, secrets=_secrets(entry))
         return Seen(plain=opened.content)
     if layer.kind in SIGNED:
@@ -46,6 +50,11 @@ def cms(entry: Entry, content: bytes) -> Seen:
     if layer.kind == "compressed-data":
         return Seen(plain=compressed.decompress(layer.octets).content)
     return Seen(fault=f"{layer.kind} is not something this version opens")
+
+
+def _decryptors(entry: Entry, named: Iterable[CertificateId]) -> tuple[Decryptor, ...]:
+    password = entry.text("key_password")
+    return decryptors(entry.keys, password) or stand_ins(entry.keys, password, named)
 
 
 def _secrets(entry: Entry) -> tuple[Secret, ...]:
@@ -124,7 +133,22 @@ def limbo(_entry: Entry, content: bytes) -> Seen:
     when = datetime.fromisoformat(said) if said else TODAY
     lists = tuple(crl for pem in case["crls"] for crl in crls(pem.encode()))
     anchors = Anchors(roots, evidence=Evidence(lists) if lists else None)
-    return Seen(paths=(validate(leaf, extra, anchors, moment=when, purpose="any"),))
+    found = validate(leaf, extra, anchors, moment=when, purpose="any")
+    asked = case["expected_peer_name"] or {}
+    if asked.get("kind") != "DNS":
+        return Seen(paths=(found,))
+    chain = [one.der for one in (leaf, *extra, *roots)]
+    return Seen(paths=(found,), stranger=_stranger(roots, chain, asked["value"], when))
+
+
+def _stranger(roots: frozenset[Certificate], chain: list[bytes], name: str, when: datetime) -> str:
+    """Why the certificate is not that server's, by the code that judges servers."""
+    records = [Tlsa(tlsa.TA, tlsa.CERTIFICATE, tlsa.FULL, one.der) for one in roots]
+    try:
+        tlsa.proven(records, chain, [name], when)
+    except tlsa.Unproven as error:
+        return str(error)
+    return ""
 
 
 def _pem(text: str) -> tuple[Certificate, ...]:

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from tests.conformance.entry import Entry, entries
-from tests.conformance.expectation import complaints
+from tests.conformance.expectation import LIMIT, complaints
 from tests.conformance.observe import observe
 from tests.conformance.seen import Seen
 
@@ -27,8 +27,13 @@ class Result:
 
     @property
     def is_unexpected(self) -> bool:
-        """A complaint nobody has explained; a crash is never explained away."""
-        return bool(self.complaints) and (not self.reason or bool(self.seen.surprise))
+        """A complaint nobody has explained; what never may happen cannot be explained away."""
+        return bool(self.complaints) and (not self.reason or self.is_harm)
+
+    @property
+    def is_harm(self) -> bool:
+        """Whether it crashed, hung, or changed mail that was not opened."""
+        return bool(self.seen.surprise or self.seen.changed) or self.seen.seconds > LIMIT
 
     @property
     def is_stale(self) -> bool:

@@ -27,6 +27,7 @@ class Seen:
     certificates: tuple[Certificate, ...] = field(default=(), repr=False)
     attachments: tuple[tuple[str, bytes], ...] | None = field(default=None, repr=False)
     paths: tuple[PathReport, ...] = ()
+    stranger: str = ""  # why a server's certificate is not for the name asked for
     bodies: tuple[bytes, ...] | None = field(default=None, repr=False)  # mails an SMTP server took
     senders: int = 0
     # how it went
@@ -44,5 +45,5 @@ class Seen:
         said += ["decrypted" for _ in (self.plain,) if self.plain is not None]
         said += ["intact" if one.intact else one.reason for one in self.verdicts]
         said += ["trusted" if one.trusted else "; ".join(one.reasons) for one in self.paths]
-        said += [text for text in (self.changed, self.fault, self.surprise) if text]
+        said += [text for text in (self.stranger, self.changed, self.fault, self.surprise) if text]
         return " | ".join(said) or "nothing found"
