@@ -47,9 +47,19 @@ def compose(fixed: Sequence[bytes], message_digest: bytes, when: datetime) -> by
     """The DER SET OF: what never changes for a signer, the digest and the time."""
     return der.set_of(
         *fixed,
-        attribute(SIGNING_TIME, moment.compose(when)),
-        attribute(MESSAGE_DIGEST, der.octet_string(message_digest)),
+        _attribute(SIGNING_TIME, moment.compose(when)),
+        _attribute(MESSAGE_DIGEST, der.octet_string(message_digest)),
     )
+
+
+def _attribute(oid: str, value: bytes) -> bytes:
+    """As `attribute`, with one value of a size that comes again and again."""
+    return _before(oid, len(value)) + value
+
+
+@lru_cache(maxsize=64)
+def _before(oid: str, size: int) -> bytes:
+    return attribute(oid, bytes(size))[:-size]
 
 
 @lru_cache(maxsize=1024)

@@ -105,22 +105,27 @@ class Element(NamedTuple):
     def children(self) -> list[Element]:
         """The elements inside."""
         source, depth, limit = self.source, self.depth + 1, self.outer
-        if not self.tag & der.CONSTRUCTED:
-            raise Malformed(f"BER: a primitive at offset {self.start} where a structure should be")
-        if depth > MAXIMUM_DEPTH:
-            _too_deep(self.start)
-        octets, position = source.octets, self.inner
+        if not self.tag & 0x20 or depth > MAXIMUM_DEPTH:
+            _childless(self)
+        octets, position, room = source.octets, self.inner, source.budget
         found: list[Element] = []
         while position < limit:
-            if len(found) > source.budget:
+            if len(found) > room:
                 source.earn(len(found), position)
-            inner = position + 2
-            if inner <= limit and octets[position + 1] < 0x80 and octets[position] & 0x1F != 0x1F:
-                # most elements are short: two function calls less for each
-                tag, stop = octets[position], inner + octets[position + 1]
+                room = source.budget
+            inner, tag = position + 2, octets[position]
+            # what most elements look like is read here: a call for each takes as long as all else
+            size = octets[position + 1] if inner <= limit and tag & 0x1F != 0x1F else 0xFF
+            if size == 0x82 and inner + 2 <= limit:
+                size = octets[inner] << 8 | octets[inner + 1]
+                inner += 2
+                stop = outer = inner + size
                 if stop > limit:
                     _too_long(position)
-                outer = stop
+            elif size < 0x80:
+                stop = outer = inner + size
+                if stop > limit:
+                    _too_long(position)
             else:
                 tag, inner, outer = head(octets, position, limit)
                 stop = outer
@@ -131,16 +136,14 @@ class Element(NamedTuple):
             element = (source, tag, position, inner, outer, stop, depth)
             found.append(tuple.__new__(Element, element))
             position = stop
-        for one in found:
-            if one[1] & der.CONSTRUCTED:  # its octets are passed over, but not read yet
-                position = one[3]
-                break
-        source.spend(len(found), position)
+        source.spend(len(found), _read(found, position))
         return found
 
     def sequence(self) -> list[Element]:
         """The elements of a SEQUENCE."""
-        return self.expect(der.SEQUENCE).children()
+        if self.tag != der.SEQUENCE:
+            self.expect(der.SEQUENCE)
+        return self.children()
 
     def set_of(self) -> list[Element]:
         """The elements of a SET."""
@@ -280,6 +283,20 @@ def head(octets: bytes, position: int, limit: int) -> tuple[int, int, int]:
     if outer > limit:
         _too_long(position)
     return tag, inner, outer
+
+
+def _read(elements: list[Element], position: int) -> int:
+    """How far octets have been read: those of a constructed element are only passed over."""
+    for one in elements:
+        if one[1] & 0x20:
+            return one[3]
+    return position
+
+
+def _childless(element: Element) -> NoReturn:
+    if not element.is_constructed:
+        raise Malformed(f"BER: a primitive at offset {element.start} where a structure should be")
+    _too_deep(element.start)
 
 
 def _too_long(position: int) -> NoReturn:

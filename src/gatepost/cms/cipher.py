@@ -133,6 +133,9 @@ def decrypt(
     """
     try:
         if cipher.algorithm.family == "gcm":
+            if len(tag) == TAG:
+                sealed = b"".join((*pieces, tag))
+                return AESGCM(cipher.key).decrypt(cipher.iv, sealed, authenticated)
             return _decrypt_gcm(cipher, pieces, tag, authenticated)
         if cipher.algorithm.family == "ccm":
             sealed = b"".join((*pieces, tag))

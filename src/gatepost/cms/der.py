@@ -30,10 +30,14 @@ def length(count: int) -> bytes:
     return _OCTET[0x80 | len(octets)] + octets
 
 
+_SHORT = tuple(map(length, range(1024)))
+
+
 def tlv(tag: int, *parts: bytes) -> bytes:
     """One element around the parts."""
     contents = parts[0] if len(parts) == 1 else b"".join(parts)
-    return _OCTET[tag] + length(len(contents)) + contents
+    size = len(contents)
+    return _OCTET[tag] + (_SHORT[size] if size < 1024 else length(size)) + contents
 
 
 def sequence(*parts: bytes) -> bytes:

@@ -67,6 +67,7 @@ class Decrypted:
     content_type: str = "data"
     weak: bool = False
     unproven: bool = False  # see below
+    management: str = ""  # how its key reached us: "rsa-oaep", "ecdh-std-sha256" …
 
     # `unproven`: the key came by PKCS #1 v1.5 and no tag proved it right, so `plain` may be
     # what a random key makes of the ciphertext.  Content that makes no sense must then be
@@ -211,6 +212,7 @@ def decrypt(
             content_type=enveloped.content_type,
             weak=algorithm.weak,
             unproven=not opened.is_authenticated and recipient_info.is_silent(info),
+            management=_management(info),
         )
     raise min(failures, key=_patience, default=NoRecipient())
 
@@ -232,6 +234,14 @@ def _attempts(
     shared = secret_info.pairs(enveloped.sharers, secrets)
     for one, secret in islice(shared, MAXIMUM_GUESSES):
         yield partial(secret_info.open_key, one, secret, size), None, None
+
+
+def _management(info: RecipientInfo | None) -> str:
+    """The name of the algorithm a key was wrapped by; empty for passwords and shared keys."""
+    if info is None:
+        return ""
+    found = algorithms.BY_OID.get(identifier.opened(ber.parse(info.algorithm))[0])
+    return found.name if found is not None else ""
 
 
 def _derived(key: bytes, inner: bytes | None) -> bytes:

@@ -23,6 +23,8 @@ from gatepost.errors import DecryptionFailed, LimitExceeded, Unsupported
 
 Entropy = Callable[[int], bytes]
 
+_PKCS1 = KeyTransport("rsa-pkcs1")
+
 MAXIMUM_COUNT = 10_000
 MAXIMUM_KEY = 4096  # octets of an encrypted key: RSA with 32768 bits
 
@@ -191,7 +193,7 @@ def open_key(info: RecipientInfo, decryptor: Decryptor, size: int, entropy: Entr
 def _unwrap_silently(info: Transported, decryptor: Decryptor, size: int, entropy: Entropy) -> bytes:
     instead = entropy(size)
     try:
-        key = decryptor.unwrap(info.encrypted_key, KeyTransport("rsa-pkcs1"))
+        key = decryptor.unwrap(info.encrypted_key, _PKCS1)
     except DecryptionFailed:
         return instead
     return key if len(key) == size else instead

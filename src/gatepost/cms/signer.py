@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from itertools import islice
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
@@ -80,9 +81,14 @@ class SignerVerdict:
 
 def fitting(signer: Signer, scheme: SignatureScheme | None) -> SignatureScheme:
     """The scheme wished for if the key can do it, else what its type calls for."""
-    chosen = _chosen(signer.certificate, scheme)
+    return _fitting(signer.certificate, scheme)
+
+
+@lru_cache(maxsize=1024)
+def _fitting(certificate: Certificate, scheme: SignatureScheme | None) -> SignatureScheme:
+    chosen = _chosen(certificate, scheme)
     if chosen is None:
-        raise Unsupported(f"the key of {signer.certificate.name} cannot sign")
+        raise Unsupported(f"the key of {certificate.name} cannot sign")
     if algorithms.BY_NAME[chosen.digest].create_from is None:
         raise Unsupported(f"signing with {chosen.digest} is not supported")
     return chosen
@@ -121,14 +127,22 @@ def _chosen_rsa(certificate: Certificate, scheme: SignatureScheme | None) -> Sig
 
 def compose(signer: Signer, scheme: SignatureScheme, signed_attributes: bytes) -> bytes:
     """A version 1 SignerInfo: the signer named by issuer and serial number."""
+    before, after = _around(signer.certificate, scheme)
     return der.sequence(
-        der.integer(1),
-        designation.issuer_and_serial(signer.certificate),
-        identifier.digest_identifier(scheme.digest),
-        b"\xa0" + signed_attributes[1:],  # [0] IMPLICIT, but signed as SET OF (5.4)
-        identifier.signature_identifier(scheme),
+        before,
+        b"\xa0",  # [0] IMPLICIT, but signed as SET OF (5.4)
+        signed_attributes[1:],
+        after,
         der.octet_string(signer.sign(signed_attributes, scheme)),
     )
+
+
+@lru_cache(maxsize=1024)
+def _around(certificate: Certificate, scheme: SignatureScheme) -> tuple[bytes, bytes]:
+    """What stands before and after the signed attributes of every message by this signer."""
+    name = designation.issuer_and_serial(certificate)
+    digest = identifier.digest_identifier(scheme.digest)
+    return der.integer(1) + name + digest, identifier.signature_identifier(scheme)
 
 
 # Reading
