@@ -40,7 +40,7 @@ from gatepost.mail.message import Message
 from gatepost.mime import headers
 from gatepost.policy.evaluate import evaluate
 from gatepost.policy.rules import Policy
-from gatepost.policy.treatment import Encrypt
+from gatepost.policy.treatment import Encrypt, Unencryptable
 from gatepost.smime import layers
 
 MARKER = b"the secret figures"
@@ -121,17 +121,26 @@ def test_no_recipient_is_lost_or_doubled(
 def test_mandatory_is_never_clear(
     message: Message, known: Mapping[Fact, Answer], policy: Policy
 ) -> None:
-    """What must be encrypted leaves in clear: the one thing that may never happen."""
+    """What must be encrypted leaves in clear: the one thing that may never happen.
+
+    Only where policy says so may it, for everybody in the envelope, bound to a verified connection.
+    """
     author = headers.author(message.header)
     tagged = b"[secure]" in message.header.lower()
     for outcome in World(policy, known, OURS).drive(message, outbound.STAGES):
         if outcome.verdict != Continue():
             continue
         wishes = [
-            evaluate(policy, author, one.mailbox, tagged=tagged).encrypt
+            evaluate(policy, author, one.mailbox, tagged=tagged)
             for one in outcome.message.envelope.recipients
         ]
-        if Encrypt.MANDATORY in wishes:
+        by_tls = [
+            one.encrypt is Encrypt.MANDATORY and one.unencryptable is Unencryptable.TLS
+            for one in wishes
+        ]
+        if outcome.message.envelope.secure:
+            assert all(by_tls)
+        elif any(one.encrypt is Encrypt.MANDATORY for one in wishes):
             assert MARKER not in octets(outcome)
             assert nature(outcome.message.header, outcome.message.body) is Nature.ENCRYPTED
 

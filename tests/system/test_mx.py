@@ -36,8 +36,13 @@ DOMAINS = (
     "key.signed.example", "issuer.signed.example", "tampered.signed.example",
     "unusable.signed.example", "plain.example", "sts.plain.example", "wrong.plain.example",
     "elsewhere.plain.example", "testing.plain.example", "expired.plain.example",
-    "two.plain.example", "clear.plain.example",
+    "two.plain.example", "clear.plain.example", "bare.plain.example", "spare.plain.example",
 )  # fmt: skip
+TLS_IS_ENOUGH = "".join(
+    f'[[rule]]\nname = "{name}"\nto = "{name}.{zone}.example"\n'
+    'encrypt = "mandatory"\nunencryptable = "verified-tls"\n'
+    for name, zone in (("issuer", "signed"), ("clear", "plain"), ("two", "plain"), ("sts", "plain"))
+)
 pytestmark = pytest.mark.peer("postfix", "unbound")
 
 
@@ -180,8 +185,9 @@ def _zones(port: int, web: str, attack: bool = False) -> list[Zone]:
     ]
     plain = [
         *["@ MX 10 mx", "mx A 127.0.0.1", f"_{port}._tcp.mx {_tlsa(3, PRIVATE, flip=1)}"],
-        *["two MX 10 dead", "two MX 20 mx.good.example.", "dead A 127.0.0.77"],
-        *["clear MX 10 mx.clear", "mx.clear A 127.0.0.4"],
+        *["two MX 10 mx.good.example.", "dead A 127.0.0.77"],
+        *["spare MX 10 dead", "spare MX 20 mx.good.example."],
+        *["clear MX 10 mx.clear", "bare MX 10 mx.clear", "mx.clear A 127.0.0.4"],
         *sts("sts", "mx.good.example."),
         *sts("wrong", "mx.wrong.example."),
         *sts("elsewhere", "mx.evil.example."),
@@ -212,6 +218,7 @@ def world() -> Iterator[World]:
             us.edit({hop: f"outbound = {{ mx = true, port = {port} }}"})
             more = f'\n[resolver]\nservers = ["127.0.0.1:{names.port}"]\n'
             us.config.write_text(us.config.read_text() + more)
+            us.policy(TLS_IS_ENOUGH)
             us.start()
             yield World(us, mail, names, port, policies.address)
 
@@ -223,10 +230,10 @@ def world() -> Iterator[World]:
         ("issuer.signed.example", "dane (DANE: the domain publishes TLSA records): TLSA 2 1 1"),
         ("unusable.signed.example", "required (DANE: none of the TLSA records is usable)"),
         ("plain.example", "opportunistic (nothing is published): any certificate will do"),
-        ("clear.plain.example", "opportunistic (nothing is published): clear text: STARTTLS"),
+        ("bare.plain.example", "opportunistic (nothing is published): clear text: STARTTLS"),
         ("sts.plain.example", "verified (MTA-STS: policy 20261123 is enforced): certificate"),
         ("testing.plain.example", "opportunistic (the domain tests MTA-STS): any certificate"),
-        ("two.plain.example", "opportunistic (nothing is published)"),
+        ("spare.plain.example", "opportunistic (nothing is published)"),
     ],
 )
 def test_delivered(world: World, domain: str, told: str) -> None:
@@ -234,7 +241,7 @@ def test_delivered(world: World, domain: str, told: str) -> None:
     event = world.send(domain)
     assert event["event"] == "delivery.done", event
     assert event["security"].startswith(told)
-    assert event.get("tls", "clear").startswith("clear" if "clear" in domain else "TLSv1.3 ")
+    assert event.get("tls", "clear").startswith("clear" if "bare" in domain else "TLSv1.3 ")
     world.mail.wait_for(event["to"])
     assert world.arrived(event)
 
@@ -247,6 +254,8 @@ def test_delivered(world: World, domain: str, told: str) -> None:
         ("wrong.plain.example", "4.7.5", "not mx.wrong.example"),
         ("elsewhere.plain.example", "4.7.10", "does not name it"),
         ("expired.plain.example", "4.7.5", "certificate has expired"),
+        ("clear.plain.example", "4.7.10", "does not offer STARTTLS"),  # see TLS_IS_ENOUGH
+        ("two.plain.example", "4.7.10", "not two.plain.example or .two.plain.example"),
     ],
 )
 def test_waits(world: World, domain: str, status: str, told: str) -> None:

@@ -15,11 +15,12 @@ from datetime import datetime
 from gatepost.engine.routing import Routes
 from gatepost.events import Name
 from gatepost.flow.course import is_known, is_untouched
-from gatepost.flow.decision import Decision, Done, decisions
+from gatepost.flow.decision import Done, decisions
 from gatepost.flow.verdict import Continue, Defer, Discard, Hold, Outcome, Reject, Wait
 from gatepost.mail.content import Content
 from gatepost.mail.delivery import Attempt
 from gatepost.mail.envelope import Envelope
+from gatepost.mail.message import Message
 from gatepost.mail.reply import Reply
 from gatepost.store.queue_item import NewItem, Record, State
 
@@ -139,7 +140,7 @@ def items(
             envelope=envelope,
             hop=hop,
             content=content,
-            protected=waits or is_known(message) or _protected(decisions(message.findings)),
+            protected=waits or is_known(message) or _protected(message),
             undecided=waits,
             state=state,
             reason=reason,
@@ -162,9 +163,10 @@ def _deferred(outcome: Outcome) -> Outcome:
     return Outcome(outcome.message, Reject(verdict.reply, verdict.reason))
 
 
-def _protected(made: Iterable[Decision]) -> bool:
+def _protected(message: Message) -> bool:
     """Whether content of this message may never be quoted in a failure notice."""
-    return any(one.layers or one.done in {Done.ENCRYPTED, Done.SIGNED_ENCRYPTED} for one in made)
+    made = decisions(message.findings)
+    return message.envelope.secure or any(one.layers or one.done in {Done.ENCRYPTED, Done.SIGNED_ENCRYPTED} for one in made)
 
 
 def _refused(outcomes: Iterable[Outcome]) -> Iterator[Attempt]:

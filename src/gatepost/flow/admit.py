@@ -115,4 +115,6 @@ def _decided_at_rcpt(
 def _refuses_at_rcpt(treatment: Treatment, return_path: Mailbox | None) -> bool:
     if treatment.unencryptable is Unencryptable.WAIT and return_path is not None:
         return False
+    if treatment.unencryptable is Unencryptable.TLS:
+        return False
     return treatment.refuse_at is RefuseAt.RCPT

@@ -3,7 +3,8 @@
 Who is told about whom: recipients the header names may share one CMS, anyone else gets
 a message and CMS of his own, for a RecipientInfo tells every reader who else reads.
 Encryption that is mandatory and impossible refuses the message, or only its own
-recipients where policy says so (`mixed`), or lets these wait (`unencryptable`).
+recipients where policy says so (`mixed`), lets these wait, or sends to them in clear over
+verified connections only (`unencryptable`).
 """
 
 from __future__ import annotations
@@ -58,7 +59,9 @@ def does(message: Message, context: Context) -> tuple[Message, Verdict]:
     impossible = {
         mailbox: choice
         for mailbox, choice in choices.items()
-        if choice.chosen is None and wish.treatments[mailbox].encrypt is Encrypt.MANDATORY
+        if choice.chosen is None
+        and wish.treatments[mailbox].encrypt is Encrypt.MANDATORY
+        and wish.treatments[mailbox].unencryptable is not Unencryptable.TLS
     }
     if _refuses_all(message, wish, impossible):
         reply = unencryptable(impossible, wish.treatments)
@@ -143,7 +146,14 @@ def _key(mailbox: Mailbox, wish: Wish, choices: Choices, impossible: Choices) ->
     encrypting: tuple[Hashable, ...] = ()
     if _encrypts(mailbox, choices):
         encrypting = (how.cipher, how.least_cipher, how.key_transport)
-    return signing, encrypting, how.header_protection if signing or encrypting else None
+    protecting = how.header_protection if signing or encrypting else None
+    return signing, encrypting, protecting, _needs_tls(mailbox, wish, choices)
+
+
+def _needs_tls(mailbox: Mailbox, wish: Wish, choices: Choices) -> bool:
+    """Whether a verified connection stands for encryption that is mandatory and impossible."""
+    wanted = wish.treatments[mailbox].encrypt is Encrypt.MANDATORY and mailbox in choices
+    return wanted and not _encrypts(mailbox, choices)
 
 
 def _encrypts(mailbox: Mailbox, choices: Choices) -> bool:
@@ -181,6 +191,7 @@ def _plan(
         key_transport=picked.key_transport,
         header_protection=picked.header_protection,
         notes=picked.notes,
+        secure=_needs_tls(members[0].mailbox, wish, choices),
     )
 
 

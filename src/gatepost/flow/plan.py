@@ -54,6 +54,7 @@ class Plan:
     header_protection: HeaderProtection = HeaderProtection.CLEAR
     notes: tuple[tuple[str, str], ...] = ()  # why so: (setting, in words)
     apart: bool = False
+    secure: bool = False  # instead of encryption: over a verified connection only
     refusal: Reply | None = None  # these recipients cannot be served
     waits: bool = False  # but may be, later
 

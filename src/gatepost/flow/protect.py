@@ -85,10 +85,19 @@ def does(message: Message, context: Context) -> tuple[Message, Verdict]:
         work = _encrypted(_signed(work, context), context)
     except GatepostError as error:
         return _ended(work, _failed(error), context)
+    work = _bound(work)
     if _exposed(work):
         fault = Reply(451, "4.7.0", "Encryption is mandatory and was not done")
         return _ended(work, Defer(fault, "stages disagree about encryption"), context)
     return _ended(_in_seven_bits(work), Continue(), context)
+
+
+def _bound(work: _Work) -> _Work:
+    """What may leave in clear over a verified connection only says so for as long as it waits."""
+    if not work.plan.secure:
+        return work
+    envelope = replace(work.message.envelope, secure=True)
+    return replace(work, message=replace(work.message, envelope=envelope))
 
 
 def _in_seven_bits(work: _Work) -> _Work:
@@ -175,6 +184,8 @@ def _scheme(plan: Plan, signer: Signer) -> SignatureScheme:
 
 def _exposed(work: _Work) -> bool:
     """Whether a mandatory recipient would get what only he should be able to read."""
+    if work.message.envelope.secure:  # delivery takes a verified connection for it, or none
+        return False
     if work.wish.nature is Nature.ENCRYPTED or work.plan.certificates:
         return False
     return any(
@@ -246,4 +257,6 @@ def _reason(work: _Work, verdict: Verdict, choice: Choice | None) -> str:
         reasons.append(f"not signed: {work.unsigned or work.wish.unsignable}")
     if choice is not None and choice.chosen is None:
         reasons.append(f"not encrypted: {lacking(choice)}")
+    if work.plan.secure:
+        reasons.append("it leaves over a verified TLS connection or not at all")
     return "; ".join(reasons)

@@ -21,7 +21,8 @@ def asks(_message: Message, _context: Context) -> frozenset[Fact]:
 def does(message: Message, context: Context) -> tuple[Message, Verdict]:
     """Add the trace field; without a key there is none."""
     made = decisions(message.findings)
-    if context.mac is None or not made:
+    if context.mac is None or not made or message.envelope.secure:
+        # What left in clear, over verified connections only, is decided anew: it lost that bond.
         return message, Continue()
     said = Voucher(
         message.direction.value,

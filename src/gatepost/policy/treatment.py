@@ -116,6 +116,7 @@ class Unencryptable(StrEnum):
 
     REFUSE = "refuse"
     WAIT = "wait"  # accepted, kept sealed, and sent once a certificate is known
+    TLS = "verified-tls"  # sent without, over a connection whose server proves itself, or not
 
 
 class RefuseAt(StrEnum):

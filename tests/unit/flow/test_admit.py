@@ -88,6 +88,7 @@ def test_a_hopeless_recipient_is_refused_by_name() -> None:
     [
         "",
         MANDATORY + 'refuse_at = "data"\n',
+        MANDATORY + 'unencryptable = "verified-tls"\n',
         '[[rule]]\nname = "a"\nfrom = "ceo@xyz.example"\nencrypt = "mandatory"\n',
     ],
 )

@@ -153,6 +153,32 @@ def test_the_rest_is_delivered_where_policy_says_so() -> None:
     assert refused.reply.text.startswith(CAROL)
 
 
+TLS = MANDATORY + 'unencryptable = "verified-tls"\n'
+
+
+def test_a_verified_connection_instead_of_encryption() -> None:
+    """A partner for whom secure transport is enough gets nothing, or gets it over any connection."""
+    outcomes = drive(outgoing(MAIL, BOB, CAROL), STAGES, facts(readers=[BOB], signers=[ALICE]), TLS)
+    assert [recipients(one) for one in outcomes] == [(BOB,), (CAROL,)]
+    assert [one.verdict for one in outcomes] == [Continue(), Continue()]
+    assert [one.message.envelope.secure for one in outcomes] == [False, True]
+    assert b"secret" not in octets(outcomes[0])
+    assert b"secret" in octets(outcomes[1])
+    decision = told(outcomes)[CAROL]
+    assert decision.done is Done.SIGNED
+    assert "no certificate is known" in decision.reason
+    assert "verified TLS connection or not at all" in decision.reason
+
+
+def test_softer_wishes_need_no_verified_connection() -> None:
+    """Mail that may leave in clear anyway waits for a certificate its server does not have."""
+    policy = '[defaults]\nunencryptable = "verified-tls"\n'
+    known = facts(signers=[ALICE])
+    assert not only(drive(outgoing(MAIL, BOB), STAGES, known, policy)).message.envelope.secure
+    tagged = MAIL.replace("Subject: ", "Subject: [secure] ")
+    assert only(drive(outgoing(tagged, BOB), STAGES, known, policy)).message.envelope.secure
+
+
 @pytest.mark.parametrize(
     "subject",
     [
