@@ -26,6 +26,7 @@ from gatepost.cms.cipher import ContentCipher
 from gatepost.cms.content import Pieces
 from gatepost.cms.designation import CertificateId
 from gatepost.cms.digest import HASHES
+from gatepost.cms.encapsulation import Encapsulated
 from gatepost.cms.recipient import Entropy, RecipientInfo
 from gatepost.errors import DecryptionFailed, GatepostError, Malformed, Unavailable, Unsupported
 from gatepost.mail.content import Content, Slice, join
@@ -240,7 +241,8 @@ def _management(info: RecipientInfo | None) -> str:
     """The name of the algorithm a key was wrapped by; empty for passwords and shared keys."""
     if info is None:
         return ""
-    found = algorithms.BY_OID.get(identifier.opened(ber.parse(info.algorithm))[0])
+    written = info.kem if isinstance(info, Encapsulated) else info.algorithm
+    found = algorithms.BY_OID.get(identifier.opened(ber.parse(written))[0])
     return found.name if found is not None else ""
 
 
