@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from itertools import islice
 
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -242,7 +242,12 @@ def _management(info: RecipientInfo | None) -> str:
     if info is None:
         return ""
     written = info.kem if isinstance(info, Encapsulated) else info.algorithm
-    found = algorithms.BY_OID.get(identifier.opened(ber.parse(written))[0])
+    return _named(written)
+
+
+@lru_cache(maxsize=256)
+def _named(encoded: bytes) -> str:
+    found = algorithms.BY_OID.get(identifier.opened(ber.parse(encoded))[0])
     return found.name if found is not None else ""
 
 
