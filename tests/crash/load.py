@@ -1,5 +1,6 @@
 """Clients that keep submitting; whatever the server says or does, they go on."""
 
+import os
 import smtplib
 import threading
 import time
@@ -12,6 +13,7 @@ from tests.crash.secret import text
 from tests.peers.letter import Letter
 
 CLIENTS = 20
+PATIENCE = float(os.environ.get("GATEPOST_PATIENCE", "40"))  # seconds
 SIZES = (300, 10_000, 10_000, 400_000)  # the last one is too large for memory
 
 
@@ -22,12 +24,18 @@ class Load:
     """Remembers what was acknowledged."""
 
     def __init__(
-        self, *places: Place, sender: str, to: str, sizes: tuple[int, ...] = SIZES
+        self,
+        *places: Place,
+        sender: str,
+        to: str,
+        sizes: tuple[int, ...] = SIZES,
+        is_enough: Callable[[int], bool] = lambda _: False,
     ) -> None:
         self.acknowledged: list[str] = []
         self.tried = 0
         self._places = places
         self._sender, self._to, self._sizes = sender, to, sizes
+        self._is_enough = is_enough  # told how many are acknowledged: whether to wait a little
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._run, args=(n,)) for n in range(CLIENTS)]
 
@@ -40,7 +48,7 @@ class Load:
                 smtplib.SMTP(host, port, timeout=20) as client,
             ):
                 for _ in range(10):  # then another connection, perhaps to another worker
-                    if not self._stop.is_set():
+                    if not self._stop.is_set() and not self._is_enough(len(self.acknowledged)):
                         self._submit(client, choice)
             self._stop.wait(0.02)
 
@@ -66,7 +74,7 @@ class Load:
             thread.join()
 
 
-def until(done: Callable[[], bool], seconds: float = 40) -> None:
+def until(done: Callable[[], bool], seconds: float = PATIENCE) -> None:
     """Return once it is so; fails after a while."""
     deadline = time.monotonic() + seconds
     while not done():
@@ -85,3 +93,13 @@ def submitted(place: Place, sender: str, to: str) -> int:
     except (OSError, smtplib.SMTPException):
         return 0
     return 250
+
+
+def while_growing(size: Callable[[], int], done: Callable[[], bool], seconds: float = 60) -> None:
+    """Return once it is done; fails when for so long nothing has come."""
+    seen, deadline = -1, 0.0
+    while not done():
+        if (now := size()) != seen:
+            seen, deadline = now, time.monotonic() + max(seconds, PATIENCE)
+        assert time.monotonic() < deadline, f"waited {seconds} s in vain"
+        time.sleep(0.05)
