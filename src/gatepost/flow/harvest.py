@@ -99,7 +99,9 @@ def _habits(found: SignatureReport, signer: SignerReport, message: Message) -> f
     if found.headers is not None and found.headers.scheme.startswith("hp="):
         habits.add(HEADER_PROTECTION)
     around = takewhile(lambda one: one is not found, message.findings)
-    habits.update(one.cipher for one in around if isinstance(one, EncryptionReport))
+    for one in around:
+        if isinstance(one, EncryptionReport):
+            habits |= {one.cipher, one.management}
     return frozenset(habits & NAMES)
 
 

@@ -61,6 +61,7 @@ def decrypt(
         kind=layer.kind,
         cipher=found.cipher,
         authenticated=found.authenticated,
+        management=found.management,
         weak=found.weak,
         recipients=found.recipients,
         used=found.used,

@@ -193,6 +193,7 @@ class EncryptionReport(_Report):
     kind: str  # "enveloped-data" or "authenveloped-data"
     cipher: str
     authenticated: bool  # the cipher proves the content unchanged (GCM); CBC does not
+    management: str = ""  # how its key reached us: "rsa-oaep", "ecdh-std-sha256" …
     weak: bool = False  # a cipher that should not be used any more
     recipients: int = 0
     used: Certificate | None = field(default=None, repr=False)
@@ -206,6 +207,7 @@ class EncryptionReport(_Report):
         return {
             "layer": self.kind,
             "cipher": self.cipher,
+            "key_management": self.management,
             "authenticated": self.authenticated,
             "weak": self.weak,
             "recipients": self.recipients,

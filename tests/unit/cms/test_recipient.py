@@ -89,6 +89,21 @@ def test_round_trip(kind: KeyKind, cipher: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("kind", "management"),
+    [
+        ("x25519", "ecdh-hkdf-sha256"),
+        ("ml-kem-768", "ml-kem-768"),
+        ("rsa2048", "rsa-pkcs1"),
+        ("p256", "ecdh-std-sha256"),
+    ],
+)
+def test_how_the_key_came_is_told(kind: KeyKind, management: str) -> None:
+    """What a correspondent writes, he reads; nobody would learn it."""
+    made = encrypted(bob(kind), cipher="aes256-gcm")
+    assert opened(made, bob(kind)).management == management
+
+
+@pytest.mark.parametrize(
     ("kinds", "version"),
     [
         (["x25519"], 2),

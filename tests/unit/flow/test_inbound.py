@@ -222,7 +222,7 @@ def test_learns_the_certificate_of_a_trusted_author() -> None:
     assert found.mailbox == found.lesson.mailbox == Mailbox.parse(BOB)
     assert found.certificates == (person(BOB).certificate,)
     assert "aes256-gcm" in found.lesson.announced
-    assert found.lesson.used >= {"clear-signature", "header-protection", "aes256-gcm"}
+    assert found.lesson.used >= {"clear-signature", "header-protection", "aes256-gcm", "rsa-oaep"}
     assert found.lesson.signed_at == NOW
 
 
