@@ -93,7 +93,7 @@ def test_round_trip(kind: KeyKind, cipher: str) -> None:
     [
         ("x25519", "ecdh-hkdf-sha256"),
         ("ml-kem-768", "ml-kem-768"),
-        ("rsa2048", "rsa-pkcs1"),
+        ("rsa2048", "rsa-oaep"),
         ("p256", "ecdh-std-sha256"),
     ],
 )
