@@ -1,4 +1,4 @@
-"""Tells the return path what was delayed or failed (RFC 3461, RFC 3464, RFC 5321 section 6.1).
+"""Tells the return path what became of mail (RFC 3461, RFC 3464, RFC 5321 section 6.1).
 
 Of protected content only the fields that name the message go back: what we decrypted,
 or owe encryption, must not leave in a notification.
@@ -16,6 +16,7 @@ from gatepost.mail import dsn
 from gatepost.mail.address import Mailbox
 from gatepost.mail.content import Octets
 from gatepost.mail.delivery import Attempt
+from gatepost.mail.dsn import Kind
 from gatepost.mail.envelope import Envelope, Recipient
 from gatepost.mail.message import Arrival, Direction, Message
 from gatepost.mail.reply import Reply
@@ -36,51 +37,51 @@ class Bouncer:
 
     def failure(self, item: Item, attempts: Sequence[Attempt], now: datetime) -> NewItem | None:
         """The notification of final failure, if anybody wants it."""
-        wanted = self._wanted(item, attempts, "FAILURE")
-        if not wanted:
-            return None
-        header, body = dsn.failure(
-            self._original(item),
-            wanted,
-            hostname=self.hostname,
-            names=self.names,
-            now=now,
-            protected=item.protected,
-        )
-        return self._queued(item, header, body, now)
+        return self._notice(dsn.FAILED, item, attempts, now)
 
     def delay(
         self, item: Item, attempts: Sequence[Attempt], now: datetime, until: datetime
     ) -> NewItem | None:
         """The notification that delivery is delayed, if anybody wants it."""
-        wanted = self._wanted(item, attempts, "DELAY")
+        return self._notice(dsn.DELAYED, item, attempts, now, until)
+
+    def waiting(
+        self, item: Item, attempts: Sequence[Attempt], now: datetime, until: datetime
+    ) -> NewItem | None:
+        """The notification that mail waits for a certificate, if anybody wants it."""
+        return self._notice(dsn.WAITING, item, attempts, now, until)
+
+    def success(self, item: Item, attempts: Sequence[Attempt], now: datetime) -> NewItem | None:
+        """The notification asked for, where nobody behind us will send it.
+
+        RFC 3461 section 5.2.2: "relayed" to a server that knows no reports, "delivered" by
+        one that answers for mailboxes (section 5.2.3).
+        """
+        unreported = [one for one in attempts if not one.reports]
+        if not unreported:
+            return None
+        kind = dsn.DELIVERED if unreported[0].is_final else dsn.RELAYED
+        return self._notice(kind, item, unreported, now)
+
+    def _notice(
+        self,
+        kind: Kind,
+        item: Item,
+        attempts: Sequence[Attempt],
+        now: datetime,
+        until: datetime | None = None,
+    ) -> NewItem | None:
+        wanted = self._wanted(item, attempts, kind.event)
         if not wanted:
             return None
-        header, body = dsn.delay(
+        header, body = dsn.report(
+            kind,
             self._original(item),
             wanted,
             hostname=self.hostname,
             names=self.names,
             now=now,
             protected=item.protected,
-            until=until,
-        )
-        return self._queued(item, header, body, now)
-
-    def waiting(
-        self, item: Item, attempts: Sequence[Attempt], now: datetime, until: datetime
-    ) -> NewItem | None:
-        """The notification that mail waits for a certificate, if anybody wants it."""
-        wanted = self._wanted(item, attempts, "DELAY")
-        if not wanted:
-            return None
-        header, body = dsn.waiting(
-            self._original(item),
-            wanted,
-            hostname=self.hostname,
-            names=self.names,
-            now=now,
-            protected=True,
             until=until,
         )
         return self._queued(item, header, body, now)
@@ -122,4 +123,5 @@ class Bouncer:
 
 def _silenced(reply: Reply) -> Reply:
     """What a stranger may hear: our own server's words may tell what stands in decrypted mail."""
-    return Reply(reply.code, reply.status, "The recipient's mail server did not accept the message")
+    said = "accepted" if reply.is_positive else "did not accept"
+    return Reply(reply.code, reply.status, f"The recipient's mail server {said} the message")

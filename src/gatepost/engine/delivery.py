@@ -256,7 +256,7 @@ class Delivery:
     def _notices(
         self, item: Item, judgement: Judgement, now: datetime, *, late: bool
     ) -> tuple[NewItem, ...]:
-        notices = []
+        notices = [self._bouncer.success(item, judgement.delivered, now)]
         if judgement.failed:
             notices.append(self._bouncer.failure(item, judgement.failed, now))
         if late:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from gatepost.engine.routing import Routes
@@ -129,18 +129,24 @@ def items(
         case _:
             return
     message = outcome.message
+    untouched = is_untouched(message)
+    protected = waits or is_known(message) or _protected(message)
     content = message.content
-    if original is not None and (waits or is_untouched(message)):
+    if original is not None and (waits or untouched):
         content = original
     elif waits:
         raise ValueError("what waits is kept as it came")
-    for hop, envelope in routes.divide(message.direction, message.envelope, message.size).items():
+    whole = message.envelope
+    if protected and not (waits or untouched):
+        # A next hop that speaks DSN must not return what we decrypted (RFC 3461 section 4.3).
+        whole = replace(whole, ret="HDRS")
+    for hop, envelope in routes.divide(message.direction, whole, message.size).items():
         yield NewItem(
             queue_id=queue_id,
             envelope=envelope,
             hop=hop,
             content=content,
-            protected=waits or is_known(message) or _protected(message),
+            protected=protected,
             undecided=waits,
             state=state,
             reason=reason,
@@ -166,7 +172,9 @@ def _deferred(outcome: Outcome) -> Outcome:
 def _protected(message: Message) -> bool:
     """Whether content of this message may never be quoted in a failure notice."""
     made = decisions(message.findings)
-    return message.envelope.secure or any(one.layers or one.done in {Done.ENCRYPTED, Done.SIGNED_ENCRYPTED} for one in made)
+    return message.envelope.secure or any(
+        one.layers or one.done in {Done.ENCRYPTED, Done.SIGNED_ENCRYPTED} for one in made
+    )
 
 
 def _refused(outcomes: Iterable[Outcome]) -> Iterator[Attempt]:

@@ -73,3 +73,5 @@ class Attempt:
     remote: str = ""  # "host[address]:port" that gave the reply; empty: none was reached
     tls: str | None = None  # protocol and cipher; None: clear text
     security: str = ""  # which TLS policy held, why, and what the server proved
+    reports: bool = False  # the server took the author's wishes for reports with it (RFC 3461)
+    is_final: bool = False  # a mailbox server that answers for each recipient (RFC 2033)

@@ -28,7 +28,61 @@ _STATUS = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}\Z")
 _FOREIGN = re.compile(r"[^ -~]+")
 
 
-def failure(
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What is reported: the Action of RFC 3464 section 2.3.3, and what a person is told."""
+
+    event: str  # the NOTIFY word that asks for it (RFC 3461 section 4.1)
+    action: str
+    title: str
+    lead: str
+    advice: str  # may name the moment {until}
+
+
+FAILED = Kind(
+    "FAILURE",
+    "failed",
+    "Undeliverable",
+    "Your message could not be delivered to",
+    "Nobody will try again: correct what is named above and send the message again, "
+    "or show this report to your postmaster.",
+)
+DELAYED = Kind(
+    "DELAY",
+    "delayed",
+    "Delayed",
+    "Your message has not been delivered yet to",
+    "You need not do anything: delivery is tried again until {until}, "
+    "and you will be told if it fails for good.",
+)
+WAITING = Kind(
+    "DELAY",
+    "delayed",
+    "Waiting for a certificate",
+    "Your message has not been sent yet to",
+    "It is kept, encrypted, and sent by itself as soon as a certificate is known: ask the "
+    "recipient for a signed message, or your postmaster to import the certificate.  "
+    "If there is none by {until} the message is returned.",
+)
+DELIVERED = Kind(
+    "SUCCESS",
+    "delivered",
+    "Delivered",
+    "Your message was delivered to",
+    "You asked for this report.",
+)
+RELAYED = Kind(
+    "SUCCESS",
+    "relayed",
+    "Relayed",
+    "Your message was passed on for",
+    "The next mail server has accepted it, but does not report what becomes of it then: "
+    "you will not hear again unless it fails.",
+)
+
+
+def report(
+    kind: Kind,
     message: Message,
     attempts: Sequence[Attempt],
     *,
@@ -36,61 +90,15 @@ def failure(
     names: Callable[[], str],
     now: datetime,
     protected: bool,
+    until: datetime | None = None,
 ) -> tuple[bytes, bytes]:
-    """The report that these recipients will not get the message, as (header, body).
+    """The report about these recipients, as (header, body).
 
     `protected`: the original was to be encrypted, so only its header goes back.  Pass the
-    message as it arrived, not what decryption made of its header.
+    message as it arrived, not what decryption made of its header.  `until`: how long it is
+    tried.
     """
-    lead = "Your message could not be delivered to"
-    advice = (
-        "Nobody will try again: correct what is named above and send the message again, "
-        "or show this report to your postmaster."
-    )
-    report = _Report(message, attempts, hostname, names, now, protected)
-    return report.compose("Undeliverable", "failed", lead, advice, ())
-
-
-def delay(
-    message: Message,
-    attempts: Sequence[Attempt],
-    *,
-    hostname: str,
-    names: Callable[[], str],
-    now: datetime,
-    protected: bool,
-    until: datetime,
-) -> tuple[bytes, bytes]:
-    """The report that the message is late and will be tried until then, as (header, body)."""
-    lead = "Your message has not been delivered yet to"
-    advice = (
-        f"You need not do anything: delivery is tried again until {date(until)}, "
-        "and you will be told if it fails for good."
-    )
-    report = _Report(message, attempts, hostname, names, now, protected)
-    return report.compose("Delayed", "delayed", lead, advice, (("Will-Retry-Until", date(until)),))
-
-
-def waiting(
-    message: Message,
-    attempts: Sequence[Attempt],
-    *,
-    hostname: str,
-    names: Callable[[], str],
-    now: datetime,
-    protected: bool,
-    until: datetime,
-) -> tuple[bytes, bytes]:
-    """The report that the message waits for a certificate until then, as (header, body)."""
-    lead = "Your message has not been sent yet to"
-    advice = (
-        "It is kept, encrypted, and sent by itself as soon as a certificate is known: ask the "
-        "recipient for a signed message, or your postmaster to import the certificate.  "
-        f"If there is none by {date(until)} the message is returned."
-    )
-    report = _Report(message, attempts, hostname, names, now, protected)
-    timing = (("Will-Retry-Until", date(until)),)
-    return report.compose("Waiting for a certificate", "delayed", lead, advice, timing)
+    return _Report(kind, message, attempts, hostname, names, now, protected, until).compose()
 
 
 def wanted(recipient: Recipient, event: str) -> bool:
@@ -112,32 +120,26 @@ def xtext(encoded: str) -> str:
 class _Report:
     """One notification in the making."""
 
+    kind: Kind
     message: Message
     attempts: Sequence[Attempt]
     hostname: str
     names: Callable[[], str]
     now: datetime
     protected: bool
+    until: datetime | None
 
     def __post_init__(self) -> None:
         if self.message.envelope.return_path is None:
             raise Malformed("there is no return path to report to (RFC 5321 section 6.1)")
 
-    def compose(
-        self,
-        title: str,
-        action: str,
-        lead: str,
-        advice: str,
-        timing: Sequence[tuple[str, str]],
-    ) -> tuple[bytes, bytes]:
+    def compose(self) -> tuple[bytes, bytes]:
         """Header and body of the multipart/report."""
-        returned = self._returned()
-        entities = [self._human(lead, advice), self._status(action, timing), returned]
+        entities = [self._human(), self._status(), self._returned()]
         boundary = self._boundary(entities)
         delimiter = b"--" + boundary
         wide = not all(entity.isascii() for entity in entities)
-        header = self._header(title, boundary.decode("ascii"), "8bit" if wide else "7bit")
+        header = self._header(boundary.decode("ascii"), "8bit" if wide else "7bit")
         body = b"".join(delimiter + b"\r\n" + entity + b"\r\n" for entity in entities)
         return header, body + delimiter + b"--\r\n"
 
@@ -148,7 +150,7 @@ class _Report:
                 return boundary
         raise Malformed("the original holds every boundary tried")
 
-    def _header(self, title: str, boundary: str, encoding: str) -> bytes:
+    def _header(self, boundary: str, encoding: str) -> bytes:
         subject = first(self.message.header, "Subject")
         original = f": {subject.text}" if subject and subject.text else ""
         references = first(self.message.header, "Message-ID")
@@ -156,7 +158,7 @@ class _Report:
             compose("Date", date(self.now)),
             compose("From", f"Mail Delivery System <MAILER-DAEMON@{self.hostname}>"),
             compose("To", f"<{self.message.envelope.return_path}>".encode()),
-            compose("Subject", f"{title}{original[:200]}"),
+            compose("Subject", f"{self.kind.title}{original[:200]}"),
             compose("Message-ID", f"<{self.names()}@{self.hostname}>"),
         ]
         if references and len(references.value) < 500 and references.value.isascii():
@@ -172,8 +174,9 @@ class _Report:
         ]
         return b"".join(fields)
 
-    def _human(self, lead: str, advice: str) -> bytes:
-        lines = [lead, ""]
+    def _human(self) -> bytes:
+        advice = self.kind.advice.format(until=date(self.until) if self.until else "")
+        lines = [self.kind.lead, ""]
         for attempt in self.attempts:
             lines += [f"    {attempt.recipient}", f"        {_reason(attempt)}", ""]
         lines += [
@@ -188,36 +191,42 @@ class _Report:
             f"Content-Transfer-Encoding: {encoding}\r\n\r\n{text}"
         ).encode()
 
-    def _status(self, action: str, timing: Sequence[tuple[str, str]]) -> bytes:
+    def _status(self) -> bytes:
         """The message/delivery-status part (RFC 3464 section 2)."""
         group = [("Reporting-MTA", f"dns; {self.hostname}")]
         if self.message.envelope.envid:
             group.insert(0, ("Original-Envelope-Id", xtext(self.message.envelope.envid)))
         group.append(("Arrival-Date", date(self.message.arrival.received_at)))
         groups = [group]
-        groups += [[*self._recipient(attempt, action), *timing] for attempt in self.attempts]
+        groups += [[*self._recipient(attempt)] for attempt in self.attempts]
         return b"Content-Type: message/delivery-status\r\n\r\n" + b"\r\n".join(
             b"".join(compose(name, value) for name, value in fields) for fields in groups
         )
 
-    def _recipient(self, attempt: Attempt, action: str) -> Iterator[tuple[str, str]]:
+    def _recipient(self, attempt: Attempt) -> Iterator[tuple[str, str]]:
         if attempt.recipient.orcpt:
             kind, _, address = attempt.recipient.orcpt.partition(";")
             yield "Original-Recipient", f"{_FOREIGN.sub('?', kind)}; {xtext(address)}"
         yield "Final-Recipient", _typed(str(attempt.recipient))
-        yield "Action", action
-        yield "Status", _status(attempt.reply, action)
+        yield "Action", self.kind.action
+        yield "Status", _status(attempt.reply, self.kind.action)
         if attempt.remote:
             yield "Remote-MTA", f"dns; {_FOREIGN.sub('?', attempt.remote)}"
             yield "Diagnostic-Code", f"smtp; {_line(str(attempt.reply))}"
         else:
             yield "Diagnostic-Code", f"X-Gatepost; {_line(attempt.reply.text)}"
         yield "Last-Attempt-Date", date(self.now)
+        if self.until:
+            yield "Will-Retry-Until", date(self.until)
 
     def _returned(self) -> bytes:
-        """The original, or its header (RFC 3461 section 4.3, RFC 6522 section 4)."""
-        small = self.message.size <= MAXIMUM_RETURNED
-        if not self.protected and small and (self.message.envelope.ret or "").upper() == "FULL":
+        """The original, or its header (RFC 3461 section 4.3, RFC 6522 section 4).
+
+        RET=FULL speaks of failures only: "only the headers of the message should be returned"
+        in any other report.
+        """
+        full = self.kind is FAILED and (self.message.envelope.ret or "").upper() == "FULL"
+        if full and not self.protected and self.message.size <= MAXIMUM_RETURNED:
             kind, octets = b"message/rfc822", content.join(self.message.content)
         else:
             kind, octets = b"text/rfc822-headers", _shortened(self.message.header)
@@ -246,10 +255,10 @@ def _status(reply: Reply, action: str) -> str:
 
     RFC 3464 section 2.3.4: a failed recipient has a 5 or a 4 (given up), a delayed one a 4.
     """
-    fitting = "45" if action == "failed" else "4"
+    fitting = {"failed": "54", "delayed": "4"}.get(action, "2")
     if _STATUS.match(reply.status) and reply.status[0] in fitting:
         return reply.status
-    return "5.0.0" if action == "failed" else "4.0.0"
+    return f"{fitting[0]}.0.0"
 
 
 def _typed(address: str) -> str:

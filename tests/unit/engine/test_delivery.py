@@ -44,6 +44,7 @@ class Sent:
     def __init__(self) -> None:
         self.transactions: list[tuple[str, Envelope, bytes]] = []
         self.replies: dict[str, Reply] = {}
+        self.reports = self.is_final = False  # of the next hop
         self.down: set[str] = set()
         self.refusals: dict[str, Reply] = {}  # before anybody was reached
         self.attempts = 0
@@ -65,7 +66,14 @@ class Sent:
                 return tuple(Attempt(one, DOWN) for one in envelope.recipients)
             self.transactions.append((hop.host, envelope, join(content)))
             return tuple(
-                Attempt(one, self.replies.get(str(one), OK), REMOTE) for one in envelope.recipients
+                Attempt(
+                    one,
+                    self.replies.get(str(one), OK),
+                    REMOTE,
+                    reports=self.reports,
+                    is_final=self.is_final,
+                )
+                for one in envelope.recipients
             )
         finally:
             self._now -= 1
@@ -244,6 +252,32 @@ async def test_who_is_told(
     await world.empty()
     assert [hop for hop, _, _ in world.sent.transactions] == ["outbound", *told]
     assert Name.DELIVERY_FAILED in world.names()
+
+
+@pytest.mark.parametrize(
+    ("notify", "reports", "is_final", "action"),
+    [
+        ("SUCCESS", False, False, b"relayed"),
+        ("SUCCESS,FAILURE", False, True, b"delivered"),
+        ("SUCCESS", True, False, b""),  # the hop tells
+        ("FAILURE", False, False, b""),
+        (None, False, True, b""),
+    ],
+)
+async def test_success_is_told_where_nobody_behind_us_does(
+    world: World, notify: str | None, reports: bool, is_final: bool, action: bytes
+) -> None:
+    """Who asked for a report of success waits for ever, or is told twice."""
+    world.sent.reports, world.sent.is_final = reports, is_final
+    bob = Recipient(Mailbox.parse("b@beta.test"), notify, "rfc822;B@beta.test")
+    wanted = Envelope(Mailbox.parse("alice@alpha.test"), (bob,), ret="FULL", envid="QQ1")
+    await world.accept(NewItem("1M7AA", wanted, "outbound", Octets(MAIL)))
+    await world.empty()
+    octets = b"".join(octets for _, _, octets in world.notices())
+    assert len(world.notices()) == bool(action)
+    assert (b"Action: " + action in octets) is bool(action)
+    assert (b"Original-Envelope-Id: QQ1" in octets) is bool(action)
+    assert MARKER[:16] not in octets
 
 
 async def test_notice_that_fails(world: World) -> None:

@@ -40,8 +40,8 @@ def names() -> Callable[[], str]:
 
 
 def failure(original: Message, *, protected: bool = False) -> EmailMessage:
-    header, body = dsn.failure(
-        original, (NO_USER, NO_KEY), hostname="gate.example.org", names=names(), now=NOW, protected=protected,
+    header, body = dsn.report(
+        dsn.FAILED, original, (NO_USER, NO_KEY), hostname="gate.example.org", names=names(), now=NOW, protected=protected,
     )  # fmt: skip
     parsed = email.message_from_bytes(header + b"\r\n" + body, policy=email.policy.default)
     assert isinstance(parsed, EmailMessage)
@@ -106,8 +106,8 @@ def test_only_the_header_comes_back(original: Message, protected: bool) -> None:
 
 def test_a_delay_says_until_when() -> None:
     """An author sends the same mail five times because nobody says it is still tried."""
-    header, body = dsn.delay(
-        message(), (NO_USER,), hostname="gate.example.org", names=names(), now=NOW, protected=True, until=NOW,
+    header, body = dsn.report(
+        dsn.DELAYED, message(), (NO_USER,), hostname="gate.example.org", names=names(), now=NOW, protected=True, until=NOW,
     )  # fmt: skip
     parsed = email.message_from_bytes(header + b"\r\n" + body, policy=email.policy.default)
     recipient = list(parsed.walk())[4]
@@ -115,6 +115,24 @@ def test_a_delay_says_until_when() -> None:
     assert recipient["Action"] == "delayed"
     assert recipient["Status"] == "4.0.0"  # never a 5 for a message that is still tried
     assert recipient["Will-Retry-Until"] == "Mon, 1 Jun 2026 12:00:00 +0000"
+
+
+@pytest.mark.parametrize(
+    ("kind", "action"), [(dsn.DELIVERED, "delivered"), (dsn.RELAYED, "relayed")]
+)
+def test_a_success_returns_headers_only(kind: dsn.Kind, action: str) -> None:
+    """RFC 3461 section 4.3: RET=FULL is for failures; the whole mail comes back for nothing."""
+    taken = Attempt(BOB, Reply(250, "2.6.0", "queued"), "mx.example.net[192.0.2.1]:25")
+    header, body = dsn.report(
+        kind, message(), (taken,), hostname="gate.example.org", names=names(), now=NOW, protected=False,
+    )  # fmt: skip
+    parsed = email.message_from_bytes(header + b"\r\n" + body, policy=email.policy.default)
+    recipient = list(parsed.walk())[4]
+    assert (recipient["Action"], recipient["Status"]) == (action, "2.6.0")
+    assert recipient["Will-Retry-Until"] is None
+    assert parsed["Auto-Submitted"] == "auto-replied"
+    assert list(parsed.walk())[-1].get_content_type() == "text/rfc822-headers"
+    assert b"hello" not in body
 
 
 def test_no_report_about_a_report() -> None:
