@@ -87,7 +87,7 @@ def render(versions: Mapping[str, str]) -> str:
 
 def versions(text: str) -> dict[str, str]:
     """The versions a page tells of."""
-    found = re.findall(r"^\| ([\w-]+) \| (\w+ [\d.]+) \|$", text, re.MULTILINE)
+    found = re.findall(r"^\| ([\w-]+) \| (.+) \|$", text, re.MULTILINE)
     return {name: version for name, version in found if name in PEERS}
 
 
