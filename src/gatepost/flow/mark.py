@@ -113,7 +113,7 @@ def _unmet(seen: _Seen, welcome: Welcome) -> str:
         lacks.append("not encrypted")
     if not lacks:
         return ""
-    return f"{' and '.join(lacks)}, though {welcome.expect} mail is expected ({welcome.agreed})"
+    return f"{' and '.join(lacks)}, though {welcome.agreed} expects {welcome.expect} mail"
 
 
 def _tag(seen: _Seen, policy: InboundPolicy, unmet: str) -> str:
