@@ -37,7 +37,10 @@ def init(  # noqa: PLR0917  one option per decision
         str, typer.Option(metavar="HOST:PORT", help="Your mail server.")
     ] = "127.0.0.1:10026",
     relay: Annotated[
-        str, typer.Option(metavar="HOST:PORT", help="The way to the world.")
+        str,
+        typer.Option(
+            metavar="HOST:PORT", help="The way to the world; 'mx': each domain's own servers."
+        ),
     ] = "127.0.0.1:10026",
     key: Annotated[
         Literal["p256", "rsa3072"], typer.Option(help="Key type of the company CA.")

@@ -18,6 +18,7 @@ from gatepost.route.sts import StsPolicy, identifier, parse
 Fetch = Callable[[str], Awaitable[str]]  # the policy's text, of a policy domain
 
 _KEPT = 10_000  # policies in memory
+_TIDY = timedelta(days=1)  # between looks for policies that have ended
 _PATIENCE = timedelta(minutes=5)  # section 3.3: before fetching again what could not be fetched
 
 
@@ -35,6 +36,7 @@ class Policies:
         self._known: dict[str, StsPolicy] = {}
         self._failed: dict[tuple[str, str], datetime] = {}
         self._fetching: dict[str, asyncio.Task[StsPolicy | None]] = {}
+        self._pruned: datetime | None = None
         self.fault: dict[str, str] = {}  # why the latest fetch for a domain failed, for people
 
     async def of(self, domain: str) -> StsPolicy | None:
@@ -98,4 +100,7 @@ class Policies:
         self.fault.pop(domain, None)
         self._remember(domain, policy)
         await asyncio.to_thread(self._files.write, domain, policy)
+        if self._pruned is None or now >= self._pruned + _TIDY:
+            self._pruned = now
+            await asyncio.to_thread(self._files.prune, now)
         return policy

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 from tests.unit.lookup.zone import SERVFAIL, NameServer, resolver, serving
-from tests.unit.net.scene import envelope
+from tests.unit.net.scene import envelope, listening, relaying
 
 from gatepost.engine.courier import Courier
 from gatepost.lookup.destination import Destinations
@@ -143,3 +143,17 @@ async def test_mail_that_needs_a_verified_server() -> None:
     )
     assert await tried(failing, hop, secure) == ["451 4.7.10"]  # the hop is not down for others
     assert await tried(failing, hop, envelope()) == ["451 4.7.5"]
+
+
+async def test_domains_behind_one_server_share_its_connections() -> None:
+    """A provider of a thousand domains gets a thousand connections."""
+    table = {f"d{n}.example MX": ["10 mx.provider.example."] for n in range(20)}
+    table["mx.provider.example A"] = ["127.0.0.1"]
+    async with listening() as provider, relaying() as relay, serving(table) as server:
+        made = Courier(relay, Destinations(resolver(server), bytes, "gate.example"))
+        for n in range(60):
+            hop = NextHop(f"d{n % 20}.example", provider.port, mx=True)
+            (attempt,) = await made.deliver(hop, envelope(f"b@d{n % 20}.example"), BODY)
+            assert attempt.reply.code == 250
+        assert provider.connections == 1
+        assert len(server.asked) == 22  # each domain's MX, the host's two kinds of addresses

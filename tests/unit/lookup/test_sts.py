@@ -104,6 +104,15 @@ async def test_renewed_before_it_ends(tmp_path: Path) -> None:
         assert world.fetched == 31
 
 
+async def test_ended_policies_go(tmp_path: Path) -> None:
+    """The folder keeps a file for every domain that ever had a policy."""
+    async with serving({NAME: record("1")}) as server:
+        world = World(server, tmp_path)
+        PolicyFiles(tmp_path / "mta-sts").write("old.example", parse(text(days=0), "1", NOW))
+        assert await world.mode() == "enforce"
+        assert len(list((tmp_path / "mta-sts").iterdir())) == 1
+
+
 async def test_failures_are_not_repeated_at_once(tmp_path: Path) -> None:
     """Every mail to a domain with a broken web server waits for it."""
     async with serving({NAME: record("1")}) as server:
