@@ -116,9 +116,10 @@ def padding(size: int) -> bytes:
 
 def decrypted(cipher: ContentCipher, sealed: Content, tag: bytes, authenticated: bytes) -> Content:
     """The plain text as `decrypt` gives it; large content is proven now and decrypted when read."""
+    if isinstance(sealed, Pieces):  # at hand already, whatever its size
+        return Octets(decrypt(cipher, sealed.pieces, tag, authenticated))
     if not is_large(sealed):
-        pieces = sealed.pieces if isinstance(sealed, Pieces) else sealed.chunks()
-        return Octets(decrypt(cipher, pieces, tag, authenticated))
+        return Octets(decrypt(cipher, sealed.chunks(), tag, authenticated))
     return Decrypted(
         cipher, sealed, tag, authenticated, _proven(cipher, sealed, tag, authenticated)
     )
@@ -133,10 +134,11 @@ def decrypt(
     """
     try:
         if cipher.algorithm.family == "gcm":
-            if len(tag) == TAG:
-                sealed = b"".join((*pieces, tag))
-                return AESGCM(cipher.key).decrypt(cipher.iv, sealed, authenticated)
-            return _decrypt_gcm(cipher, pieces, tag, authenticated)
+            held = tuple(pieces)
+            if len(tag) != TAG or sum(map(len, held)) > SMALL:
+                return _decrypt_gcm(cipher, held, tag, authenticated)
+            sealed = b"".join((*held, tag))  # sooner copied than a context is made
+            return AESGCM(cipher.key).decrypt(cipher.iv, sealed, authenticated)
         if cipher.algorithm.family == "ccm":
             sealed = b"".join((*pieces, tag))
             return AESCCM(cipher.key, len(tag)).decrypt(cipher.iv, sealed, authenticated)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from urllib.parse import quote, unquote_to_bytes
 
 from gatepost.mail import word
@@ -17,6 +18,7 @@ from gatepost.mail.field import first
 from gatepost.mail.mailbox_list import after_comment
 
 MAXIMUM_PARAMETERS = 1_000
+MAXIMUM_REMEMBERED = 512  # octets of a value
 
 _TYPE = re.compile(r"([!#-'*+\-.0-9A-Z^-~]+)[ \t]*/[ \t]*([!#-'*+\-.0-9A-Z^-~]+)")
 _PARAMETER = re.compile(r'([^\s;="()]+)[ \t]*=[ \t]*')
@@ -72,20 +74,29 @@ def content_type(header: bytes, default: ContentType = TEXT) -> ContentType:
 
 def parse(value: bytes, default: ContentType = TEXT) -> ContentType:
     """The type in a Content-Type field's value."""
+    found = _remembered(value) if len(value) <= MAXIMUM_REMEMBERED else _parsed(value)
+    return default if found is None else found
+
+
+def _parsed(value: bytes) -> ContentType | None:
+    """What the value says, None where it says nothing."""
     text = word.raw_text(value)
     start = _past(text, 0)
     match = _TYPE.match(text, start)
     if match is None:
-        return _without_subtype(text[start:], default)
+        return _without_subtype(text[start:])
     return ContentType(match[1].lower(), match[2].lower(), parameters(text[match.end() :]))
 
 
-def _without_subtype(text: str, default: ContentType) -> ContentType:
+_remembered = lru_cache(maxsize=1024)(_parsed)  # one message is asked for its type often
+
+
+def _without_subtype(text: str) -> ContentType | None:
     """RFC 2045 section 5.2 reads a broken type as text; but what says it is no text is none."""
     match = _BARE.match(text)
     kind = match[0].lower() if match else ""
     if kind not in _LONELY:
-        return default
+        return None
     subtype = "mixed" if kind == "multipart" else "octet-stream"
     major = kind if kind == "multipart" else "application"
     return ContentType(major, subtype, parameters(text[len(kind) :]))

@@ -72,7 +72,7 @@ def outermost(header: bytes, body: bytes | Content) -> Layer | None:
     kind = headers.content_type(header)
     content = Octets(body) if isinstance(body, bytes) else body
     if kind.type == "application":
-        return _opaque(kind, headers.filename(header), headers.encoding(header), content)
+        return _opaque(kind, header, content)
     if kind.type != "multipart":
         return None
     fields = _own_fields(header) + b"\r\n"
@@ -102,7 +102,7 @@ def _layer(one: Entity, path: tuple[int, ...]) -> Layer | None:
     if kind.essence == "multipart/signed":
         return _clear(one, kind, path)
     if kind.type == "application":
-        return _opaque(kind, headers.filename(one.header), one.encoding, Octets(one.body), path)
+        return _opaque(kind, one.header, Octets(one.body), path)
     return None
 
 
@@ -143,11 +143,12 @@ def _clear_layer(
 
 
 def _opaque(
-    kind: ContentType, filename: str, encoding: str, body: Content, path: tuple[int, ...] = ()
+    kind: ContentType, header: bytes, body: Content, path: tuple[int, ...] = ()
 ) -> Layer | None:
     labelled = kind.essence in _SIGNATURES
-    if not (labelled or (kind.essence in _NAMED and filename.lower().endswith(_SUFFIXES))):
+    if not (labelled or (kind.essence in _NAMED and _is_named(header))):
         return None
+    encoding = headers.encoding(header)
     octets: bytes | Bulk
     if is_large(body):
         octets = Bulk(_without_armour(transfer.decoded(body, encoding)))
@@ -157,6 +158,10 @@ def _opaque(
     if found == "unknown" and not labelled:
         return None
     return Layer(found, octets, None, kind.get("smime-type", kind.essence).lower(), path)
+
+
+def _is_named(header: bytes) -> bool:
+    return headers.filename(header).lower().endswith(_SUFFIXES)
 
 
 def _kind(octets: bytes | Bulk) -> Kind:

@@ -77,10 +77,10 @@ def test_every_truncation_is_noticed() -> None:
 
 
 def _seconds(octets: bytes) -> float:
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(Malformed):
         walk(ber.parse(octets))
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def walk(element: ber.Element) -> None:
