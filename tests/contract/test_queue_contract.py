@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -424,6 +425,14 @@ async def test_closed(engine: Engine) -> None:
     queue.release(())
 
 
-async def test_room(engine: Engine) -> None:
+async def test_room(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """A peer hears 452 before it sends its mail, not after."""
-    assert engine.open().has_room()
+    queue = engine.open()
+    assert queue.has_room()
+    found = os.statvfs("/")
+    left = 64 * 1024 * 1024 // found.f_frsize - 1
+    full = os.statvfs_result((*found[:4], left, *found[5:]))
+    monkeypatch.setattr(os, "statvfs", lambda _: full)
+    assert not queue.has_room()
+    monkeypatch.undo()
+    assert queue.has_room()

@@ -1,12 +1,15 @@
 """`gatepost check`: findings, exit codes, and that it changes nothing."""
 
+import shutil
 import socket
 import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import closing as closing_
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.unit.cli.conftest import Gatepost, Ran
@@ -94,9 +97,35 @@ def test_ids_are_stable() -> None:
     """A monitoring rule speaks of a check that is not there any more."""
     assert {one.id for one in check.checks()} >= {
         *("CFG-01", "CFG-02", "CFG-03", "CFG-04", "KEY-01", "KEY-02", "TLS-01", "DIR-01"),
-        *("CA-01", "CRT-01"),
+        *("CA-01", "CRT-01", "MOD-01"),
         *("POL-01", "QUE-01", "QUE-02", "DSK-01", "DSK-02", "CLK-01", "PRT-01", "HOP-01", "RLY-01"),
     }
+
+
+def test_a_mode_for_going_live_is_not_forgotten(gatepost: Gatepost, home: Path) -> None:
+    """For a year nothing is encrypted, because somebody only wanted to look first."""
+    assert gatepost("check", "--only", "MOD-01").code == 0
+    path = home / "gatepost.toml"
+    for line, said in (('mode = "monitor"', "untouched"), ("soft_bounce = true", "soft_bounce")):
+        before = path.read_text()
+        path.write_text(before.replace("[gateway]", f"[gateway]\n{line}", 1))
+        ran = gatepost("check", "--only", "MOD-01", "--json")
+        path.write_text(before)
+        assert statuses(ran, "MOD-01") == {"WARN"}
+        assert said in finding(ran, "MOD-01")[0]["detail"]
+
+
+def _usage(usage: Any, free: int, _: object) -> Any:
+    return usage._replace(free=free)
+
+
+def test_a_disk_that_fills(gatepost: Gatepost, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mail is refused by 452 and the check sees nothing wrong."""
+    usage = shutil.disk_usage(home)
+    for free, status in ((99 << 20, "FAIL"), (900 << 20, "WARN"), (usage.total, "PASS")):
+        monkeypatch.setattr(shutil, "disk_usage", partial(_usage, usage, free))
+        ran = gatepost("check", "--only", "DSK-01", "--json")
+        assert statuses(ran, "DSK-01") == {status}
 
 
 def test_every_check_can_be_explained(gatepost: Gatepost) -> None:

@@ -1,9 +1,11 @@
 """The gateway between the session and the queue: what it does beside deciding."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from tests.unit.engine.desk import Desk
 
 from gatepost.engine import gateway
 from gatepost.engine.gateway import Gateway, Parts
@@ -16,6 +18,7 @@ from gatepost.mail.address import Mailbox
 from gatepost.mail.content import Octets
 from gatepost.mail.envelope import Envelope, Recipient
 from gatepost.mail.message import Arrival, Direction, Message
+from gatepost.net.application import SessionInfo
 from gatepost.smime.correspondent import Lesson
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -59,3 +62,17 @@ async def test_what_cannot_be_learned_does_not_stop_the_end(
 def test_long_work_leaves_the_loop(header: bytes, recipients: int, *, expected: bool) -> None:
     """A header of a megabyte would keep everybody else waiting for a second."""
     assert gateway._is_long(message(header, recipients)) is expected
+
+
+async def test_a_full_disk_is_told_before_the_mail_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RFC 5321 section 4.2.2: peers send 100 MiB to hear that there is no room, again and again."""
+    desk = Desk(tmp_path)
+    monkeypatch.setattr(desk.queue, "has_room", lambda: False)
+    path = Mailbox.parse("alice@xyz.example")
+    session = SessionInfo("both", "127.0.0.1", 4711)
+    assert str(desk.gateway.sender(session, Envelope(path, ()))).startswith("452 4.3.1")
+    monkeypatch.undo()
+    assert desk.gateway.sender(session, Envelope(path, ())).code == 250
+    await desk.close()

@@ -23,16 +23,25 @@ def has_room(place: Installation) -> Iterator[Answer]:
 
     A full disk means that no mail is accepted: 452 until there is room again.
     """
-    folder = _existing(place.right.gateway.state)
+    for folder in _disks(place):
+        yield _room(folder, place.right.limits.message_size)
+
+
+def _disks(place: Installation) -> Iterator[Path]:
+    """One folder on each disk that accepted mail is written to."""
+    gateway = place.right.gateway
+    folders = [_existing(one) for one in (gateway.state, gateway.queue_folder)]
+    yield from {one.stat().st_dev: one for one in reversed(folders)}.values()
+
+
+def _room(folder: Path, largest: int) -> Answer:
     usage = shutil.disk_usage(folder)
     text = f"{usage.free / GIB:.1f} GiB free of {usage.total / GIB:.1f} GiB at {folder}"
-    largest = place.right.limits.message_size
     if usage.free < max(100 * MIB, 4 * largest):
-        yield bad(text, "make room: new mail is refused soon")
-    elif usage.free < GIB or usage.free < usage.total // 20:
-        yield warn(text, "make room before mail is refused")
-    else:
-        yield good(text)
+        return bad(text, "make room: new mail is refused soon")
+    if usage.free < GIB or usage.free < usage.total // 20:
+        return warn(text, "make room before mail is refused")
+    return good(text)
 
 
 @check("DSK-02", "state folder belongs to the gateway")
