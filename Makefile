@@ -8,10 +8,10 @@ READY := $(VENV)/.ready
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test check fix interop bench conformance docs clean
+.PHONY: help dev demo test check fix interop bench bench-crypto conformance fuzz docs clean
 
 help: ## Print this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 $(VENV)/bin/uv:
 	@$(PYTHON) -c 'import sys; sys.exit("Gatepost needs Python 3.11 or newer, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
@@ -54,8 +54,14 @@ interop: $(READY) ## Only the tests against independent programs (OpenSSL, gpgsm
 bench: $(READY) ## Measure against Postfix and the openssl pipe recipe, in one interleaved run
 	$(BIN)/python -m benchmarks
 
+bench-crypto: $(READY) ## Measure CMS against its primitives, and the memory for a mail of 1 GiB
+	$(BIN)/python -m benchmarks.crypto
+
 conformance: $(READY) ## Run the message corpus and print a table per source
 	$(BIN)/python -m tests.conformance
+
+fuzz: $(READY) ## Search every parser with a coverage-guided fuzzer (MINUTES=30 of CPU time each)
+	for one in ber mime header smime tnef; do nice -n 19 $(BIN)/python -m tests.fuzz $$one --cpu-minutes $(or $(MINUTES),30) || exit 1; done
 
 docs: $(READY) ## Regenerate the reference pages and the picture of the demo page
 	$(BIN)/python scripts/make-docs

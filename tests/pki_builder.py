@@ -231,7 +231,7 @@ class Authority:
     ) -> Authority:
         """A subordinate CA, such as an issuing CA."""
         key = private_key(kind, name)
-        certificate = _issue(
+        certificate = issue(
             name,
             key,
             self,
@@ -255,7 +255,7 @@ class Authority:
     ) -> User:
         """An end entity with these addresses; the first one names it."""
         key = private_key(kind, key_name or f"{emails[0]} {purpose}")
-        certificate = _issue(
+        certificate = issue(
             emails[0],
             key,
             self,
@@ -272,7 +272,7 @@ class Authority:
 def root(name: str = "Test Root", kind: KeyKind = "p256") -> Authority:
     """A self-signed trust anchor."""
     key = private_key(kind, name)
-    return Authority(_issue(name, key, None, emails=(), authority=True), key)
+    return Authority(issue(name, key, None, emails=(), authority=True), key)
 
 
 @cache
@@ -295,7 +295,7 @@ def user(
     return company().user(email, kind=kind, purpose=purpose)
 
 
-def _issue(
+def issue(
     name: str,
     key: PrivateKey,
     issuer: Authority | None,
@@ -307,7 +307,9 @@ def _issue(
     not_after: datetime = DIES,
     extended: Sequence[x509.ObjectIdentifier] | None = None,
     key_id: bool = True,
+    serial: int | None = None,
 ) -> Certificate:
+    """A certificate; without a serial number of its own it gets a random one."""
     public, issuer_key = key.public_key(), issuer.key if issuer else key
     assert not isinstance(issuer_key, MontgomeryKey | MlKemKey)  # such keys sign nothing
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
@@ -316,7 +318,7 @@ def _issue(
         .subject_name(subject)
         .issuer_name(issuer.certificate.x509.subject if issuer else subject)
         .public_key(public)
-        .serial_number(x509.random_serial_number())
+        .serial_number(x509.random_serial_number() if serial is None else serial)
         .not_valid_before(not_before)
         .not_valid_after(not_after)
         .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)

@@ -27,6 +27,7 @@ from gatepost.mime.transfer import encode_base64
 from gatepost.smime.report import Verdict
 from gatepost.smime.sign import Form
 
+
 def mutations(octets: bytes, *bits: int) -> Iterator[bytes]:
     """Each octet with these bits changed, one at a time."""
     for at in range(len(octets)):
