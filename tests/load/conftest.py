@@ -1,0 +1,10 @@
+"""Shows the logs of every running gateway and Postfix below a failure."""
+
+import logging
+
+from tests.peers.fixture import lab, pytest_runtest_makereport
+from tests.peers.postgres import server
+
+logging.getLogger("mail.log").setLevel(logging.WARNING)  # aiosmtpd tells every line
+
+__all__ = ["lab", "pytest_runtest_makereport", "server"]
