@@ -283,7 +283,7 @@ class Delivery:
                     status=status,
                     reply=str(one.reply)[:300],
                     tls=one.tls,
-                    security=one.security,
+                    security=one.security[:300],
                     delay=delay,
                 )
             )

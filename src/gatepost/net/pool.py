@@ -17,13 +17,13 @@ class Pool:
     `emptied` is called when nothing is left to remember.
     """
 
-    def __init__(self, settings: RelaySettings, emptied: Callable[[], object]) -> None:
+    def __init__(self, settings: RelaySettings, slots: int, emptied: Callable[[], object]) -> None:
         self._settings, self._emptied = settings, emptied
         self._users = self._users_with_slot = 0
         self._loop = asyncio.get_running_loop()
         self._idle: deque[tuple[float, Wire]] = deque()
         self._timer: asyncio.TimerHandle | None = None
-        self._slots = asyncio.Semaphore(settings.per_hop)
+        self._slots = asyncio.Semaphore(slots)
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:

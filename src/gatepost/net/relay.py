@@ -14,6 +14,7 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
 from gatepost.mail.content import Content, Octets
@@ -81,7 +82,9 @@ class Relay:
         """Try one transaction with a hop; one attempt for each recipient, in their order."""
         pool = self._pools.get(hop)
         if pool is None:
-            pool = self._pools[hop] = Pool(self._settings, lambda: self._pools.pop(hop, None))
+            slots = self._settings.per_server if hop.domain else self._settings.per_hop
+            forget = partial(self._pools.pop, hop, None)
+            pool = self._pools[hop] = Pool(self._settings, slots, forget)
         async with pool.slot():
             wire = pool.take()
             if wire is not None:
@@ -104,7 +107,7 @@ class Relay:
             return Contact(broken.reply)
         wire.close()
         hello = Reply(250, "2.0.0", f"{wire.session.server or hop.host} greets us")
-        return Contact(hello, _remote(hop, wire), wire.tls, wire.security)
+        return Contact(hello, _remote(hop, wire), wire.tls, _told(hop, wire))
 
     async def close(self) -> None:
         """Close every idle connection; those in use close when their transaction ends."""
@@ -192,12 +195,11 @@ class Relay:
                 raise Broken(reply) from failure
             fault = str(failure)
         wire = await self._open(hop, is_clear=True)  # RFC 7435 section 3: fall back
-        wire.security = _told(hop, f"clear text: TLS failed: {fault}")
+        wire.proved = f"clear text: TLS failed: {fault}"
         return wire
 
     async def _open(self, hop: NextHop, *, is_clear: bool) -> Wire:
         wire = await self._dial(hop)
-        wire.security = _told(hop, "clear text")
         try:
             if hop.implicit_tls:
                 self._prove(wire, hop)
@@ -214,7 +216,7 @@ class Relay:
     def _prove(self, wire: Wire, hop: NextHop) -> None:
         """Look at the certificate as the hop's policy asks; raises _TlsFailed."""
         try:
-            wire.security = _told(hop, proof(wire.encryption, hop, self._clock))
+            wire.proved = proof(wire.encryption, hop, self._clock)
         except Unproven as failure:
             raise _TlsFailed(str(failure)) from failure
         wire.is_verified = wire.tls is not None and hop.tls in ("verified", "dane")
@@ -266,7 +268,7 @@ class Relay:
         if "STARTTLS" not in wire.session.extensions:
             if must:
                 raise Broken(Reply(451, "4.7.4", f"{hop} does not offer STARTTLS"))
-            wire.security = _told(hop, "clear text: STARTTLS is not offered")
+            wire.proved = "clear text: STARTTLS is not offered"
             return
         wire.session.starttls()
         event = await wire.event(self._settings.command_timeout)
@@ -275,7 +277,7 @@ class Relay:
         if event.reply.code != 220:
             if must:
                 raise Broken(Reply(451, "4.7.5", f"{hop} refused STARTTLS: {event.reply}"))
-            wire.security = _told(hop, f"clear text: STARTTLS was refused: {event.reply}")
+            wire.proved = f"clear text: STARTTLS was refused: {event.reply}"
             return
         patience = self._settings.handshake_timeout
         try:
@@ -317,10 +319,13 @@ def _asked_for(hop: NextHop) -> str:
     return hop.tls_name or hop.host
 
 
-def _told(hop: NextHop, proved: str) -> str:
-    """The TLS policy, where it comes from and what came of it, for the record."""
+def _told(hop: NextHop, wire: Wire) -> str:
+    """The TLS policy, where it comes from and what came of it, for the record.
+
+    Domains that share a connection have reasons of their own to trust it.
+    """
     why = f" ({hop.why})" if hop.why else ""
-    return f"{hop.tls}{why}: {proved}"
+    return f"{hop.tls}{why}: {wire.proved}"
 
 
 def _unwilling(event: Unwilling) -> Reply:
@@ -342,10 +347,10 @@ def _is_eight_bit(envelope: Envelope, content: Content, *, may_declare: bool) ->
 
 
 def _attempts(hop: NextHop, wire: Wire, results: Results) -> tuple[Attempt, ...]:
-    remote = _remote(hop, wire)
+    remote, security = _remote(hop, wire), _told(hop, wire)
     reports = "DSN" in wire.session.extensions
     return tuple(
-        Attempt(recipient, reply, remote, wire.tls, wire.security, reports, hop.lmtp)
+        Attempt(recipient, reply, remote, wire.tls, security, reports, hop.lmtp)
         for recipient, reply in results
     )
 

@@ -61,6 +61,7 @@ class RelaySettings:
     final_timeout: float = 600.0
     handshake_timeout: float = 30.0
     per_hop: int = 20  # connections open to one hop at a time
+    per_server: int = 60  # and to one MX host, which takes the mail of many domains
     total: int = 500  # connections open to all hops; beyond it idle ones are closed
     addresses: int = 4  # of one hop, tried one after another
     idle_timeout: float = 20.0  # an unused connection is closed after this

@@ -42,7 +42,7 @@ class Wire(asyncio.Protocol):
         self.session = ClientSession(settings)
         self.is_verified = False  # under TLS, and the hop proved its name
         self.tls: str | None = None
-        self.security = ""  # what the TLS policy asked for and the hop proved
+        self.proved = "clear text"  # of the hop, in words
         self.address = ""
         self.uses = 0
         self.is_lost = False

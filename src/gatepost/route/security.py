@@ -66,7 +66,10 @@ def _dane(demand: Demand, host: Host) -> Security | Reply | None:
             # RFC 7672 section 2.2: encryption is promised, but not whose.
             return Security("required", "DANE: none of the TLSA records is usable")
         names = dict.fromkeys(one for one in (host.base, host.name, host.domain) if one)
-        return Security("dane", "DANE: the domain publishes TLSA records", tuple(names), records)
+        # Without issuers among them only the name for SNI counts, and no domain's connection
+        # differs from another's.
+        some = tuple(names) if any(one.usage == tlsa.TA for one in records) else tuple(names)[:1]
+        return Security("dane", "DANE: the domain publishes TLSA records", some, records)
     if demand.level == "dane":
         return _refused(host, "it publishes no TLSA records that DNSSEC proves")
     return None

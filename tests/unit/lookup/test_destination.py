@@ -96,7 +96,11 @@ async def test_dane() -> None:
         found = await server_of(asking(server), "p.example")
         assert isinstance(found, NextHop)
         assert (found.tls, found.tlsa) == ("dane", (Tlsa(3, 1, 1, bytes.fromhex(DIGEST)),))
-        assert found.names == ("a.p.example", "p.example")
+        assert found.names == ("a.p.example",)
+        server.table["_25._tcp.a.p.example TLSA"] = [f"2 1 1 {DIGEST}", f"3 1 1 {DIGEST}"]
+        issued = await server_of(asking(server), "p.example")
+        assert isinstance(issued, NextHop)
+        assert issued.names == ("a.p.example", "p.example")  # RFC 7672 section 3.2.2
         assert (found.domain, found.port) == ("p.example", 25)
         for doubted in (asking(server, trust=False),):
             plain = await server_of(doubted, "p.example")
@@ -133,7 +137,7 @@ async def test_alias() -> None:
         found = await server_of(asking(server), "cname.p.example")
     assert isinstance(found, NextHop)
     assert (found.tls, found.host) == ("dane", "alias.p.example")
-    assert found.names == ("a.p.example", "alias.p.example", "cname.p.example")
+    assert found.names == ("a.p.example",)  # for SNI
 
 
 async def test_configured_server_by_dane() -> None:

@@ -129,6 +129,16 @@ async def test_connections_are_not_shared_between_requirements(tmp_path: Path) -
     assert len(company.kept) == 1
 
 
+async def test_each_domain_has_its_own_reasons(tmp_path: Path) -> None:
+    """Of a mail over another domain's connection the trace tells that other domain's policy."""
+    async with showing(tmp_path, LEAF) as (listener, _), relaying() as relay:
+        hop = dane(listener, tlsa(3, LEAF))
+        for domain, why in (("a.example", "A said so"), ("b.example", "B said so")):
+            (attempt,) = await relay.deliver(replace(hop, domain=domain, why=why), envelope(), BODY)
+            assert attempt.security.startswith(f"dane ({why}): TLSA 3 1 1")
+        assert listener.connections == 1
+
+
 async def test_next_address(tmp_path: Path) -> None:
     """One dead address of a host that has two stops its mail."""
     async with listening(Company()) as listener, relaying() as relay:
