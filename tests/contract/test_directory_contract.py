@@ -4,6 +4,7 @@ import multiprocessing
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from multiprocessing.queues import SimpleQueue
@@ -104,6 +105,16 @@ def test_harvested_certificates_bring_issuers(directory: Directory) -> None:
     assert choose(directory.candidates_for(ALICE), ALICE, anchors, NOW).chosen == CERTIFICATE
 
 
+def test_what_may_have_signed_for_an_author(directory: Directory) -> None:
+    """A key that opens mail for a whole domain would vouch for each person in it."""
+    issuing = company()
+    gateway = user("gateway@example.com", "p256").certificate
+    directory.learn(CERTIFICATE, ALICE, issuers=[issuing.certificate], now=NOW)
+    directory.add_certificate(gateway, ["@example.com"], now=NOW)
+    assert directory.signers_of(ALICE) == (CERTIFICATE, issuing.certificate)
+    assert directory.signers_of(Mailbox.parse("anna@example.com")) == ()
+
+
 def _lesson(day: int, announced: str = "", used: str = "") -> Lesson:
     """What Alice's signature of that day of May showed."""
     signed_at = datetime(2026, 5, day, tzinfo=UTC) if day else None
@@ -147,7 +158,7 @@ def test_a_clock_ahead_does_not_close_the_memory(directory: Directory) -> None:
 def test_what_an_older_version_knew_is_taken_over(shelf: Shelf) -> None:
     """An upgrade would forget every correspondent."""
     shelf.open().close()
-    with shelf.database().writing() as connection:
+    with closing(shelf.database()) as database, database.writing() as connection:
         for statement in (
             "DROP TABLE correspondent",
             "DROP TABLE correspondent_use",

@@ -260,6 +260,22 @@ def anchors_for(message: bytes, files: Sequence[Path], config: Path | None) -> A
         return Anchors(frozenset())  # no installation here: everything is "not trusted"
 
 
+def signers_for(
+    message: bytes, files: Sequence[Path], config: Path | None
+) -> tuple[Certificate, ...]:
+    """What the directory has of a message's author, whose mail may not bring his certificate."""
+    author = headers.author(split_header(message)[0])
+    if files or author is None:
+        return ()
+    try:
+        with opened(config) as (_, stores):
+            return stores.directory.signers_of(author)
+    except ConfigError:
+        if config is not None:
+            raise
+        return ()
+
+
 def _remark(one: Certificate, now: datetime, *, with_key: bool = False) -> str:
     """Why a certificate that was taken in will not be used."""
     if one.is_authority:

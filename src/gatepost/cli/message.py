@@ -175,7 +175,8 @@ def verify(
 
     octets = file.read(message)
     anchors = certificate.anchors_for(octets, ca or (), config)
-    found = operation.verify(octets, anchors, now=utc_now())
+    known = certificate.signers_for(octets, ca or (), config)
+    found = operation.verify(octets, anchors, known=known, now=utc_now())
     if output is not None:
         file.write(output, found.made.chunks())
     if json:

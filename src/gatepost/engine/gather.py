@@ -36,7 +36,6 @@ from gatepost.vault.keys import Vault
 
 MEMORY = timedelta(minutes=1)
 MAXIMUM_REMEMBERED = 10_000
-MAXIMUM_SIGNERS = 16  # certificates of one author that a signature is tried with
 
 
 class Authority(Protocol):
@@ -121,7 +120,7 @@ class Gatherer:
             case CorrespondentFor(mailbox):
                 return self._directory.correspondent(mailbox)
             case SignersOf(mailbox):
-                return self._signers(mailbox)
+                return self._directory.signers_of(mailbox)
             case SignerFor(mailbox):
                 return self._signer(mailbox)
             case DecryptorsFor(mailbox):
@@ -138,13 +137,6 @@ class Gatherer:
             return SignerAnswer(None, f"no signing certificate for {mailbox}")
         encryption = self._vault.encryption_certificate_for(mailbox, now)
         return SignerAnswer(signer, certificates=(encryption,) if encryption else ())
-
-    def _signers(self, mailbox: Mailbox) -> tuple[Certificate, ...]:
-        """An author's own certificates, never his domain's, and the way up from them."""
-        found = [one for one in self._directory.candidates_for(mailbox) if not one.domain]
-        own = [one.certificate for one in found[:MAXIMUM_SIGNERS]]
-        issuers = [issuer for one in found[:MAXIMUM_SIGNERS] for issuer in one.issuers]
-        return tuple(dict.fromkeys((*own, *issuers)))
 
     def _is_due(self, answer: SignerAnswer) -> bool:
         """Whether the authority should look: nothing to sign with, or not for much longer."""

@@ -48,6 +48,7 @@ T = TypeVar("T")
 MAXIMUM_MEMORY = 20_000  # remembered answers
 MAXIMUM_CLIMB = 8  # issuers above a certificate
 MAXIMUM_ISSUERS = 16
+MAXIMUM_SIGNERS = 16  # certificates of one author that a signature is tried with
 
 _C, _A, _K = schema.certificate, schema.certificate_address, schema.private_key
 
@@ -151,6 +152,12 @@ class Directory:
     def candidates_for(self, mailbox: Mailbox) -> tuple[Candidate, ...]:
         """What might encrypt to the mailbox: its own certificates and its domain's."""
         return self._remember(("candidates", mailbox.key), lambda: self._candidates(mailbox))
+
+    def signers_of(self, mailbox: Mailbox) -> tuple[Certificate, ...]:
+        """What may have signed for an author: his own, never his domain's, and the way up."""
+        found = [one for one in self.candidates_for(mailbox) if not one.domain][:MAXIMUM_SIGNERS]
+        issuers = (issuer for one in found for issuer in one.issuers)
+        return tuple(dict.fromkeys((*(one.certificate for one in found), *issuers)))
 
     def correspondent(self, mailbox: Mailbox) -> Correspondent:
         """What this address's signed mail showed."""
