@@ -166,15 +166,17 @@ class Resolver:
         )
 
 
-def system_servers(path: Path = SYSTEM) -> tuple[tuple[str, int], ...]:
+def system_servers(path: Path | None = None) -> tuple[tuple[str, int], ...]:
     """The servers of resolv.conf(5)."""
-    found = [words[1] for words in _lines(path) if words[0] == "nameserver" and len(words) > 1]
+    found = [
+        words[1] for words in _lines(path or SYSTEM) if words[0] == "nameserver" and len(words) > 1
+    ]
     return tuple((one, 53) for one in found if _is_address(one))
 
 
-def is_trusted_by_system(path: Path = SYSTEM) -> bool:
+def is_trusted_by_system(path: Path | None = None) -> bool:
     """Whether resolv.conf(5) says that its servers' word on DNSSEC counts."""
-    return any("trust-ad" in words[1:] for words in _lines(path) if words[0] == "options")
+    return any("trust-ad" in words[1:] for words in _lines(path or SYSTEM) if words[0] == "options")
 
 
 def _believes(settings: ResolverSettings, servers: Sequence[tuple[str, int]]) -> bool:

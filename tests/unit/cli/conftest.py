@@ -64,6 +64,8 @@ def home(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     folder = tmp_path / "home"
     shutil.copytree(template, folder)
     monkeypatch.setenv("GATEPOST_CONFIG", str(folder / "gatepost.toml"))
+    # What the world's DNS says of example.com is no matter of these tests.
+    monkeypatch.setattr("gatepost.lookup.resolver.SYSTEM", tmp_path / "no-resolv.conf")
     return folder
 
 

@@ -24,7 +24,7 @@ from gatepost.mail.reply import Reply
 if TYPE_CHECKING:
     from gatepost.lookup.destination import Destinations
 
-_PATIENCE = timedelta(seconds=2)
+_PATIENCE = timedelta(seconds=1)
 _TRUST = "run a validating resolver such as unbound on this machine, see dnssec in [resolver]"
 
 
