@@ -42,6 +42,8 @@ def name(contents: bytes) -> str:
 
 def opened(octets: bytes) -> tuple[bytes, ber.Element]:
     """The type (OID content octets) and the content of a ContentInfo."""
+    if (found := _opened_quickly(octets)) is not None:
+        return found
     fields = ber.parse(octets).sequence()
     if len(fields) != 2:
         raise Malformed("not a CMS ContentInfo: a type and a content are expected")
@@ -49,6 +51,23 @@ def opened(octets: bytes) -> tuple[bytes, ber.Element]:
     if len(inside) != 1:
         raise Malformed("not a CMS ContentInfo: exactly one content is expected")
     return fields[0].oid(), inside[0]
+
+
+def _opened_quickly(octets: bytes) -> tuple[bytes, ber.Element] | None:
+    """The usual case, where every length is known: one element is made instead of five."""
+    tag, inner, end = ber.head(octets, 0, len(octets))
+    if tag != der.SEQUENCE or end == ber.INDEFINITE:
+        return None
+    kind, first, stop = ber.head(octets, inner, end)
+    if kind != 0x06:
+        return None
+    explicit, inner, outer = ber.head(octets, stop, end)
+    if explicit != 0xA0 or outer != end:
+        return None
+    tag, inside, outer = ber.head(octets, inner, end)
+    if outer != end:
+        return None
+    return octets[first:stop], ber.Element(ber.Source(octets), tag, inner, inside, outer, outer, 2)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from gatepost.cms import ber, der
 from gatepost.errors import Malformed
 
 MAXIMUM_NAME = 16 * 1024
+MAXIMUM_REMEMBERED = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,15 @@ def parse(element: ber.Element, key_id_tag: int = 0x80) -> CertificateId:
     """A SignerIdentifier or RecipientIdentifier."""
     if element.tag & ~der.CONSTRUCTED == key_id_tag & ~der.CONSTRUCTED:
         return CertificateId(None, None, element.octets())
-    return parse_issuer_and_serial(element.sequence())
+    if element.stop - element.start > MAXIMUM_REMEMBERED:
+        return parse_issuer_and_serial(element.sequence())
+    return _remembered(element.raw)
+
+
+@lru_cache(maxsize=4096)
+def _remembered(encoded: bytes) -> CertificateId:
+    """The same few certificates are named again and again."""
+    return parse_issuer_and_serial(ber.parse(encoded).sequence())
 
 
 def parse_issuer_and_serial(fields: list[ber.Element]) -> CertificateId:
