@@ -20,12 +20,12 @@ def absent(reason: str) -> None:
 
 def peer(*programs: str) -> None:
     """Require programs on the PATH (Postfix keeps its own in /usr/sbin)."""
-    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+    path = os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin"
     for program in programs:
         if shutil.which(program, path=path) is None:
             absent(f"needs {program} (scripts/install-peers)")
-    if "postfix" in programs and os.geteuid() != 0:
-        absent("needs root to start a Postfix of its own")
+    if {"postfix", "exim4"} & set(programs) and os.geteuid() != 0:
+        absent("needs root to start a mail server of its own")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

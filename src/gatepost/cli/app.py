@@ -16,6 +16,7 @@ from gatepost.cli.demo import demo
 from gatepost.cli.explain import explain
 from gatepost.cli.group import group
 from gatepost.cli.init import init
+from gatepost.cli.integrate import integrate
 from gatepost.cli.route import route
 from gatepost.cli.serve import reload, restart, serve
 
@@ -28,6 +29,7 @@ SET_UP, RUN, MESSAGE = "Set up", "While it runs", "One message"
 app.command(rich_help_panel=SET_UP)(demo)
 app.command(rich_help_panel=SET_UP)(init)
 app.command(rich_help_panel=SET_UP)(check)
+app.command(rich_help_panel=SET_UP)(integrate)
 app.command(rich_help_panel=SET_UP)(serve)
 app.command(rich_help_panel=RUN)(reload)
 app.command(rich_help_panel=RUN)(restart)

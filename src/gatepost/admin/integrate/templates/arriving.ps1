@@ -1,0 +1,8 @@
+Ensure 'TransportRule' @in@ @{
+    FromScope = 'NotInOrganization'
+    SentToScope = 'InOrganization'
+    ExceptIfHeaderMatchesMessageHeader = @field@
+    ExceptIfHeaderMatchesPatterns = '.'
+    RouteMessageOutboundConnector = @to@
+    Priority = 2
+}
