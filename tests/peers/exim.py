@@ -146,7 +146,7 @@ class Exim:
         """Run the program with this configuration."""
         command = [program(), "-C", str(self.config), *arguments]
         done = subprocess.run(command, capture_output=True, text=True, check=False, **_identity())
-        return done.stdout + done.stderr
+        return f"{done.stdout}{done.stderr}"
 
     def delivered(self, address: str) -> list[bytes]:
         """The messages that arrived, oldest first."""
