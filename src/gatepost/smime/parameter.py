@@ -11,7 +11,7 @@ from gatepost.mime import content_type as media
 from gatepost.mime import headers
 
 _NAME = "Content-Type"
-_LOOSE_END = re.compile(rb"[; \t\r\n]*\Z")
+_LOOSE_END = b"; \t\r\n"
 
 
 def added(fields: bytes, name: str, value: str) -> bytes:
@@ -20,7 +20,7 @@ def added(fields: bytes, name: str, value: str) -> bytes:
     found = headers.first(fields, _NAME)
     if found is None:
         return fields
-    raw = _LOOSE_END.sub(b"", found.raw) + f';\r\n {name}="{value}"\r\n'.encode("ascii")
+    raw = found.raw.rstrip(_LOOSE_END) + f';\r\n {name}="{value}"\r\n'.encode("ascii")
     # an open quote or comment swallows what follows, and a type that is none has no parameters
     if media.parse(_value(raw)).get(name) != value:
         kind = media.parse(found.value)  # what follows very many parameters is not read either
