@@ -2,8 +2,8 @@
 
 Raw is what nobody can leave out: the digest, the operation with the private key, for
 encryption that with the public key, and the cipher over the same octets, called as
-`cryptography` offers them.  Both take turns, operation by operation; the figures are
-medians of processor time, so a busy machine disturbs both alike.
+`cryptography` offers them.  Both take turns of some milliseconds; the figure is the median
+of the ratios of their processor time, so a busy machine disturbs both alike.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ PREHASHED = utils.Prehashed(hashes.SHA256())
 HOSTILE = 0.050  # seconds
 GROWTH = 64 * MIB
 GIBIBYTE = 1024  # mebibytes
+TURN = 0.005  # seconds
 
 Step = Callable[[], object]
 
@@ -198,16 +199,21 @@ def races() -> list[Race]:
 
 
 def ratio(race: Race, seconds: float) -> float:
-    """Median time of the raw operation over ours."""
-    ours: list[float] = []
-    raw: list[float] = []
+    """The median, over many short rounds, of raw time over ours."""
+    count = max(1, int(TURN / max(_turn(race.raw, 3), 1e-9) * 3))
+    found: list[float] = []
     until = time.monotonic() + seconds
-    while time.monotonic() < until or len(ours) < 5:
-        for step, times in ((race.ours, ours), (race.raw, raw)):
-            start = time.process_time()
-            step()
-            times.append(time.process_time() - start)
-    return statistics.median(raw) / statistics.median(ours)
+    while time.monotonic() < until or len(found) < 5:
+        ours = _turn(race.ours, count)
+        found.append(_turn(race.raw, count) / ours)
+    return statistics.median(found)
+
+
+def _turn(step: Step, count: int) -> float:
+    start = time.process_time()
+    for _ in range(count):
+        step()
+    return time.process_time() - start
 
 
 def hostile() -> float:

@@ -109,6 +109,7 @@ class Element(NamedTuple):
             _childless(self)
         octets, position, room = source.octets, self.inner, source.budget
         found: list[Element] = []
+        make, keep = tuple.__new__, found.append
         while position < limit:
             if len(found) > room:
                 source.earn(len(found), position)
@@ -133,8 +134,7 @@ class Element(NamedTuple):
                     outer = source.end(inner, limit)
                     stop = outer + 2
             # the constructor of a named tuple takes as long as all the rest here
-            element = (source, tag, position, inner, outer, stop, depth)
-            found.append(tuple.__new__(Element, element))
+            keep(make(Element, (source, tag, position, inner, outer, stop, depth)))
             position = stop
         for one in found:
             if one[1] & 0x20:  # its octets are passed over, but not read yet
@@ -169,7 +169,9 @@ class Element(NamedTuple):
 
     def oid(self) -> bytes:
         """The content octets of an OBJECT IDENTIFIER: a key for tables."""
-        return self.value(0x06)
+        if self.tag != 0x06:
+            self.expect(0x06)
+        return self.source.octets[self.inner : self.outer]
 
     def integer(self) -> int:
         """An INTEGER; what has more than 64 octets is nobody's serial number."""
@@ -180,6 +182,8 @@ class Element(NamedTuple):
 
     def octets(self) -> bytes:
         """The value of an OCTET STRING, one piece or many, whatever its tag."""
+        if not self.tag & 0x20:
+            return self.source.octets[self.inner : self.outer]
         return b"".join(self.pieces())
 
     def octet_string(self) -> bytes:

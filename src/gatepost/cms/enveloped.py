@@ -146,13 +146,13 @@ def parse(octets: bytes | Bulk) -> Enveloped:
     inside = fields[2].sequence()
     if len(inside) != 3 or inside[2].tag & ~der.CONSTRUCTED != 0x80:
         body.fail("no encrypted content")
-    tag, authenticated = None, b""
+    tag, authenticated, content_oid = None, b"", inside[0].oid()
     if kind == contents.AUTHENVELOPED_DATA:
-        tag, authenticated = _authentication(body, fields[3:], inside[0].oid())
+        tag, authenticated = _authentication(body, fields[3:], content_oid)
     return Enveloped(
         recipients=named,
         sharers=sharers,
-        content_type=contents.name(inside[0].oid()),
+        content_type=contents.name(content_oid),
         algorithm=identifier.raw(inside[1]),
         sealed=apart or Pieces(inside[2].pieces()),
         tag=tag,
