@@ -1,7 +1,7 @@
 """The CMS reader: BER and every structure and AlgorithmIdentifier written in it.
 
 Invariant: a value, or an error the function names; what is called intact or authenticated is
-what was written.
+what was written; an object read while it passes holds what it holds at hand.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from unittest import mock
 from tests.fuzz import people
 from tests.pki_builder import KeyKind
 from tests.unit.cms import test_recipient as forms
+from tests.unit.mime.test_outline import pieces
 
 from gatepost.cms import (
     attributes,
@@ -30,9 +31,11 @@ from gatepost.cms import (
     secret,
     signed,
 )
+from gatepost.cms.bulk import Bulk
 from gatepost.cms.capability import KeyTransport, Password, Secret, SharedKey
 from gatepost.cms.enveloped import NoRecipient
-from gatepost.errors import DecryptionFailed, Malformed, Unsupported
+from gatepost.errors import DecryptionFailed, LimitExceeded, Malformed, Unsupported
+from gatepost.mail import content as mail
 from gatepost.mail.content import Octets, join
 
 TEXT = b"Content-Type: text/plain\r\n\r\nHello\r\n" * 3
@@ -70,7 +73,14 @@ def target(octets: bytes) -> None:
         with suppress(Malformed):
             parse(octets)
     with suppress(Malformed):
-        structure(content.kind(octets), octets)
+        kind = content.kind(octets)
+        small = outcome(kind, octets)
+        with mock.patch.object(mail, "LARGE", -1):
+            large = outcome(kind, Bulk(pieces(octets, len(octets) // 200 + len(octets) % 97 + 1)))
+        limited = LimitExceeded in (small, large)  # within what either way can do
+        assert (
+            limited or small == large or not (isinstance(small, bytes) or isinstance(large, bytes))
+        )
 
 
 def element(root: ber.Element) -> None:
@@ -86,33 +96,39 @@ def element(root: ber.Element) -> None:
         assert b"".join(root.pieces()) == root.octets()
 
 
-def structure(kind: str, octets: bytes) -> None:
-    """A ContentInfo of this kind."""
-    if kind == "compressed-data":
-        with suppress(Malformed, Unsupported):
-            assert len(compressed.decompress(octets).content) <= compressed.HARMLESS
-    elif kind == "signed-data":
-        with suppress(Malformed, Unsupported):
-            signature(signed.parse(octets))
-    else:
-        with suppress(Malformed, Unsupported, DecryptionFailed, NoRecipient):
-            envelope(octets)
+def outcome(kind: str, octets: bytes | Bulk) -> bytes | type[Exception]:
+    """What a ContentInfo of this kind holds for us, or how it is refused."""
+    try:
+        if kind == "compressed-data":
+            found = join(compressed.decompress(octets).plain)
+            assert len(found) <= compressed.HARMLESS
+            return found
+        return signature(octets) if kind == "signed-data" else envelope(octets)
+    except (Malformed, Unsupported, DecryptionFailed, NoRecipient) as error:
+        return type(error)
 
 
-def signature(found: signed.SignedData) -> None:
+def signature(octets: bytes | Bulk) -> bytes:
     """Nothing but what we signed is intact."""
+    found = signed.parse(octets)
+    inside = None if found.inside is None else join(found.inside)
+    said = b"" if inside is None else inside
     for about in (Octets(TEXT), None):
         with suppress(Malformed):  # a detached signature without content
             for verdict in signed.verify(found, about):
-                assert not verdict.intact or found.content in (None, TEXT)
+                assert not verdict.intact or inside in (None, TEXT)
+                said += bytes([verdict.intact])
+    return said
 
 
-def envelope(octets: bytes) -> None:
+def envelope(octets: bytes | Bulk) -> bytes:
     """Nothing but what we sealed is authentic."""
     keys = [people.person("bob@example.net", kind).decryptor for kind in READING]
     with mock.patch.object(secret, "MAXIMUM_ITERATIONS", ITERATIONS):
         opened = enveloped.decrypt(octets, keys, entropy=bytes, secrets=SECRETS)
-    assert not opened.authenticated or opened.content in (TEXT, forms.TEXT)
+        plain = join(opened.plain)
+    assert not opened.authenticated or plain in (TEXT, forms.TEXT)
+    return plain
 
 
 def seeds() -> Iterator[bytes]:

@@ -1,20 +1,26 @@
 """The MIME slicer: parts, transfer encodings, the 7-bit form.
 
 Invariant: a tree whose slices put together are the input, or LimitExceeded; the 7-bit form
-is one, has the same leaves and stays as it is when made again.
+is one, has the same leaves and stays as it is when made again.  What is read while it passes,
+in pieces of any size, is read as at hand.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 
+from tests.unit.mime.test_outline import pieces, shape
+
 from gatepost.errors import LimitExceeded
-from gatepost.mail.content import Octets, join
-from gatepost.mime import boundary, canonical, compose, transfer
+from gatepost.mail.content import Content, Octets, join
+from gatepost.mime import boundary, canonical, compose, recode, transfer
 from gatepost.mime.content_type import ContentType, disposition, filename
 from gatepost.mime.entity import Entity, decoded, parse, parts, split_header, walk
+from gatepost.mime.outline import MAXIMUM_BLANKS, outline
 
+BLANKS = re.compile(rb"[ \t]{%d}" % (MAXIMUM_BLANKS // 2))
 WORDS = (
     *(b"\r\n", b"\n", b"\r", b"--b", b"--b--", b"\r\n--b\r\n", b"\r\n--b--\r\n", b"\r\n\r\n"),
     *(b"Content-Type: ", b"multipart/mixed; boundary=b", b"multipart/signed; boundary=b"),
@@ -34,14 +40,17 @@ def target(octets: bytes) -> None:
     header, body = split_header(octets)
     assert octets.startswith(header.removesuffix(b"\r\n"))
     assert octets.endswith(body)
+    passing = pieces(octets, len(octets) // 200 + len(octets) % 97 + 1)
     with suppress(LimitExceeded):
         root = parse(octets)
         assert sliced(root) == octets
         for one in walk(root):
             leaf(one)
+        if not BLANKS.search(octets):  # more than these are refused only while they pass
+            assert shape(outline(passing)) == shape(root)
     with suppress(LimitExceeded):
-        seven_bit(octets)
-    encodings(octets)
+        seven_bit(octets, passing)
+    encodings(octets, passing)
 
 
 def sliced(one: Entity) -> bytes:
@@ -67,9 +76,13 @@ def leaf(one: Entity) -> None:
     assert len(parts(one)) in (0, len(one.children))
 
 
-def seven_bit(octets: bytes) -> None:
-    """RFC 8551 section 3.1.3: what a relay need not touch."""
+def seven_bit(octets: bytes, passing: Content) -> None:
+    """RFC 8551 section 3.1.3: what a relay need not touch, the same for small and large mail."""
     made = canonical.convert(octets)
+    if not BLANKS.search(octets):
+        large, obstacles = recode.convert(passing)
+        assert (join(large), obstacles) == (made.octets, made.obstacles)
+        assert large.size == len(made.octets)
     assert made.obstacles or canonical.is_seven_bit(Octets(made.octets))
     again = canonical.convert(made.octets)
     assert again.octets == made.octets
@@ -80,14 +93,14 @@ def seven_bit(octets: bytes) -> None:
         ]
 
 
-def encodings(octets: bytes) -> None:
+def encodings(octets: bytes, passing: Content) -> None:
     """Writers and readers agree."""
     assert transfer.decode_base64(transfer.encode_base64(octets)) == octets
     quoted = transfer.encode_quoted_printable(octets)
     assert transfer.decode_quoted_printable(quoted) == octets
     assert canonical.is_seven_bit(Octets(quoted))
-    transfer.decode_base64(octets)
-    transfer.decode_quoted_printable(octets)
+    for coding in ("base64", "quoted-printable", "8bit"):
+        assert join(transfer.decoded(passing, coding)) == transfer.decode(octets, coding)
     canonical.crlf(octets)
 
 

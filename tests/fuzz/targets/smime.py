@@ -1,14 +1,15 @@
 """The S/MIME reader: a message through layer after layer, as the gateway peels them.
 
 Invariant: layers and reports, or an error the function names; what is called valid is what
-was signed; what comes out of the last layer is mail SMTP can carry, if what came in was.
+was signed; what comes out of the last layer is mail SMTP can carry, if what came in was; and
+large mail is read as small mail is.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from unittest import mock
 
@@ -21,7 +22,8 @@ from tests.unit.tnef.test_container import stream
 
 from gatepost.cms import secret
 from gatepost.cms.enveloped import NoRecipient
-from gatepost.errors import DecryptionFailed, Malformed, Unsupported
+from gatepost.errors import DecryptionFailed, LimitExceeded, Malformed, Unsupported
+from gatepost.mail import content as mail
 from gatepost.mail.address import Mailbox
 from gatepost.mail.content import Content, Octets, join
 from gatepost.mime import canonical, headers
@@ -40,6 +42,7 @@ from gatepost.smime.verify import SIGNED, verify
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 DEPTH = 10
+GOOD = ("opened", Verdict.VALID.value)
 HEADER = (
     b"From: Alice <alice@example.com>\r\nTo: Bob <bob@example.net>\r\nSubject: Offer\r\n"
     b"MIME-Version: 1.0\r\nContent-Type: text/plain; charset=us-ascii\r\n"
@@ -91,39 +94,79 @@ WORDS = (
 
 
 def target(message: bytes) -> None:
-    """One message as it may arrive."""
+    """One message as it may arrive, at hand and as if it were too large for that."""
+    small = read(message)
+    with mock.patch.object(mail, "LARGE", -1):
+        large = read(message)
+    if "limit" in large.said or "partly" in small.said:
+        return
+    assert large.good == small.good
+    if not (small.is_refused or large.is_refused):  # one may see earlier that nothing is to be had
+        assert large == small
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What became of a message: its layers, and what is left of it."""
+
+    said: tuple[str, ...]
+    header: bytes
+    body: bytes
+
+    @property
+    def good(self) -> list[str]:
+        """The layers that held."""
+        return [one for one in self.said if one in GOOD]
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the last layer could not be taken off."""
+        return self.said[-1:] == ("refused",)
+
+
+def read(message: bytes) -> Read:
+    """Take off layer after layer."""
     header, body = split_header(message)
     content: Content = Octets(body)
-    carried, decrypted = is_clean(message), False
+    carried, said = is_clean(message), list[str]()
     for _ in range(DEPTH):
         bare = outlook.unwrapped(header, content)
         if bare is not None:
             header, content = bare
+            said.append("tnef")
             continue
-        layer = None
-        with suppress(Malformed):
-            layer = layers.outermost(header, join(content))
-        if layer is None or not layer.whole:
-            break
-        decrypted |= layer.kind in ENCRYPTED
-        found = None
-        with suppress(Malformed, Unsupported, DecryptionFailed, NoRecipient):
-            found = peeled(header, content, layer, decrypted=decrypted)
-        if found is None or found == (header, content):
-            return
+        try:
+            layer = layers.outermost(header, content)
+            if layer is None or not layer.whole:
+                said += ["partly"] * (layer is not None)
+                break
+            said.append(layer.kind)
+            found = peeled(header, content, layer, said)
+        except LimitExceeded:
+            return Read((*said, "limit"), header, join(content))
+        except (Malformed, Unsupported, DecryptionFailed, NoRecipient):
+            return Read((*said, "refused"), header, join(content))
+        if found == (header, content):
+            return Read(tuple(said), header, join(content))
         header, content = found
-    assert not carried or is_clean(header + b"\r\n" + join(content))
+    text = join(content)
+    assert not carried or is_clean(header + b"\r\n" + text)
+    return Read(tuple(said), header, text)
 
 
-def peeled(header: bytes, body: Content, layer: Layer, *, decrypted: bool) -> tuple[bytes, Content]:
+def peeled(header: bytes, body: Content, layer: Layer, said: list[str]) -> tuple[bytes, Content]:
     """The message without this layer."""
+    decrypted = any(one in ENCRYPTED for one in said)
     if layer.kind in ENCRYPTED:
         with mock.patch.object(secret, "MAXIMUM_ITERATIONS", ber.ITERATIONS):
             opened = decrypt(header, body, keys(), bytes, layer=layer)
         assert opened.report.as_data()
+        said.append("opened")
         return opened.header, opened.body
     if layer.kind in SIGNED:
-        return checked(header, body, layer, decrypted=decrypted)
+        found, verdict = checked(header, body, layer, decrypted=decrypted)
+        said.append(verdict)
+        return found
     expanded = expand(header, layer, protected=decrypted)
     assert expanded.report.as_data()
     return expanded.header, expanded.body
@@ -131,7 +174,7 @@ def peeled(header: bytes, body: Content, layer: Layer, *, decrypted: bool) -> tu
 
 def checked(
     header: bytes, body: Content, layer: Layer, *, decrypted: bool
-) -> tuple[bytes, Content]:
+) -> tuple[tuple[bytes, Content], str]:
     """The message without its signature, which is only called valid over what Alice wrote."""
     author = headers.author(header)
     kept = verify(header, body, people.anchors(), NOW, author, layer=layer, decrypted=decrypted)
@@ -143,7 +186,7 @@ def checked(
     if found.report.verdict is Verdict.VALID:
         assert author == ALICE or author is None
         assert BODY in canonical.crlf(join(found.body)) or b"pkcs7" in found.header
-    return found.header, found.body
+    return (found.header, found.body), found.report.verdict.value
 
 
 def is_clean(octets: bytes) -> bool:
