@@ -61,15 +61,20 @@ class Campaign:
             self.end(f"nothing found in {used / 60:.1f} CPU minutes", 0)
 
     def run(self, octets: bytes) -> None:
-        """One input."""
+        """One input; one that takes long is timed again, for the machine may be busy."""
+        took = self.timed(octets)
+        if took > SECOND and (took := min(self.timed(octets) for _ in range(3))) > SECOND:
+            self.end(f"finding: {took:.1f} s for {self.keep(octets)}", 1)
+
+    def timed(self, octets: bytes) -> float:
+        """Seconds of CPU time one input takes."""
         began = time.process_time()
         try:
             self.target(octets)
         except BaseException:  # noqa: BLE001 - whatever it is, it is a finding
             traceback.print_exc()
             self.end(f"finding: {self.keep(octets)}", 1)
-        if (took := time.process_time() - began) > SECOND:
-            self.end(f"finding: {took:.1f} s for {self.keep(octets)}", 1)
+        return time.process_time() - began
 
     def keep(self, octets: bytes) -> Path:
         """Keep an input that broke the target."""
