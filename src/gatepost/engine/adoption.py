@@ -16,9 +16,10 @@ from pathlib import Path
 from gatepost.engine.delivery import Delivery
 from gatepost.engine.journal import Journal
 from gatepost.engine.schedule import Ticker
-from gatepost.store.queue import Queue, Taken, lock
+from gatepost.store.queue import Queue
 from gatepost.store.queue_control import holds_mail
 from gatepost.store.sealing import Seal
+from gatepost.store.worker_queue import Taken, lock
 
 PERIOD = 3.0
 

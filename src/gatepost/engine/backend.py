@@ -18,10 +18,11 @@ from gatepost.store.contract import MailQueue, QueueControl
 from gatepost.store.copying import Source, Target
 from gatepost.store.database import Database as AnyDatabase
 from gatepost.store.directory import Directory
-from gatepost.store.queue import Queue, Taken
+from gatepost.store.queue import Queue
 from gatepost.store.queue_control import Control
 from gatepost.store.sealing import Seal
 from gatepost.store.sqlite_database import SqliteDatabase
+from gatepost.store.worker_queue import Taken
 
 if TYPE_CHECKING:
     from gatepost.store.postgres_control import PostgresControl

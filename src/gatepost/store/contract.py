@@ -11,10 +11,10 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from gatepost.flow.retry import Schedule
-from gatepost.store.queue import Recovered
 from gatepost.store.queue_change import Cause
 from gatepost.store.queue_item import Item, NewItem, Record, Settlement
 from gatepost.store.spool import Spool
+from gatepost.store.worker_queue import Recovered
 
 
 class MailQueue(Protocol):

@@ -11,10 +11,9 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -27,7 +26,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from gatepost.errors import Unavailable
 from gatepost.events import Name
 from gatepost.flow.retry import Schedule
-from gatepost.mail.content import Content, Octets, join
+from gatepost.mail.content import Content
 from gatepost.store import postgres_body, queue_row
 from gatepost.store import postgres_database as database
 from gatepost.store.postgres_body import ChunkedBody
@@ -36,15 +35,13 @@ from gatepost.store.postgres_lease import DUE, LATE, WAITING, Taking
 from gatepost.store.postgres_node import Node
 from gatepost.store.postgres_schema import opened
 from gatepost.store.postgres_writer import Body, Order, Writer
-from gatepost.store.queue import Recovered, ids, lock
-from gatepost.store.queue_body import StoredBody
 from gatepost.store.queue_item import Done, Item, NewItem, Parked, Record, Retried, Settlement
 from gatepost.store.sealing import Seal
-from gatepost.store.spool import IN_MEMORY, Spool, free
+from gatepost.store.spool import IN_MEMORY
+from gatepost.store.worker_queue import Recovered, WorkerQueue, ids, joined, lateness
 
 LEASE = timedelta(seconds=60)
 
-_ROOM = 64 * 1024 * 1024  # octets that must stay free where bodies arrive
 _PRUNE_BATCH = 1000
 _AUDIT = 60.0  # seconds after a failure during which strays are looked for
 _NUMBERS = 32  # bits of an item's number below its node's
@@ -61,7 +58,7 @@ class _Prepared:
     body: Body | None
 
 
-class PostgresQueue:
+class PostgresQueue(WorkerQueue):
     """One worker's part in the shared queue; `folder` only holds bodies that are arriving."""
 
     def __init__(
@@ -75,20 +72,13 @@ class PostgresQueue:
         connect: Connect = database.connect,
         lease: timedelta = LEASE,
     ) -> None:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._folder = folder
-        self._seal = seal
-        self._clock = clock
+        super().__init__(folder, seal, name, clock, database)
         self._address = address
         self._connect = connect
-        self._lock = lock(folder / f"{name}.lock")
-        self.spool = Spool(folder / f"{name}.bodies", seal)
-        self.changed: Callable[[], object] = lambda: None  # called from another thread
         self._held: dict[int, int] = {}  # item number: the id we hold it under
         self._denied: set[int] = set()  # refused with an error, yet perhaps committed
         self._audit_until = 0.0
         self._numbers = count(1)
-        self._reading = threading.Lock()
         try:
             self._reader: Connection | None = opened(address, connect)
             self._node = Node(
@@ -105,10 +95,10 @@ class PostgresQueue:
             # Large bodies take their time: not that of everybody else's commit.
             self._bulk = Writer(address, connect, name=f"{name} bulk", batch=1, failed=self._failed)
         except psycopg.Error as error:
-            os.close(self._lock)
+            self._unlock()
             raise Unavailable(f"the queue's database cannot be used: {error}") from error
         except BaseException:
-            os.close(self._lock)
+            self._unlock()
             raise
         self._node.start()
 
@@ -175,10 +165,7 @@ class PostgresQueue:
 
     def late(self, hop: str, now: datetime, schedule: Schedule, limit: int) -> tuple[Item, ...]:
         """Lease items of a hop that is down whose author must hear of a delay or a failure."""
-        expired = now - schedule.maximum_age
-        warned = now - min(schedule.warn_after or schedule.maximum_age, schedule.maximum_age)
-        values = (queue_row.milliseconds(expired), queue_row.milliseconds(warned))
-        return self._lease(LATE, hop, values, limit)
+        return self._lease(LATE, hop, lateness(now, schedule), limit)
 
     def waiting(self, now: datetime, limit: int) -> tuple[Item, ...]:
         """Lease up to `limit` items that wait for a key and are due to be looked at."""
@@ -208,37 +195,9 @@ class PostgresQueue:
         ours = {number for number, holder in rows if holder == self._held.get(number)}
         return frozenset(numbers) - ours
 
-    def hops(self, due: datetime | None = None) -> frozenset[str]:
-        """Every next hop that active items wait for; with `due` those with items due by then."""
-        if due is None:
-            return frozenset(hop for (hop,) in self._read(database.SELECT_HOPS))
-        when = (queue_row.milliseconds(due),)
-        return frozenset(hop for (hop,) in self._read(database.SELECT_HOPS_DUE, when))
-
-    def nudges(self) -> int:
-        """How often somebody asked that waiting mail be tried at once."""
-        ((found,),) = self._read(database.SELECT_NUDGE)
-        return int(found)
-
-    def counts(self) -> dict[tuple[str, str], int]:
-        """How many items there are by state and hop, on all nodes together."""
-        rows = self._read(database.SELECT_COUNTS)
-        return {(state, hop): number for state, hop, number in rows}
-
     def has_room(self) -> bool:
         """Whether the database is there and arriving bodies find room; asked before DATA."""
-        return self._writer.is_up and free(self._folder) >= _ROOM
-
-    def opened(self, item: Item) -> Item:
-        """The item with a body known to be whole; blocks while it is read through.
-
-        Raises Corrupt before a next hop has heard of the message.
-        """
-        if isinstance(item.content, ChunkedBody):
-            item.content.check()
-        elif isinstance(item.content, StoredBody):
-            return replace(item, content=Octets(item.content.check()))
-        return item
+        return self._writer.is_up and super().has_room()
 
     def recover(self) -> Recovered:
         """Sweep the folder of arriving bodies; the database is in accord by its constraints."""
@@ -262,9 +221,7 @@ class PostgresQueue:
         self._node.close()
         with self._reading:
             self._drop_reader()
-        number, self._lock = self._lock, -1
-        if number >= 0:
-            os.close(number)
+        self._unlock()
 
     def _prepare(self, message: NewItem, id_: str, now: datetime, holder: int) -> _Prepared:
         number = holder << _NUMBERS | next(self._numbers)
@@ -275,26 +232,10 @@ class PostgresQueue:
             body = Body(number, lambda: postgres_body.sealed_rows(message.content, key))
             content = self._chunked(number, id_, bond, content.size)
         else:
-            octets = Octets(join(content))
-            if octets.size != content.size:
-                raise Unavailable(f"content gave {octets.size} octets, not {content.size}")
+            octets = joined(content)
             sealed = self._seal.seal(octets.data, bond)
             content = octets
-        item = Item(
-            number=number,
-            id=id_,
-            queue_id=message.queue_id,
-            hop=message.hop,
-            envelope=message.envelope,
-            content=content,
-            created=now,
-            due=now,
-            last=(None,) * len(message.envelope.recipients),
-            protected=message.protected,
-            undecided=message.undecided,
-            state=message.state,
-            reason=message.reason,
-        )
+        item = self._item(message, number, id_, now, content)
         self._held[number] = holder
         return _Prepared(item, sealed, body)
 
@@ -347,9 +288,6 @@ class PostgresQueue:
         for item in items:
             self._held.pop(item.number, None)
 
-    def _tell(self) -> None:
-        self.changed()
-
     def _failed(self, has_ended: bool) -> None:  # noqa: FBT001 - a callback's one argument
         """Something may stand in the table that nobody here knows of."""
         self._audit_until = time.monotonic() + _AUDIT
@@ -388,30 +326,21 @@ class PostgresQueue:
             for number in taking.taken:
                 self._held.pop(number, None)
             raise
-        found = [item for row in rows for item in self._restored(row, taking.holder)]
+        found = [item for row in rows for item in self._taken(row)]
         return tuple(sorted(found, key=lambda item: (item.due, item.number)))
 
-    def _restored(self, row: queue_row.Row, holder: int) -> tuple[Item, ...]:
-        """The item, or none: one damaged row must not keep a hop's other mail from leaving."""
-        try:
-            return (queue_row.restored(row[:-1], lambda _: self._body(row)),)
-        except (ValueError, TypeError, LookupError) as error:
-            number, queue_id = row[0], row[2]
-            reason = f"the row cannot be read: {type(error).__name__}"
-            _log.error(Name.SERVICE_ERROR, service="store.queue", queue_id=queue_id, reason=reason)
-            self._held.pop(number, None)
-            statement = (database.PARKED, ("corrupt", reason, number, holder))
-            self._writer.post(Order((statement,), owed=True))
-            return ()
+    def _taken(self, row: queue_row.Row) -> tuple[Item, ...]:
+        return self._restored(row[:-1], lambda _: self._body(row))
+
+    def _give_up(self, number: int, reason: str) -> None:
+        holder = self._held.pop(number, self._node.id)
+        statement = (database.PARKED, ("corrupt", reason, number, holder))
+        self._writer.post(Order((statement,), owed=True))
 
     def _body(self, row: queue_row.Row) -> Content:
-        number, id_, size, chunked = row[0], row[1], queue_row.size(row), row[-1]
-        bond = queue_row.bond_of(row)
-        if chunked:
-            return self._chunked(number, id_, bond, size)
-        return StoredBody(
-            lambda: self._read(database.SELECT_BODY, (number,)), id_, bond, size, self._seal
-        )
+        if not row[-1]:
+            return self._stored_body(row)
+        return self._chunked(row[0], row[1], queue_row.bond_of(row), queue_row.size(row))
 
     def _chunked(self, number: int, id_: str, bond: bytes, size: int) -> ChunkedBody:
         return ChunkedBody(

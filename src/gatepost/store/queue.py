@@ -9,54 +9,32 @@ due retries and after a restart.
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import os
 import sqlite3
-import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import structlog
 
-from gatepost.errors import ConfigError, Unavailable
+from gatepost.errors import Unavailable
 from gatepost.events import Name
 from gatepost.flow.retry import Schedule
-from gatepost.mail.content import Content, Octets, join
+from gatepost.mail.content import Content
 from gatepost.store import queue_database as database
 from gatepost.store import queue_row
-from gatepost.store.queue_body import StoredBody
 from gatepost.store.queue_item import Done, Item, NewItem, Record, Settlement
 from gatepost.store.sealing import Seal
-from gatepost.store.spool import IN_MEMORY, SealedBody, Spool, free, sync_folder
+from gatepost.store.spool import IN_MEMORY, sync_folder
+from gatepost.store.worker_queue import Recovered, WorkerQueue, ids, joined, lateness
 from gatepost.store.writer import Connect, Job, Writer
 
-_ROOM = 64 * 1024 * 1024  # octets that must stay free on the disk before another DATA
 _PRUNE_BATCH = 1000
 
 _log = structlog.get_logger("gatepost.store")
 
 
-def _nothing() -> None:
-    """Nobody watches yet."""
-
-
-class Taken(ConfigError):
-    """Another process works on this queue."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recovered:
-    """What a start found."""
-
-    waiting: int  # active items
-    corrupt: int  # items whose body file is gone
-    swept: int  # files nobody points at
-
-
-class Queue:
+class Queue(WorkerQueue):
     """The queue of one process: `<name>.db` and the folder `<name>.bodies` inside `folder`."""
 
     def __init__(
@@ -68,25 +46,18 @@ class Queue:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         connect: Connect = database.connect,
     ) -> None:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock = lock(folder / f"{name}.lock")
-        self._folder = folder
-        self._seal = seal
-        self._clock = clock
+        super().__init__(folder, seal, name, clock, database)
         self._path = folder / f"{name}.db"
-        self.spool = Spool(folder / f"{name}.bodies", seal)
-        self.changed: Callable[[], object] = _nothing  # called from another thread
         self._leased: set[int] = set()
         try:
             self._writer = Writer(self._path, connect=connect, changed=self._tell)
             self._reader = connect(self._path)
         except sqlite3.Error as error:
-            os.close(self._lock)
+            self._unlock()
             raise Unavailable(f"the queue {self._path} cannot be opened: {error}") from error
         except BaseException:
-            os.close(self._lock)
+            self._unlock()
             raise
-        self._reading = threading.Lock()
         sync_folder(folder)
         ((last,),) = self._read(database.SELECT_LAST_NUMBER)
         self._next: int = last + 1
@@ -146,13 +117,7 @@ class Queue:
 
     def late(self, hop: str, now: datetime, schedule: Schedule, limit: int) -> tuple[Item, ...]:
         """Lease items of a hop that is down whose author must hear of a delay or a failure."""
-        expired = now - schedule.maximum_age
-        warned = now - min(schedule.warn_after or schedule.maximum_age, schedule.maximum_age)
-        return self._lease(
-            database.SELECT_LATE,
-            (hop, queue_row.milliseconds(expired), queue_row.milliseconds(warned)),
-            limit,
-        )
+        return self._lease(database.SELECT_LATE, (hop, *lateness(now, schedule)), limit)
 
     def waiting(self, now: datetime, limit: int) -> tuple[Item, ...]:
         """Lease up to `limit` items that wait for a key and are due to be looked at."""
@@ -173,38 +138,6 @@ class Queue:
             found[item.number] = list(self._read(database.SELECT_STATE, (item.number,)))
         return frozenset(number for number, state in found.items() if state != [("active",)])
 
-    def hops(self, due: datetime | None = None) -> frozenset[str]:
-        """Every next hop that active items wait for; with `due` those with items due by then."""
-        if due is None:
-            return frozenset(hop for (hop,) in self._read(database.SELECT_HOPS))
-        when = (queue_row.milliseconds(due),)
-        return frozenset(hop for (hop,) in self._read(database.SELECT_HOPS_DUE, when))
-
-    def nudges(self) -> int:
-        """How often somebody asked that waiting mail be tried at once."""
-        ((found,),) = self._read(database.SELECT_NUDGE)
-        return int(found)
-
-    def counts(self) -> dict[tuple[str, str], int]:
-        """How many items there are by state and hop."""
-        rows = self._read(database.SELECT_COUNTS)
-        return {(state, hop): number for state, hop, number in rows}
-
-    def has_room(self) -> bool:
-        """Whether the disk has room for more; asked before DATA (452 4.3.1 otherwise)."""
-        return free(self._folder) >= _ROOM
-
-    def opened(self, item: Item) -> Item:
-        """The item with a body known to be whole; blocks while a file is read through.
-
-        Raises Corrupt before a next hop has heard of the message.
-        """
-        if isinstance(item.content, SealedBody):
-            item.content.check()
-        elif isinstance(item.content, StoredBody):
-            return replace(item, content=Octets(item.content.check()))
-        return item
-
     def recover(self) -> Recovered:
         """Put folder and table in accord; items without a body become corrupt.
 
@@ -219,7 +152,7 @@ class Queue:
         for number, queue_id, path in lost:
             reason = f"the body file {path} is gone"
             _log.error(Name.SERVICE_ERROR, service="store.queue", queue_id=queue_id, reason=reason)
-            self._writer.post(Job(((database.PARK_ITEM, ("corrupt", reason, number)),), owed=True))
+            self._give_up(number, reason)
         waiting = sum(n for (state, _), n in self.counts().items() if state == "active")
         return Recovered(waiting - len(lost), len(lost), swept + len(stored - kept))
 
@@ -238,9 +171,7 @@ class Queue:
         self._writer.close()
         with self._reading:
             self._reader.close()
-        lock, self._lock = self._lock, -1
-        if lock >= 0:
-            os.close(lock)
+        self._unlock()
 
     async def _prepare(
         self, message: NewItem, id_: str, now: datetime
@@ -249,12 +180,17 @@ class Queue:
         if message.content.size > IN_MEMORY:
             name, size = await self._persisted(message.content, bond)
             content: Content = self.spool.open(name, size, bond)
-            return self._item(message, id_, now, content, name), None
-        octets = Octets(join(message.content))
-        if octets.size != message.content.size:
-            raise Unavailable(f"content gave {octets.size} octets, not {message.content.size}")
+            return self._item(message, self._numbered(), id_, now, content, path=name), None
+        octets = joined(message.content)
         sealed = self._seal.seal(octets.data, bond)
-        return self._item(message, id_, now, octets, None), sealed
+        return self._item(message, self._numbered(), id_, now, octets), sealed
+
+    def _numbered(self) -> int:
+        """The next item's number, leased before its row exists, so that nobody finds it due."""
+        number = self._next
+        self._next += 1
+        self._leased.add(number)
+        return number
 
     async def _persisted(self, content: Content, bond: bytes) -> tuple[str, int]:
         """A body file; a thread cannot be stopped, so whoever gives up has its file removed."""
@@ -270,29 +206,6 @@ class Queue:
             with suppress(Unavailable):  # the next start sweeps it
                 self.spool.remove(work.result()[0])
 
-    def _item(
-        self, message: NewItem, id_: str, now: datetime, content: Content, path: str | None
-    ) -> Item:
-        number = self._next
-        self._next += 1
-        self._leased.add(number)  # before the row exists, so that nobody else finds it due
-        return Item(
-            number=number,
-            id=id_,
-            queue_id=message.queue_id,
-            hop=message.hop,
-            envelope=message.envelope,
-            content=content,
-            created=now,
-            due=now,
-            last=(None,) * len(message.envelope.recipients),
-            protected=message.protected,
-            undecided=message.undecided,
-            state=message.state,
-            reason=message.reason,
-            path=path,
-        )
-
     async def _wait(self, job: Job, items: tuple[Item, ...]) -> None:
         assert job.future is not None
         try:
@@ -307,9 +220,6 @@ class Queue:
             with suppress(Unavailable):
                 self._writer.post(Job((), owed=True, after=lambda _: self._tell()))
             raise
-
-    def _tell(self) -> None:
-        self.changed()
 
     def _accepted(
         self, items: Iterable[Item], settlements: Sequence[Settlement], error: Exception | None
@@ -348,30 +258,19 @@ class Queue:
             number = row[0]
             if number not in leased and number not in self._leased and number < newest:
                 self._leased.add(number)
-                found += self._restored(row)
+                found += self._restored(row, self._body)
             if len(found) == limit:
                 break
         return tuple(found)
 
-    def _restored(self, row: queue_row.Row) -> tuple[Item, ...]:
-        """The item, or none: one damaged row must not keep a hop's other mail from leaving."""
-        try:
-            return (queue_row.restored(row, self._body),)
-        except (ValueError, TypeError, LookupError) as error:
-            number, queue_id = row[0], row[2]
-            reason = f"the row cannot be read: {type(error).__name__}"
-            _log.error(Name.SERVICE_ERROR, service="store.queue", queue_id=queue_id, reason=reason)
-            self._writer.post(Job(((database.PARK_ITEM, ("corrupt", reason, number)),), owed=True))
-            return ()
+    def _give_up(self, number: int, reason: str) -> None:
+        self._writer.post(Job(((database.PARK_ITEM, ("corrupt", reason, number)),), owed=True))
 
     def _body(self, row: queue_row.Row) -> Content:
-        number, id_, path, size = row[0], row[1], row[15], queue_row.size(row)
-        bond = queue_row.bond_of(row)
-        if path is not None:
-            return self.spool.open(path, size, bond)
-        return StoredBody(
-            lambda: self._read(database.SELECT_BODY, (number,)), id_, bond, size, self._seal
-        )
+        path = row[15]
+        if path is None:
+            return self._stored_body(row)
+        return self.spool.open(path, queue_row.size(row), queue_row.bond_of(row))
 
     def _read(self, sql: str, values: tuple[object, ...] = ()) -> list[queue_row.Row]:
         with self._reading:
@@ -379,31 +278,3 @@ class Queue:
                 return self._reader.execute(sql, values).fetchall()
             except sqlite3.Error as error:
                 raise Unavailable(f"the queue cannot be read: {error}") from error
-
-
-def ids(messages: Sequence[NewItem]) -> tuple[str, ...]:
-    """One id each: the queue id, and ".2", ".3" for further items of the same message."""
-    seen: dict[str, int] = {}
-    out = []
-    for message in messages:
-        if message.id:
-            out.append(message.id)
-            continue
-        nth = seen[message.queue_id] = seen.get(message.queue_id, 0) + 1
-        out.append(message.queue_id if nth == 1 else f"{message.queue_id}.{nth}")
-    return tuple(out)
-
-
-def lock(path: Path) -> int:
-    """Lock the file for this process; raises Taken when another one has it."""
-    number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(number)
-        raise Taken(
-            f"another Gatepost already works on the queue {path.stem!r}",
-            hint=f"stop that one (fuser {path} names its process), or give this one a [gateway]"
-            " state folder of its own; queue commands work while it runs",
-        ) from error
-    return number

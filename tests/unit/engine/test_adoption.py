@@ -12,8 +12,9 @@ from gatepost.engine import adoption
 from gatepost.engine.adoption import Adopter
 from gatepost.engine.delivery import Delivery
 from gatepost.engine.journal import Journal
-from gatepost.store.queue import Queue, Taken
+from gatepost.store.queue import Queue
 from gatepost.store.queue_item import Done
+from gatepost.store.worker_queue import Taken
 
 
 class Courier:

@@ -21,10 +21,11 @@ from gatepost.mail.content import Octets, join
 from gatepost.mail.envelope import Envelope, Recipient
 from gatepost.mail.reply import Reply
 from gatepost.store import queue_database, writer
-from gatepost.store.queue import Queue, Recovered
+from gatepost.store.queue import Queue
 from gatepost.store.queue_item import Done, Item, NewItem, Parked, Record, Retried
 from gatepost.store.sealing import Corrupt
 from gatepost.store.spool import IN_MEMORY, SealedBody, Spool
+from gatepost.store.worker_queue import Recovered
 
 LARGE = MARKER * (IN_MEMORY // len(MARKER) + 100)
 EVER = timedelta(days=1)
