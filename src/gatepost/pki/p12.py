@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass, field
 
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
@@ -79,14 +80,21 @@ def write(bundle: Bundle, password: str, name: str = "") -> bytes:
 
 
 def _serializable(key: PrivateKeyTypes) -> pkcs12.PKCS12PrivateKeyTypes:
-    check_key(key)
-    return key  # type: ignore[return-value]  # check_key leaves only kinds that are
+    if isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey):
+        return key
+    raise Unsupported(f"PKCS #12 with a {_kind(key)} is not supported: keep the key as PEM")
+
+
+def _kind(key: PrivateKeyTypes) -> str:
+    return type(key).__name__.lstrip("_")
 
 
 def _load(data: bytes, password: str) -> pkcs12.PKCS12KeyAndCertificates:
     try:
         with quietly():
             return pkcs12.load_pkcs12(data, password.encode())
+    except TypeError as error:  # the library holds no X25519 or ML-KEM key in one
+        raise Unsupported("a PKCS #12 file with a key of this kind: give it as PEM") from error
     except UnsupportedAlgorithm as error:
         raise Unsupported(f"the PKCS #12 file uses something unknown: {error}") from error
     except ValueError as error:
@@ -100,6 +108,8 @@ def _load_bare(data: bytes) -> pkcs12.PKCS12KeyAndCertificates:
     try:
         with quietly():
             return pkcs12.load_pkcs12(data, None)
+    except TypeError as error:
+        raise Unsupported("a PKCS #12 file with a key of this kind: give it as PEM") from error
     except (ValueError, UnsupportedAlgorithm) as error:
         raise WrongPassword("this file needs a password") from error
 

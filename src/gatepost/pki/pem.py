@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, mlkem, rsa, x448, x25519
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
@@ -24,6 +24,20 @@ MAXIMUM_CERTIFICATES = 1000
 _BEGIN = b"-----BEGIN "
 _CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
 _BAG = b"-----BEGIN PKCS7-----"
+
+
+_USEFUL = (
+    rsa.RSAPrivateKey,
+    ec.EllipticCurvePrivateKey,
+    ed25519.Ed25519PrivateKey,
+    x25519.X25519PrivateKey,
+    x448.X448PrivateKey,
+    mldsa.MLDSA44PrivateKey,
+    mldsa.MLDSA65PrivateKey,
+    mldsa.MLDSA87PrivateKey,
+    mlkem.MLKEM768PrivateKey,
+    mlkem.MLKEM1024PrivateKey,
+)
 
 
 class WrongPassword(GatepostError):
@@ -80,7 +94,7 @@ def write_key(key: PrivateKeyTypes, password: str | None) -> bytes:
 
 def check_key(key: PrivateKeyTypes) -> PrivateKeyTypes:
     """Raise Unsupported for a key that can neither sign nor decrypt mail here."""
-    if isinstance(key, (rsa.RSAPrivateKey, ec.EllipticCurvePrivateKey, ed25519.Ed25519PrivateKey)):
+    if isinstance(key, _USEFUL):
         return key
     raise Unsupported(f"a key of kind {type(key).__name__.lstrip('_')} is of no use for mail")
 

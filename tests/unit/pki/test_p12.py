@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.pki_builder import KeyKind, user
 from tests.unit.pki.forge import authority, forge, key
 
 from gatepost.errors import LimitExceeded, Malformed, Unsupported
@@ -142,6 +143,19 @@ def test_keys_as_pem() -> None:
         pem.read_key(b"\x30\x00")
     with pytest.raises(Unsupported, match="DSAPrivateKey"):
         pem.read_key(pem.write_key(key("dsa2048"), None))
+
+
+NEWER: list[KeyKind] = ["x25519", "x448", "ml-dsa-44", "ml-dsa-87", "ml-kem-768", "ml-kem-1024"]
+
+
+@pytest.mark.parametrize("kind", NEWER)
+def test_newer_keys_as_pem(kind: KeyKind) -> None:
+    """We encrypt and sign with kinds of keys that nobody could bring."""
+    one = user("new@example.com", kind)
+    key = pem.read_key(pem.write_key(one.key, "secret"), "secret")
+    assert key.public_key() == one.key.public_key()
+    with pytest.raises(Unsupported, match="PEM"):
+        p12.write(Bundle(one.key, one.certificate), "secret")
 
 
 @pytest.mark.peer("openssl")
