@@ -1,7 +1,7 @@
-"""Fetches a domain's MTA-STS policy over HTTPS (RFC 8461 section 3.3).
+"""Fetches what a domain says of itself over HTTPS, such as its MTA-STS policy (RFC 8461 3.3).
 
-The server must prove the name mta-sts.DOMAIN; no redirect is followed, no proxy asked, and
-of what it sends only so much is read as a policy may have.
+The server must prove the name that is asked for; no redirect is followed, no proxy asked, and
+of what it sends only so much is read as a page of its kind may have.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 import ssl
 from dataclasses import dataclass
 from functools import lru_cache
+from ipaddress import IPv6Address, ip_address
 
 from gatepost.errors import Malformed, Unavailable
 from gatepost.lookup.resolver import Resolver
@@ -30,56 +31,95 @@ def web_context(anchors: str = "") -> ssl.SSLContext:
 
 
 @dataclass(frozen=True, slots=True)
+class Page:
+    """What is fetched from where, and as what it may come."""
+
+    host: str
+    path: str
+    kinds: tuple[str, ...]
+    maximum: int  # octets
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A page as it came."""
+
+    octets: bytes
+    authentic: bool  # DNSSEC proved where its server is
+
+
+@dataclass(frozen=True, slots=True)
 class Web:
-    """Asks the web server of a policy domain; trusts the system's anchors unless told others."""
+    """Asks web servers; trusts the system's anchors unless told others."""
 
     resolver: Resolver
     port: int = 443
     anchors: str = ""
+    public: bool = False  # only servers at addresses that anybody can reach
+    patience: float = _PATIENCE
 
     async def __call__(self, domain: str) -> str:
-        """The text of the domain's policy; raises Unavailable or Malformed."""
-        host = f"mta-sts.{domain}"
-        found = await self.resolver.addresses(host)
-        addresses = [one for one in (*found.four, *found.six) if is_elsewhere(one, self.port)]
-        fault: Exception = Unavailable(f"{host} has no address")
+        """The text of a domain's MTA-STS policy; raises Unavailable or Malformed."""
+        page = Page(f"mta-sts.{domain}", _PATH, ("text/plain",), MAXIMUM_SIZE)
+        return (await self.fetch(page)).octets.decode("utf-8", "replace")
+
+    async def fetch(self, page: Page) -> Fetched:
+        """The page from the first of the host's servers that has it; raises as above."""
+        found = await self.resolver.addresses(page.host)
+        addresses = [one for one in (*found.four, *found.six) if self._may_be_asked(one)]
+        fault: Exception = Unavailable(f"{page.host} has no address")
         for address in addresses[:_ADDRESSES]:
             try:
-                async with asyncio.timeout(_PATIENCE):
-                    return await self._fetched(host, address)
+                async with asyncio.timeout(self.patience):
+                    return Fetched(await self._fetched(page, address), found.authentic)
             except TimeoutError:
-                fault = Unavailable(f"{host} does not answer")
+                fault = Unavailable(f"{page.host} does not answer")
             except Unavailable as error:
                 fault = error
         raise fault
 
-    async def _fetched(self, host: str, address: str) -> str:
+    def _may_be_asked(self, address: str) -> bool:
+        return is_elsewhere(address, self.port) and (not self.public or is_public(address))
+
+    async def _fetched(self, page: Page, address: str) -> bytes:
         import httpx2  # noqa: PLC0415  0.4 s that a start without MTA-STS saves
 
         shown = f"[{address}]" if ":" in address else address
         client = httpx2.AsyncClient(
-            verify=web_context(self.anchors), trust_env=False, timeout=_PATIENCE
+            verify=web_context(self.anchors), trust_env=False, timeout=self.patience
         )
+        host, accepted = page.host, ", ".join(page.kinds)
         try:
             async with (
                 client,
                 client.stream(
                     "GET",
-                    f"https://{shown}:{self.port}{_PATH}",
-                    headers={"Host": host, "Accept": "text/plain", "Accept-Encoding": "identity"},
+                    f"https://{shown}:{self.port}{page.path}",
+                    headers={"Host": host, "Accept": accepted, "Accept-Encoding": "identity"},
                     extensions={"sni_hostname": host},
                 ) as response,
             ):
-                if response.status_code != 200:  # section 3.3: redirects are not followed
+                if response.status_code != 200:  # RFC 8461 section 3.3: no redirects
                     raise Unavailable(f"{host} says {response.status_code}")
                 kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-                if kind != "text/plain":
-                    raise Malformed(f"{host} sends {kind[:80] or 'something'}, not text/plain")
+                if kind not in page.kinds:
+                    said = kind[:80] or "something"
+                    raise Malformed(f"{host} sends {said}, not {page.kinds[0]}")
                 octets = b""
                 async for chunk in response.aiter_raw():
                     octets += chunk
-                    if len(octets) > MAXIMUM_SIZE:
-                        raise Malformed(f"the policy of {host} is larger than {MAXIMUM_SIZE}")
-                return octets.decode("utf-8", "replace")
+                    if len(octets) > page.maximum:
+                        raise Malformed(f"{page.path} of {host} is larger than {page.maximum}")
+                return octets
         except httpx2.HTTPError as error:
             raise Unavailable(f"{host}: {str(error) or type(error).__name__}") from error
+
+
+def is_public(text: str) -> bool:
+    """Whether an address is the world's: no stranger may send us into our own networks."""
+    address = ip_address(text)
+    if isinstance(address, IPv6Address):
+        inside = address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1]
+        if inside is not None and not inside.is_global:
+            return False
+    return address.is_global and not address.is_multicast
