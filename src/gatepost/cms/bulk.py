@@ -12,7 +12,7 @@ from typing import NamedTuple
 from gatepost.cms import ber, content, der
 from gatepost.cms.ber import END_OF_CONTENTS, INDEFINITE
 from gatepost.errors import LimitExceeded, Malformed, Unsupported
-from gatepost.mail.content import CHUNK, Content, Slice, join
+from gatepost.mail.content import CHUNK, Content, Slice
 
 MAXIMUM_FRAME = 8 * 1024 * 1024  # 10,000 recipients take 5.5 MiB
 _ENVELOPED = frozenset({content.ENVELOPED_DATA, content.AUTHENVELOPED_DATA})
