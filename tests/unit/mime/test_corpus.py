@@ -58,12 +58,12 @@ def test_nothing_in_the_corpus_breaks_the_slicer(corpus: Path) -> None:
     for entry in entries(corpus):
         octets = (corpus / entry["file"]).read_bytes()
         for form in (octets, crlf(octets)):
-            began = time.perf_counter()
+            began = time.process_time()
             try:
                 exercise(form)
             except Malformed:
                 pytest.fail(f"{entry['file']} is refused")
-            assert time.perf_counter() - began < 1, entry["file"]
+            assert time.process_time() - began < 1, entry["file"]
         seen += 1
     assert seen > 1000
 
