@@ -223,7 +223,7 @@ class Postgres:
             return connection.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                 " WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
-                " AND application_name = 'gatepost'"
+                " AND application_name LIKE 'gatepost%'"
             ).rowcount
 
 

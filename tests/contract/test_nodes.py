@@ -95,6 +95,25 @@ async def test_death_of_a_node(postgres: Postgres) -> None:
     assert join(survivor.opened(large).content) == LARGE
 
 
+async def test_death_in_the_middle_of_a_commit(postgres: Postgres) -> None:
+    """A node that stands still half-way keeps its row locked: its mail would wait for hours."""
+    postgres.lease = SHORT
+    stuck, survivor = postgres.open("a"), postgres.open("b")
+    assert isinstance(stuck, PostgresQueue)
+    await stuck.accept([new("A")])
+    node = stuck._node
+    half_way = psycopg.connect(postgres.address)
+    half_way.execute(postgres_database.CALLED, (postgres_database.session_name(node._name),))
+    half_way.commit()
+    half_way.execute(postgres_database.GUARD, ([node.id],))
+    node._stopping = True  # it renews no more
+    node._wake.set()
+    assert await until(3 * SHORT.total_seconds() + 3, lambda: len(due(survivor)) == 1)
+    with pytest.raises(psycopg.OperationalError, match="terminating connection"):
+        half_way.execute("COMMIT")
+    half_way.close()
+
+
 async def test_restarted_node_needs_no_wait(postgres: Postgres) -> None:
     """A node that comes back has its mail at once, not after the lease of its former self."""
     context = multiprocessing.get_context("spawn")

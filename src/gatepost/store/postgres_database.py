@@ -118,6 +118,15 @@ BURY: Final = (
     "DELETE FROM node WHERE id IN (SELECT id FROM node WHERE until < clock_timestamp()"
     " FOR UPDATE SKIP LOCKED) RETURNING id"
 )
+# Sessions in which a node commits bear its name: one that stands still in the middle of a
+# commit keeps its own row locked, and nobody could bury it.
+CALLED: Final = "SELECT set_config('application_name', %s, false)"
+_EXPELLED: Final = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+EXPEL: Final = (
+    f"{_EXPELLED} JOIN node ON application_name = 'gatepost ' || name"
+    " WHERE until < clock_timestamp() AND name <> %s"
+)
+EXPEL_NAMED: Final = f"{_EXPELLED} WHERE application_name = %s"
 # What was under way is due, whatever the clock of the node that had it said.
 ORPHANED: Final = f"UPDATE item SET holder = NULL, due = least(due, {_NOW}) WHERE holder = ANY(%s)"  # noqa: S608 - constants only
 
@@ -145,8 +154,13 @@ def prepared(connection: Connection) -> Connection:
     try:
         if shown(connection, "synchronous_commit") == "off":  # stricter choices stay
             connection.execute("SET synchronous_commit = on")
-        # A node that was cut off must not keep its locks.
-        connection.execute("SET idle_in_transaction_session_timeout = '30s'")
+        # A node that was cut off must not keep its locks: in the middle of a pipeline the server
+        # waits for the rest, which only the loss of the connection ends.
+        connection.execute(
+            "SET idle_in_transaction_session_timeout = '30s'; SET tcp_keepalives_idle = 10;"
+            "SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3;"
+            "SET tcp_user_timeout = 15000"
+        )
     except psycopg.Error:
         connection.close()
         raise
@@ -157,3 +171,23 @@ def shown(connection: Connection, name: LiteralString) -> str:
     """A setting of this session."""
     row = connection.execute("SELECT current_setting(%s)", (name,)).fetchone()
     return str(row[0]) if row else ""
+
+
+def called(connect: Connect, name: str) -> Connect:
+    """Sessions that bear a node's name."""
+
+    def connected(address: str) -> Connection:
+        connection = connect(address)
+        try:
+            connection.execute(CALLED, (session_name(name),))
+        except psycopg.Error:
+            connection.close()
+            raise
+        return connection
+
+    return connected
+
+
+def session_name(node: str) -> str:
+    """What a node's sessions are called (at most 63 octets)."""
+    return f"gatepost {node}"

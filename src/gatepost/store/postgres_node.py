@@ -44,6 +44,8 @@ class Node:
         self._changed = changed
         self._tended = tended  # called after each look that found the database
         self._connection: Connection | None = connect(address)
+        # What an earlier start of ours left in the middle of a commit, on a machine that is gone.
+        self._connection.execute(database.EXPEL_NAMED, (database.session_name(name),))
         self.id = _register(self._connection, name, lease)
         self._until = time.monotonic() + lease
         self._nudges = _nudges(self._connection)
@@ -127,6 +129,8 @@ class Node:
         with connection.transaction():
             dead = connection.execute(database.BURY).fetchall()
             _free(connection, dead)
+        if connection.execute(database.EXPEL, (self._name,)).rowcount:
+            self._renew_at = 0.0  # then it can be buried, a moment later
         return bool(dead)
 
     def _opened(self) -> Connection:

@@ -81,19 +81,21 @@ class PostgresQueue(WorkerQueue):
         self._numbers = count(1)
         try:
             self._reader: Connection | None = opened(address, connect)
+            identity = f"{_identity(self._lock)}/{name}"
             self._node = Node(
                 address,
                 connect,
-                f"{_identity(self._lock)}/{name}",
+                identity,
                 lease.total_seconds(),
                 changed=self._tell,
                 tended=self._tend,
             )
+            write = database.called(connect, identity)
             self._writer = Writer(
-                address, connect, name=name, failed=self._failed, regained=self._audit
+                address, write, name=name, failed=self._failed, regained=self._audit
             )
             # Large bodies take their time: not that of everybody else's commit.
-            self._bulk = Writer(address, connect, name=f"{name} bulk", batch=1, failed=self._failed)
+            self._bulk = Writer(address, write, name=f"{name} bulk", batch=1, failed=self._failed)
         except psycopg.Error as error:
             self._unlock()
             raise Unavailable(f"the queue's database cannot be used: {error}") from error
