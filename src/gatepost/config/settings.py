@@ -18,6 +18,7 @@ from gatepost.config.quantity import Domain, Duration, File, Size
 from gatepost.config.relay import NextHops, Relay, Route
 from gatepost.config.resolver import Resolver
 
+from gatepost.config.token import Token
 _WILDCARDS = {"0.0.0.0": "127.", "::": "::1"}  # noqa: S104  compared with, not bound
 
 
@@ -97,6 +98,8 @@ class Vault:
     key_credential: str | None = None
     """Name of a systemd credential (LoadCredential=)."""
 
+    token: Token | None = None
+    """A PKCS #11 token in which private keys are made and used."""
     @model_validator(mode="after")
     def _check(self) -> Vault:
         given = [one for one in (self.key_file, self.key_environment, self.key_credential) if one]

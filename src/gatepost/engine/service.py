@@ -17,6 +17,7 @@ from gatepost.config import Settings
 from gatepost.engine.adoption import Adopter
 from gatepost.engine.backend import free_queue, open_directory
 from gatepost.engine.bounce import Bouncer
+from gatepost.engine.custody import custody, kek_source
 from gatepost.engine.delivery import Delivery, DeliverySettings
 from gatepost.engine.door import key
 from gatepost.engine.gateway import Gateway, Parts
@@ -42,7 +43,7 @@ from gatepost.smtp.settings import ServerSettings
 from gatepost.store.contract import MailQueue
 from gatepost.store.directory import Directory
 from gatepost.store.queue_id import Identifier
-from gatepost.vault.kek import KekSource, load
+from gatepost.vault.kek import load
 from gatepost.vault.keys import Vault
 from gatepost.vault.mac import Mac
 from gatepost.vault.seal import Sealer
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
 
 Clock = Callable[[], datetime]
 
-KEYS, BODIES, TRACE = "private-key", "queue", "trace"  # what the vault's sub-keys are for
+BODIES, TRACE = "queue", "trace"  # what the vault's other sub-keys are for
 
 
 def utc_now() -> datetime:
@@ -76,7 +77,7 @@ class Stores:
         """Open directory and vault; raises ConfigError or KeyUnavailable saying what to do."""
         kek = load(kek_source(settings))
         directory = open_directory(settings)
-        vault = Vault(directory, Sealer(kek, KEYS))
+        vault = Vault(directory, custody(settings, kek))
         return cls(
             directory,
             vault,
@@ -100,16 +101,6 @@ def _authority(settings: Settings, directory: Directory, vault: Vault) -> LocalA
 def own_domains(settings: Settings) -> frozenset[str]:
     """Our domains in the form two spellings share."""
     return frozenset(domain_key(domain) for domain in settings.gateway.domains)
-
-
-def kek_source(settings: Settings) -> KekSource:
-    """Where the key-encryption key comes from."""
-    vault = settings.vault
-    if vault.key_file is not None:
-        return KekSource("file", str(vault.key_file))
-    if vault.key_environment is not None:
-        return KekSource("environment", vault.key_environment)
-    return KekSource("credential", vault.key_credential or "")
 
 
 def context(

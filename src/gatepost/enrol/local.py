@@ -75,7 +75,8 @@ class LocalAuthority:
         company = " ".join(company.split())
         if not company or not own:
             raise ConfigError("a certification authority needs a company name and a domain")
-        root_key, issuing_key = profile.make_key(algorithm), profile.make_key(algorithm)
+        root_key = vault.make(algorithm, "authority", f"{company} root CA")
+        issuing_key = vault.make(algorithm, "authority", f"{company} issuing CA")
         root = profile.root(company, root_key, now)
         issuing = profile.issuing(
             company, issuing_key, Issuer(root, root_key), now, own if constrained else None
@@ -136,7 +137,7 @@ class LocalAuthority:
         """Put a new issuing CA under the root; certificates of the old one stay valid."""
         root, old = self.root, self.issuing
         above = Issuer(root, self._key(root))
-        key = profile.make_key(profile.algorithm_of(above.key))
+        key = self.vault.make(profile.algorithm_of(above.key), "authority", "issuing CA")
         domains = self.domains if profile.is_constrained(old) else None
         made = profile.issuing(profile.company_of(root), key, above, now, domains)
         stored = StoredKey(made, *_filed(self.vault, key, "authority"))
@@ -172,7 +173,8 @@ class LocalAuthority:
             raise Refused(f"{domain} is not a domain of ours: no certificate for {name}")
         if not name.isascii():
             raise Unsupported(f"{name}: a certificate cannot carry a non-ASCII local-part yet")
-        key = profile.make_key(self.user_key)  # slow: before anything is looked up to be signed
+        # slow: before anything is looked up to be signed
+        key = self.vault.make(self.user_key, "people", f"{name} {kind}")
         issuer = self._issuer(now)
         made = profile.user(name, kind, key, issuer, now)
         stored = StoredKey(made, *_filed(self.vault, key, kind))

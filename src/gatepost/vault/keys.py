@@ -7,24 +7,12 @@ the directory.  Raises KeyUnavailable when a box does not open under our key.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Literal, Protocol
 
 import structlog
-from cryptography.hazmat.primitives.asymmetric.types import (
-    CertificatePublicKeyTypes,
-    PrivateKeyTypes,
-    PublicKeyTypes,
-)
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_der_private_key,
-)
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 from gatepost.certificate import Certificate
 from gatepost.cms.capability import Decryptor, Signer
@@ -32,8 +20,11 @@ from gatepost.errors import ConfigError, KeyUnavailable
 from gatepost.events import Name
 from gatepost.mail.address import Mailbox
 from gatepost.pki.usable import Use, usable_for
+from gatepost.vault.custody import Custody, Opened, Owner, PrivateKey, Safe, public_octets
+from gatepost.vault.held import Held, HeldDecryptor, HeldSigner
 from gatepost.vault.seal import SealBroken, Sealer
 from gatepost.vault.software import SoftwareDecryptor, SoftwareSigner
+from gatepost.vault.token import Algorithm
 
 Purpose = Literal["sign", "encrypt", "both", "authority"]
 Source = Literal["issued", "pinned", "imported", "harvested"]
@@ -86,6 +77,10 @@ class KeyStore(Protocol):
         """Its intermediates, nearest first."""
         ...
 
+    def revoked(self) -> frozenset[str]:
+        """Fingerprints of certificates that were taken back: their keys only decrypt."""
+        ...
+
     def keep_key(
         self,
         certificate: Certificate,
@@ -104,20 +99,22 @@ class KeyStore(Protocol):
 class Vault:
     """Lends the private keys of one directory."""
 
-    def __init__(self, directory: KeyStore, sealer: Sealer) -> None:
+    def __init__(self, directory: KeyStore, custody: Custody | Sealer) -> None:
         self._directory = directory
-        self._sealer = sealer
-        self._open: dict[tuple[str, bytes], PrivateKeyTypes] = {}
+        self._custody = Safe(custody) if isinstance(custody, Sealer) else custody
+        self._open: dict[tuple[str, bytes], Opened] = {}
         self._lent: tuple[int, dict[str, tuple[_Pair, ...]]] = (-1, {})
 
     def __repr__(self) -> str:
         return f"Vault({self._directory!r})"
 
+    def make(self, algorithm: Algorithm, owner: Owner, label: str) -> PrivateKey:
+        """A new key, where the configuration has keys made; takes its time."""
+        return self._custody.make(algorithm, owner, label)
+
     def seal(self, private_key: PrivateKeyTypes) -> tuple[str, bytes]:
         """Give a key's id (SHA-256 of its public half) and its box, bound to that id."""
-        key_id = hashlib.sha256(_public_octets(private_key.public_key())).hexdigest()
-        plain = private_key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
-        return key_id, self._sealer.seal(plain, key_id.encode())
+        return self._custody.seal(private_key)
 
     def add(
         self,
@@ -156,15 +153,22 @@ class Vault:
 
     def decryptor_of(self, certificate: Certificate) -> Decryptor:
         """The key of one certificate; raises KeyUnavailable when it is not here."""
-        return SoftwareDecryptor(certificate, self.private_key_of(certificate))
+        return _decryptor(certificate, self._opened(certificate))
 
     def signer_of(self, certificate: Certificate) -> Signer:
         """The key of one certificate; raises KeyUnavailable when it is not here."""
-        key = self.private_key_of(certificate)
-        return SoftwareSigner(certificate, self._directory.issuers_of(certificate), key)
+        key = self._opened(certificate)
+        return _signer(certificate, self._directory.issuers_of(certificate), key)
 
     def private_key_of(self, certificate: Certificate) -> PrivateKeyTypes:
-        """The key itself, for export and for an authority; raises KeyUnavailable."""
+        """The key itself, for export and for an authority; raises KeyUnavailable.
+
+        One that is held elsewhere signs, but does not give its octets.
+        """
+        opened = self._opened(certificate)
+        return opened.as_key() if isinstance(opened, Held) else opened
+
+    def _opened(self, certificate: Certificate) -> Opened:
         found = self._directory.key_of(certificate)
         if found is None:
             raise KeyUnavailable(f"the private key of {certificate.name!r} is not here")
@@ -172,7 +176,10 @@ class Vault:
 
     def _best(self, address: Mailbox | str, use: Use, now: datetime) -> Signer | None:
         key = address.key if isinstance(address, Mailbox) else address
+        revoked = self._directory.revoked()
         for purpose, signer, _ in self._pairs(key):
+            if signer.certificate.fingerprint in revoked:
+                continue
             if purpose in {use, "both"} and not usable_for(signer.certificate, use, now):
                 return signer
         return None
@@ -199,35 +206,42 @@ class Vault:
                 _log.error(Name.SERVICE_ERROR, service="vault", key=key.key_id, reason=str(error))
 
     def _pair(self, key: SealedKey) -> _Pair:
-        private_key, certificate = self._unseal(key), key.certificate
+        opened, certificate = self._unseal(key), key.certificate
         chain = self._directory.issuers_of(certificate)
         return (
             key.purpose,
-            SoftwareSigner(certificate, chain, private_key),
-            SoftwareDecryptor(certificate, private_key),
+            _signer(certificate, chain, opened),
+            _decryptor(certificate, opened),
         )
 
-    def _unseal(self, key: SealedKey) -> PrivateKeyTypes:
+    def _unseal(self, key: SealedKey) -> Opened:
         name = (key.key_id, key.sealed)
         opened = self._open.get(name)
         if opened is None:
-            plain = self._sealer.unseal(key.sealed, key.key_id.encode())
-            opened = load_der_private_key(plain, None, unsafe_skip_rsa_key_validation=True)
+            opened = self._custody.open(key.key_id, key.sealed)
             if len(self._open) >= MAXIMUM_OPEN:
                 self._open.clear()
             self._open[name] = opened
         return opened
 
 
-_Pair = tuple[Purpose, SoftwareSigner, SoftwareDecryptor]
+_Pair = tuple[Purpose, Signer, Decryptor]
+
+
+def _signer(certificate: Certificate, chain: tuple[Certificate, ...], key: Opened) -> Signer:
+    if isinstance(key, Held):
+        return HeldSigner(certificate, chain, key)
+    return SoftwareSigner(certificate, chain, key)
+
+
+def _decryptor(certificate: Certificate, key: Opened) -> Decryptor:
+    if isinstance(key, Held):
+        return HeldDecryptor(certificate, key)
+    return SoftwareDecryptor(certificate, key)
 
 
 def check_pair(private_key: PrivateKeyTypes, certificate: Certificate) -> None:
     """Raise ConfigError unless the certificate certifies this key."""
     public = certificate.public_key
-    if public is None or _public_octets(private_key.public_key()) != _public_octets(public):
+    if public is None or public_octets(private_key.public_key()) != public_octets(public):
         raise ConfigError(f"the private key is not the one of certificate {certificate.name!r}")
-
-
-def _public_octets(key: PublicKeyTypes | CertificatePublicKeyTypes) -> bytes:
-    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)

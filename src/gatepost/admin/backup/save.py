@@ -22,7 +22,8 @@ from gatepost.admin.backup.content import Manifest, Summary
 from gatepost.admin.backup.place import KEY_FILE, STATE, named
 from gatepost.config import Settings, find, read
 from gatepost.engine import backend
-from gatepost.engine.service import BODIES, kek_source
+from gatepost.engine.custody import kek_source
+from gatepost.engine.service import BODIES
 from gatepost.errors import ConfigError, Unavailable
 from gatepost.store import schema, transfer
 from gatepost.store.copying import Entry

@@ -20,12 +20,11 @@ from gatepost.admin.check.registry import (
     warn,
 )
 from gatepost.certificate import Certificate
-from gatepost.engine.service import KEYS, kek_source
+from gatepost.engine.custody import custody, kek_source
 from gatepost.errors import GatepostError, KeyUnavailable
 from gatepost.net.tls import server_context
 from gatepost.vault import kek
 from gatepost.vault.keys import Vault
-from gatepost.vault.seal import Sealer
 
 _SOON = timedelta(days=21)
 _MAXIMUM = 10_000
@@ -61,7 +60,7 @@ def opens_keys(place: Installation) -> Iterator[Answer]:
             yield skip("no private key is here yet")
             return
         try:
-            Vault(directory, Sealer(key, KEYS)).private_key_of(one)
+            Vault(directory, custody(place.right, key)).private_key_of(one)
         except KeyUnavailable:
             yield bad(
                 f"{source}, key id {key.id.hex()}, does not open the private key of {one.name}",
