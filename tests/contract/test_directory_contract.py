@@ -156,10 +156,17 @@ def test_a_clock_ahead_does_not_close_the_memory(directory: Directory) -> None:
 
 
 def test_what_an_older_version_knew_is_taken_over(shelf: Shelf) -> None:
-    """An upgrade would forget every correspondent."""
-    shelf.open().close()
+    """An upgrade would forget every correspondent, and answer "unknown" of old certificates."""
+    with shelf.open() as directory:
+        directory.add_certificate(CERTIFICATE, [ALICE], now=NOW)
     with closing(shelf.database()) as database, database.writing() as connection:
         for statement in (
+            "DROP TABLE revoked",
+            "DROP TABLE published_list",
+            "DROP TABLE fetched_status",
+            "DROP TABLE alert",
+            "DROP INDEX ix_certificate_serial",
+            "ALTER TABLE certificate DROP COLUMN serial",
             "DROP TABLE correspondent",
             "DROP TABLE correspondent_use",
             "UPDATE alembic_version SET version_num = '0001'",
@@ -168,6 +175,8 @@ def test_what_an_older_version_knew_is_taken_over(shelf: Shelf) -> None:
             connection.exec_driver_sql(statement)
     with shelf.open() as directory:
         assert directory.correspondent(ALICE).reads("aes256-gcm")
+        issuer = company().certificate
+        assert directory.ledger.issued(issuer, CERTIFICATE.serial) == CERTIFICATE
 
 
 def test_learning_never_lowers_what_an_administrator_said(directory: Directory) -> None:

@@ -14,6 +14,7 @@ from pydantic.dataclasses import dataclass
 from gatepost.config.database import Database, check_address
 from gatepost.config.endpoint import STRICT, Endpoint, Password
 from gatepost.config.listener import Listener, Mode
+from gatepost.config.public import Public
 from gatepost.config.quantity import Domain, Duration, File, Size
 from gatepost.config.relay import NextHops, Relay, Route
 from gatepost.config.resolver import Resolver
@@ -197,6 +198,7 @@ class Settings:
     tls: Tls | None = None
     account: tuple[Account, ...] = ()
     authority: Authority = field(default_factory=Authority)
+    public: Public = field(default_factory=Public)
     limits: Limits = field(default_factory=Limits)
     database: Database = field(default_factory=Database)
     queue: Queue = field(default_factory=Queue)

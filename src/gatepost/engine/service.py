@@ -23,11 +23,13 @@ from gatepost.engine.door import key
 from gatepost.engine.gateway import Gateway, Parts
 from gatepost.engine.gather import Gatherer
 from gatepost.engine.journal import Journal
+from gatepost.engine.public import public_server
 from gatepost.engine.routing import Routes
 from gatepost.engine.rulebook import Rulebook
 from gatepost.engine.secret import Accounts
 from gatepost.engine.waiting import Waiting
 from gatepost.enrol.local import ROOT, LocalAuthority
+from gatepost.enrol.pointer import Pointers
 from gatepost.events import Name
 from gatepost.flow.context import Context
 from gatepost.flow.retry import Schedule
@@ -95,7 +97,13 @@ class Stores:
 def _authority(settings: Settings, directory: Directory, vault: Vault) -> LocalAuthority | None:
     if directory.setting(ROOT) is None:
         return None
-    return LocalAuthority(directory, vault, own_domains(settings), settings.authority.user_key)
+    return LocalAuthority(
+        directory,
+        vault,
+        own_domains(settings),
+        settings.authority.user_key,
+        Pointers(settings.public.url),
+    )
 
 
 def own_domains(settings: Settings) -> frozenset[str]:
@@ -205,10 +213,13 @@ class Service:
             one.label: _listener(self._gateway, one, settings, accounts, sockets.get(key(one), ()))
             for one in settings.listener
         }
+        self._public = public_server(settings, self.stores.authority, clock, self.journal)
 
     async def start(self) -> None:
         """Recover the queue, then listen; raises OSError when an address cannot be bound."""
         await self._delivery.start()
+        if self._public is not None:
+            await self._public.start()
         for label, listener in self._listeners.items():
             await listener.start()
             mode = "monitor" if label in self._monitored else None
@@ -224,6 +235,8 @@ class Service:
     async def stop(self, grace: timedelta = timedelta(seconds=30)) -> None:
         """Stop accepting, finish what is under way, leave the rest in the queue."""
         seconds = grace.total_seconds()
+        if self._public is not None:
+            await self._public.stop()
         await asyncio.gather(*(one.drain(seconds) for one in self._listeners.values()))
         await self._gateway.settle()
         await self._adopter.stop(grace)

@@ -15,17 +15,24 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from gatepost.certificate import Certificate
 from gatepost.cms.capability import Signer
-from gatepost.enrol import profile
+from gatepost.enrol import profile, status
+from gatepost.enrol.pointer import Pointers
 from gatepost.enrol.profile import Algorithm, Issuer, Kind, PrivateKey
 from gatepost.errors import ConfigError, KeyUnavailable, Refused, Unavailable, Unsupported
 from gatepost.mail.address import Mailbox, domain_key
+from gatepost.pki.signature import signed_by
 from gatepost.store.directory import Directory
+from gatepost.store.ledger import PublishedList
 from gatepost.store.record import Address, KeyPurpose, StoredKey
 from gatepost.vault.keys import Vault
 from gatepost.vault.software import SoftwareSigner
 
 REHEARSAL = "not issued yet"
 RENEWED = timedelta(days=30)  # before the end
+MAXIMUM = 1000  # authorities of one company
+BARRING = frozenset(
+    {"affiliationChanged", "cessationOfOperation", "privilegeWithdrawn", "certificateHold"}
+)
 ROOT, ISSUING = "authority.root", "authority.issuing"
 
 # RFC 3183 section 3.3: the name by which domain encryption is known.
@@ -52,6 +59,7 @@ class LocalAuthority:
     vault: Vault
     domains: frozenset[str]  # as `domain_key`s: nobody else is certified
     user_key: Algorithm = "rsa2048"
+    pointers: Pointers = profile.NOWHERE
 
     @classmethod
     def create(
@@ -64,6 +72,7 @@ class LocalAuthority:
         algorithm: Algorithm = "p256",
         user_key: Algorithm = "rsa2048",
         constrained: bool = False,
+        pointers: Pointers = profile.NOWHERE,
         now: datetime,
     ) -> LocalAuthority:
         """Found the CA; raises ConfigError when there is one.
@@ -79,7 +88,12 @@ class LocalAuthority:
         issuing_key = vault.make(algorithm, "authority", f"{company} issuing CA")
         root = profile.root(company, root_key, now)
         issuing = profile.issuing(
-            company, issuing_key, Issuer(root, root_key), now, own if constrained else None
+            company,
+            issuing_key,
+            Issuer(root, root_key),
+            now,
+            own if constrained else None,
+            pointers=pointers,
         )
         keys = [
             StoredKey(one, *_filed(vault, key, "authority"))
@@ -87,7 +101,7 @@ class LocalAuthority:
         ]
         settings = {ROOT: root.fingerprint, ISSUING: issuing.fingerprint}
         directory.found(keys, settings, now=now)
-        return cls(directory, vault, own, user_key)
+        return cls(directory, vault, own, user_key, pointers)
 
     @property
     def root(self) -> Certificate:
@@ -139,21 +153,103 @@ class LocalAuthority:
         above = Issuer(root, self._key(root))
         key = self.vault.make(profile.algorithm_of(above.key), "authority", "issuing CA")
         domains = self.domains if profile.is_constrained(old) else None
-        made = profile.issuing(profile.company_of(root), key, above, now, domains)
+        made = profile.issuing(
+            profile.company_of(root), key, above, now, domains, pointers=self.pointers
+        )
         stored = StoredKey(made, *_filed(self.vault, key, "authority"))
         self.directory.succeed(stored, ISSUING, old, now=now)
         return self.issuing
 
+    # Taking back, and saying so
+
+    def revoke(self, certificate: Certificate, reason: str, now: datetime) -> bool:
+        """Take a certificate of ours back; false when it was.  Its key stays, to decrypt with.
+
+        The list that says so is published at once.
+        """
+        issuer = self._issuer_of(certificate)
+        if issuer is None:
+            raise Refused(f"{certificate.name!r} was not issued by this authority")
+        done = self.directory.ledger.revoke(certificate, issuer, reason, now)
+        if done:
+            self._publish(issuer, now)
+        return done
+
+    def release(self, certificate: Certificate, now: datetime) -> bool:
+        """End a certificate's suspension."""
+        issuer = self._issuer_of(certificate)
+        done = issuer is not None and self.directory.ledger.release(certificate, issuer)
+        if done and issuer is not None:
+            self._publish(issuer, now)
+        return done
+
+    @property
+    def authorities(self) -> tuple[Certificate, ...]:
+        """The root and every issuing CA that was ever under it, the present one first."""
+        root = self.root
+        ours = (one.certificate for one in self.directory.find(authority=True, limit=MAXIMUM))
+        below = (one for one in ours if one.issuer == root.subject and one != root)
+        return (self.issuing, *(one for one in below if one != self.issuing), root)
+
+    def revocations(self, authority: Certificate, now: datetime) -> PublishedList | None:
+        """The list of one of our authorities, signed anew when it is due and the key is here."""
+        last = self.directory.ledger.published(authority)
+        age = status.ROOT_LIST_AGE if authority == self.root else status.LIST_AGE
+        if last is not None and last.this_update <= now < last.this_update + age:
+            return last
+        try:
+            return self._publish(authority, now)
+        except KeyUnavailable:  # the root lies in a safe
+            return last
+
+    def lend(self, authority: Certificate) -> Issuer:
+        """One of our authorities with its key; raises KeyUnavailable."""
+        return Issuer(authority, self._key(authority))
+
+    def _publish(self, authority: Certificate, now: datetime) -> PublishedList:
+        issuer = self.lend(authority)
+        ledger = self.directory.ledger
+        last = ledger.published(authority)
+        life = status.ROOT_LIST_LIFE if authority == self.root else status.LIST_LIFE
+        return ledger.publish(
+            authority,
+            lambda number, entries: status.signed_list(issuer, number, entries, now, life),
+            now=now,
+            after=last.number if last else None,
+        )
+
+    def _issuer_of(self, certificate: Certificate) -> Certificate | None:
+        for one in self.authorities:
+            if certificate != one and _is_issued_by(certificate, one):
+                return one
+        return None
+
+    def _check_barred(self, current: Certificate) -> None:
+        """Who left, or is suspended, gets no new one by writing mail."""
+        issuer = (
+            self._issuer_of(current) if current.fingerprint in self.directory.revoked() else None
+        )
+        found = self.directory.ledger.find(issuer, current.serial) if issuer else None
+        if found is not None and found.reason in BARRING:
+            raise Refused(
+                f"the certificate of {current.name} was revoked ({found.reason}): "
+                f"gatepost cert issue {current.name} makes a new one"
+            )
+
     def _current(self, mailbox: Mailbox, kind: Kind, now: datetime) -> Certificate:
         current = self.directory.enrolled(mailbox, kind)
-        if current is not None and not self._runs_out(current, mailbox, kind, now):
-            return current
+        if current is not None:
+            self._check_barred(current)
+            if not self._runs_out(current, mailbox, kind, now):
+                return current
         return self._issue(mailbox.key, mailbox, kind, current, now)
 
     def _runs_out(
         self, certificate: Certificate, mailbox: Mailbox, kind: Kind, now: datetime
     ) -> bool:
         """Whether to renew: only what we issued; an imported one is its owner's affair."""
+        if certificate.fingerprint in self.directory.revoked():
+            return True
         if certificate.not_after - now >= RENEWED:
             return False
         if certificate.not_after == self.root.not_after and now < certificate.not_after:
@@ -176,7 +272,7 @@ class LocalAuthority:
         # slow: before anything is looked up to be signed
         key = self.vault.make(self.user_key, "people", f"{name} {kind}")
         issuer = self._issuer(now)
-        made = profile.user(name, kind, key, issuer, now)
+        made = profile.user(name, kind, key, issuer, now, pointers=self.pointers)
         stored = StoredKey(made, *_filed(self.vault, key, kind))
         return self.directory.enrol(address, kind, stored, replacing=replacing, now=now)
 
@@ -223,3 +319,7 @@ def show_fingerprint(certificate: Certificate) -> str:
 def _filed(vault: Vault, key: PrivateKey, purpose: KeyPurpose) -> tuple[str, KeyPurpose, bytes]:
     key_id, sealed = vault.seal(key)
     return key_id, purpose, sealed
+
+
+def _is_issued_by(certificate: Certificate, authority: Certificate) -> bool:
+    return certificate.issuer == authority.subject and signed_by(certificate, authority.public_key)

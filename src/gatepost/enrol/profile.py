@@ -1,8 +1,8 @@
 """What stands in the certificates we issue.
 
 The CA/Browser Forum S/MIME Baseline Requirements' mailbox-validated profile (section 7.1.2),
-without policy OIDs, which only an audited CA may assert, and without revocation pointers,
-which a CA without a public server cannot serve.
+without policy OIDs, which only an audited CA may assert, and with revocation pointers only
+where `[public] url` says that somebody serves what they point to.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from gatepost.certificate import Certificate
+from gatepost.enrol.pointer import Pointers
 
 Algorithm = Literal["p256", "rsa2048", "rsa3072"]
 Kind = Literal["sign", "encrypt"]
@@ -26,6 +27,7 @@ ROOT_LIFE = timedelta(days=3652)
 ISSUING_LIFE = timedelta(days=1826)
 USER_LIFE = timedelta(days=730)  # section 6.3.2 allows 825
 BACKDATED = timedelta(hours=1)  # clocks of correspondents run slow
+NOWHERE = Pointers()
 MAXIMUM_NAME = 64  # RFC 5280 appendix A: ub-common-name, ub-organization-name
 
 
@@ -55,7 +57,13 @@ def root(company: str, key: PrivateKey, now: datetime) -> Certificate:
 
 
 def issuing(
-    company: str, key: PrivateKey, above: Issuer, now: datetime, domains: frozenset[str] | None
+    company: str,
+    key: PrivateKey,
+    above: Issuer,
+    now: datetime,
+    domains: frozenset[str] | None,
+    *,
+    pointers: Pointers = NOWHERE,
 ) -> Certificate:
     """The CA that issues to people and nothing below it; constrained to domains if given."""
     name = _name(f"{company} Mail Issuing CA {now:%Y}", company)
@@ -68,10 +76,18 @@ def issuing(
         # RFC 5280 section 4.2.1.10: a host constrains to every mailbox there, and only there.
         trees = [x509.RFC822Name(domain) for domain in sorted(domains)]
         builder = builder.add_extension(x509.NameConstraints(trees, None), critical=True)
-    return _finish(builder, above.key)
+    return _finish(pointers.added(builder, above.certificate, ocsp=False), above.key)
 
 
-def user(address: str, kind: Kind, key: PrivateKey, issuer: Issuer, now: datetime) -> Certificate:
+def user(
+    address: str,
+    kind: Kind,
+    key: PrivateKey,
+    issuer: Issuer,
+    now: datetime,
+    *,
+    pointers: Pointers = NOWHERE,
+) -> Certificate:
     """One mailbox's certificate to sign or to encrypt with."""
     name = x509.Name(
         [x509.NameAttribute(NameOID.COMMON_NAME, address)] if len(address) <= MAXIMUM_NAME else []
@@ -90,7 +106,7 @@ def user(address: str, kind: Kind, key: PrivateKey, issuer: Issuer, now: datetim
             critical=not list(name),
         )
     )
-    return _finish(builder, issuer.key)
+    return _finish(pointers.added(builder, issuer.certificate, ocsp=True), issuer.key)
 
 
 def algorithm_of(key: PrivateKey) -> Algorithm:

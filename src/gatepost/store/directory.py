@@ -20,6 +20,7 @@ from gatepost.pki.choose import MAXIMUM_CANDIDATES, Candidate
 from gatepost.pki.validate import Anchors
 from gatepost.smime.correspondent import Correspondent, Lesson
 from gatepost.store import correspondent, keys, listing, schema, transfer, trust
+from gatepost.store.alert import Alerts
 from gatepost.store.database import Database
 from gatepost.store.filing import (
     bump,
@@ -29,6 +30,7 @@ from gatepost.store.filing import (
     name_id,
     revive,
 )
+from gatepost.store.ledger import Ledger
 from gatepost.store.record import (
     EVERYWHERE,
     Address,
@@ -60,6 +62,8 @@ class Directory:
         self._database = SqliteDatabase(where) if isinstance(where, Path) else where
         self._memory: tuple[int, dict[object, Any]] = (-1, {})
         self.policy = Revisions(self._database)
+        self.ledger = Ledger(self._database)
+        self.alerts = Alerts(self._database)
 
     @property
     def place(self) -> str:
@@ -320,6 +324,10 @@ class Directory:
             trust.add_intermediate(connection, stored.certificate, now)
             bump(connection)
             return True
+
+    def revoked(self) -> frozenset[str]:
+        """Fingerprints of our own certificates that were taken back."""
+        return self._remember(("revoked",), self.ledger.fingerprints)
 
     # Trust
 

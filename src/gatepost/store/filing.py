@@ -64,6 +64,7 @@ def file_certificate(connection: Connection, one: Certificate, now: datetime) ->
         "not_before": epoch(one.not_before),
         "not_after": epoch(one.not_after),
         "added_at": epoch(now),
+        "serial": f"{one.serial:x}",
     }
     connection.execute(insert(connection, certificates).values(values).on_conflict_do_nothing())
 

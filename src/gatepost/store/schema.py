@@ -21,7 +21,7 @@ from sqlalchemy import (
     Text,
 )
 
-HEAD = "0002"
+HEAD = "0003"
 OLDEST = "0001"  # the oldest program that works on this schema, see `store.database`
 
 _MOMENT = BigInteger().with_variant(Integer(), "sqlite")  # year 9999 needs more than 32 bits
@@ -59,8 +59,10 @@ certificate = Table(
     Column("not_before", _MOMENT, nullable=False),
     Column("not_after", _MOMENT, nullable=False),
     Column("added_at", _MOMENT, nullable=False),
+    Column("serial", Text),  # hex; empty where a program of schema 0002 filed it
     Index(None, "subject_id"),
     Index(None, "not_after"),
+    Index(None, "serial"),
 )
 
 certificate_address = Table(
@@ -156,4 +158,47 @@ setting = Table(
     metadata,
     Column("key", Text, primary_key=True),
     Column("value", Text, nullable=False),
+)
+
+# What our own authorities took back.  It outlives the certificate it is about.
+revoked = Table(
+    "revoked",
+    metadata,
+    Column("authority", String(64), primary_key=True),  # fingerprint of the issuer's certificate
+    Column("serial", Text, primary_key=True),  # hex
+    Column("fingerprint", String(64), nullable=False),
+    Column("reason", String(32), nullable=False),  # RFC 5280 section 5.3.1
+    Column("at", _MOMENT, nullable=False),
+    Column("not_after", _MOMENT, nullable=False),
+)
+
+published_list = Table(
+    "published_list",
+    metadata,
+    Column("authority", String(64), primary_key=True),
+    Column("number", _MOMENT, nullable=False),  # never used twice
+    Column("this_update", _MOMENT, nullable=False),
+    Column("next_update", _MOMENT, nullable=False),
+    Column("der", LargeBinary, nullable=False),
+)
+
+# What others publish: the last good octets of each place, and how the last try went.
+fetched_status = Table(
+    "fetched_status",
+    metadata,
+    Column("id", String(64), primary_key=True),  # SHA-256 of the question
+    Column("kind", String(8), nullable=False),  # crl or ocsp
+    Column("place", Text, nullable=False),
+    Column("der", LargeBinary),
+    Column("tried_at", _MOMENT, nullable=False),
+    Column("due_at", _MOMENT, nullable=False),  # before, nobody asks again
+    Column("fault", Text, nullable=False),  # of the last try; empty when it went well
+)
+
+alert = Table(
+    "alert",
+    metadata,
+    Column("fingerprint", String(64), primary_key=True),
+    Column("days", Integer, primary_key=True),  # before the end
+    Column("at", _MOMENT, nullable=False),
 )
