@@ -26,6 +26,8 @@ class Name(StrEnum):
     DELIVERY_FAILED = "delivery.failed"
     CERTIFICATE_ISSUED = "certificate.issued"
     CERTIFICATE_HARVESTED = "certificate.harvested"
+    FEDERATION_PINNED = "federation.pinned"
+    FEDERATION_REFUSED = "federation.refused"
     SESSION_REFUSED = "session.refused"
     SENDER_SLOWED = "sender.slowed"
     SERVICE_STARTED = "service.started"

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Protocol, assert_never
 
 from gatepost.certificate import Certificate
 from gatepost.cms.capability import Decryptor, Signer
+from gatepost.engine.federation import Federation
 from gatepost.engine.journal import Journal, reason_of
 from gatepost.enrol.local import RENEWED
 from gatepost.errors import GatepostError, Refused, Unsupported
@@ -30,12 +32,25 @@ from gatepost.flow.fact import (
     SignersOf,
 )
 from gatepost.mail.address import Mailbox
-from gatepost.pki.choose import choose
+from gatepost.pki.choose import Choice, choose
+from gatepost.pki.validate import Anchors
+from gatepost.smime.correspondent import Correspondent
 from gatepost.store.directory import Directory
 from gatepost.vault.keys import Vault
 
 MEMORY = timedelta(minutes=1)
 MAXIMUM_REMEMBERED = 10_000
+
+
+def _asked_about(fact: Fact) -> str:
+    """The domain whose announcement may change this answer."""
+    match fact:
+        case CertificateFor(mailbox) | CorrespondentFor(mailbox):
+            return mailbox.domain_key
+        case AnchorsFor(domain):
+            return domain
+        case _:
+            return ""
 
 
 class Authority(Protocol):
@@ -63,6 +78,7 @@ class Gatherer:
         clock: Callable[[], datetime],
         journal: Journal | None = None,
         read_only: bool = False,
+        federation: Federation | None = None,
     ) -> None:
         self._directory = directory
         self._vault = vault
@@ -71,6 +87,7 @@ class Gatherer:
         self._clock = clock
         self._journal = journal
         self._read_only = read_only
+        self._federation = federation
         self.rehearsed: set[Mailbox] = set()  # whose certificates the live path would issue
         self._remembered: dict[Fact, Answer] = {}
         self._generation = -1
@@ -94,6 +111,8 @@ class Gatherer:
         known = self.known(fact)
         if known is not None:
             return known
+        if self._federation is not None and (domain := _asked_about(fact)):
+            await self._federation.meet(domain)
         if self._directory.is_distant:  # the loop must not wait for a network
             answer = await asyncio.to_thread(self._look_up, fact)
         else:
@@ -111,14 +130,9 @@ class Gatherer:
     def _look_up(self, fact: Fact) -> Answer:
         match fact:
             case CertificateFor(mailbox):
-                return choose(
-                    self._directory.candidates_for(mailbox),
-                    mailbox,
-                    self._directory.anchors_for(mailbox.domain),
-                    self._clock(),
-                )
+                return self._choice(mailbox)
             case CorrespondentFor(mailbox):
-                return self._directory.correspondent(mailbox)
+                return self._correspondent(mailbox)
             case SignersOf(mailbox):
                 return self._directory.signers_of(mailbox)
             case SignerFor(mailbox):
@@ -126,9 +140,27 @@ class Gatherer:
             case DecryptorsFor(mailbox):
                 return self._decryptors(mailbox)
             case AnchorsFor(domain):
-                return self._directory.anchors_for(domain)
+                return self._anchors(domain)
             case _:
                 assert_never(fact)
+
+    def _choice(self, mailbox: Mailbox) -> Choice:
+        found = self._directory.candidates_for(mailbox)
+        if self._federation is not None:
+            found = (*found, *self._federation.candidates(mailbox.domain_key))
+        return choose(found, mailbox, self._anchors(mailbox.domain_key), self._clock())
+
+    def _anchors(self, domain: str) -> Anchors:
+        """What is trusted for a domain, by an administrator's word or its own announcement."""
+        known = self._directory.anchors_for(domain)
+        return known if self._federation is None else self._federation.anchors(domain, known)
+
+    def _correspondent(self, mailbox: Mailbox) -> Correspondent:
+        """A person's own word on his software, else his domain's."""
+        known = self._directory.correspondent(mailbox)
+        if self._federation is None or known.announced:
+            return known
+        return replace(known, announced=self._federation.algorithms(mailbox.domain_key))
 
     def _signer(self, mailbox: Mailbox) -> SignerAnswer:
         now = self._clock()

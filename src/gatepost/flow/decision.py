@@ -39,9 +39,10 @@ class CertificateNote:
     emails: tuple[str, ...]
     not_after: str  # ISO date
     reason: str = ""  # why it was not taken
+    source: str = ""  # how it came to us
 
     @classmethod
-    def of(cls, certificate: Certificate, reason: str = "") -> CertificateNote:
+    def of(cls, certificate: Certificate, reason: str = "", source: str = "") -> CertificateNote:
         """The note for a certificate."""
         return cls(
             certificate.fingerprint,
@@ -49,6 +50,7 @@ class CertificateNote:
             certificate.emails,
             certificate.not_after.date().isoformat(),
             reason,
+            source,
         )
 
     def as_data(self) -> dict[str, object]:
@@ -59,6 +61,7 @@ class CertificateNote:
             "emails": list(self.emails),
             "not_after": self.not_after,
             "reason": self.reason,
+            **({"source": self.source} if self.source else {}),
         }
 
     @classmethod

@@ -33,7 +33,9 @@ def decided(
         done=done,
         reason=reason,
         treatment=wish.treatments[recipient.mailbox],
-        certificate=CertificateNote.of(certificate) if certificate else None,
+        certificate=CertificateNote.of(certificate, source=choice.source)
+        if choice and certificate
+        else None,
         rejected=_notes(choice.rejected) if choice else (),
         signer=CertificateNote.of(signer.certificate) if signer else None,
         form=plan.form.value if plan and signer else "",
@@ -58,4 +60,4 @@ def _transport(certificate: Certificate, plan: Plan) -> str:
 
 
 def _notes(rejections: Iterable[Rejection]) -> tuple[CertificateNote, ...]:
-    return tuple(CertificateNote.of(one.certificate, one.reason) for one in rejections)
+    return tuple(CertificateNote.of(one.certificate, one.reason, one.source) for one in rejections)

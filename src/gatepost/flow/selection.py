@@ -65,7 +65,8 @@ def suited(choice: Choice, how: Treatment) -> Choice:
     if choice.chosen is None or not choice.domain or how.certificate is Whose.ANY:
         return choice
     why = "it is for the whole domain, and policy wants one for the address"
-    return Choice(None, (Rejection(choice.chosen, why), *choice.rejected))
+    rejected = Rejection(choice.chosen, why, choice.source)
+    return Choice(None, (rejected, *choice.rejected), unasked=choice.unasked)
 
 
 def _cipher(how: Treatment, readers: Readers) -> tuple[str, str]:

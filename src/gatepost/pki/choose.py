@@ -15,6 +15,10 @@ from gatepost.pki.validate import Anchors, validate
 
 MAXIMUM_CANDIDATES = 64
 
+Source = Literal["issued", "pinned", "imported", "harvested", "federation", "ldap", "smimea"]
+_UNPROVEN = frozenset({"harvested", "ldap"})  # who brought it need not know whose it is
+_PATHLESS = frozenset({"pinned", "smimea"})
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
@@ -22,17 +26,19 @@ class Candidate:
 
     An administrator's word counts for more than a name in a certificate: what was imported
     or pinned for an address need not carry it, and what was pinned needs no path either.
+    The same goes for what a domain announced for all its mailboxes, and for what DNSSEC
+    proved to be a mailbox's own (RFC 8162, usage 3).
     """
 
     certificate: Certificate
-    source: Literal["issued", "pinned", "imported", "harvested"] = "harvested"
+    source: Source = "harvested"
     issuers: tuple[Certificate, ...] = ()  # intermediates that may lead to an anchor
     domain: bool = False  # filed under @domain: opens mail for everybody there
 
     @property
     def registered(self) -> bool:
         """Whether somebody with authority said whose it is."""
-        return self.source != "harvested"
+        return self.source not in _UNPROVEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,7 @@ class Rejection:
 
     certificate: Certificate
     reason: str
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +57,8 @@ class Choice:
     chosen: Certificate | None
     rejected: tuple[Rejection, ...] = ()
     domain: bool = False  # the one taken speaks for the whole domain
+    source: str = ""  # how the one taken came to us
+    unasked: str = ""  # a source that could not be asked now, and why: later may be better
 
 
 def choose(
@@ -66,14 +75,18 @@ def choose(
             break
         reasons = objections(candidate, mailbox, anchors, moment)
         if reasons:
-            rejected.append(Rejection(candidate.certificate, "; ".join(reasons)))
+            why = "; ".join(reasons)
+            rejected.append(Rejection(candidate.certificate, why, candidate.source))
         else:
             usable.append(candidate)
     usable.sort(key=_merit, reverse=True)
-    rejected += [Rejection(one.certificate, _second(one, usable[0])) for one in usable[1:]]
+    rejected += [
+        Rejection(one.certificate, _second(one, usable[0]), one.source) for one in usable[1:]
+    ]
     if not usable:
         return Choice(None, tuple(rejected))
-    return Choice(usable[0].certificate, tuple(rejected), usable[0].domain)
+    best = usable[0]
+    return Choice(best.certificate, tuple(rejected), best.domain, best.source)
 
 
 def objections(
@@ -84,7 +97,7 @@ def objections(
     reasons = list(usable_for(certificate, "encrypt", moment))
     if not candidate.registered and not matches(certificate, mailbox):
         reasons.append(f"it is not issued to {mailbox}")
-    if not reasons and candidate.source != "pinned":  # a path costs most, so it comes last
+    if not reasons and candidate.source not in _PATHLESS:  # a path costs most, so it comes last
         reasons += validate(certificate, candidate.issuers, anchors, moment=moment).reasons
     return tuple(reasons)
 
