@@ -108,7 +108,7 @@ def find(config: Path | None, text: str = "", *, limit: int = 200) -> Found:
 def show(config: Path | None, which: str, now: datetime) -> Shown:
     """One certificate, by fingerprint or by the only address that has it."""
     with opened(config) as (_, stores):
-        entry = _one(stores, which)
+        entry = find_one(stores, which)
         one = entry.certificate
         domain = one.emails[0].rpartition("@")[2] if one.emails else ""
         known = stores.directory.issuers_of(one)
@@ -156,7 +156,7 @@ def give_out(
 ) -> Exported:
     """A certificate as a file; with its private key if there is a passphrase to protect it."""
     with opened(config) as (_, stores):
-        one = _authority(stores) if which == "ca" else _one(stores, which).certificate
+        one = _authority(stores) if which == "ca" else find_one(stores, which).certificate
         issuers = () if which == "ca" else stores.directory.issuers_of(one)
         if passphrase is None:
             if form == "pkcs12":
@@ -192,7 +192,7 @@ def issue(config: Path | None, address: str, kinds: Sequence[Kind], now: datetim
 def delete(config: Path | None, which: str, *, with_key: bool) -> Found:
     """Forget a certificate; its private key only when asked in so many words."""
     with opened(config) as (_, stores):
-        entry = _one(stores, which)
+        entry = find_one(stores, which)
         if entry.key_purpose is not None and not with_key:
             raise ConfigError(
                 f"{entry.certificate.name} has its private key here; "
@@ -290,7 +290,7 @@ def _remark(one: Certificate, now: datetime, *, with_key: bool = False) -> str:
     return ""
 
 
-def _one(stores: Stores, which: str) -> Entry:
+def find_one(stores: Stores, which: str) -> Entry:
     """By fingerprint, or by address if there is one certificate for it."""
     if "@" not in which:
         return stores.directory.entry(which)

@@ -133,6 +133,38 @@ def issue(
 
 
 @app.command()
+def revoke(
+    which: Which,
+    reason: Annotated[
+        str, typer.Option(help="keyCompromise, superseded, cessationOfOperation, ….")
+    ] = "unspecified",
+    config: option.Config = None,
+    *,
+    new: Annotated[bool, typer.Option("--new", help="Issue its successor at once.")] = False,
+    json: option.Json = False,
+) -> None:
+    """Revoke a certificate of your own CA; mail encrypted to it stays readable.
+
+    The CA's list and OCSP answers say so at once.  certificateHold suspends it until
+    `cert release`.  After affiliationChanged, cessationOfOperation, privilegeWithdrawn and
+    certificateHold, nothing is issued to the address until you say so.
+    """
+    from gatepost.admin import authority  # noqa: PLC0415
+    from gatepost.admin.clock import utc_now  # noqa: PLC0415
+
+    _show_found(authority.revoke(config, which, reason, utc_now(), new=new), json=json)
+
+
+@app.command()
+def release(which: Which, config: option.Config = None, *, json: option.Json = False) -> None:
+    """End the suspension of a certificate revoked with certificateHold."""
+    from gatepost.admin import authority  # noqa: PLC0415
+    from gatepost.admin.clock import utc_now  # noqa: PLC0415
+
+    _show_found(authority.release(config, which, utc_now()), json=json)
+
+
+@app.command()
 def delete(
     which: Which,
     config: option.Config = None,

@@ -7,6 +7,7 @@ renewed.  Synchronous: making RSA keys takes its time, so the engine calls it in
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -202,6 +203,10 @@ class LocalAuthority:
         except KeyUnavailable:  # the root lies in a safe
             return last
 
+    def renew_root_list(self, now: datetime) -> PublishedList:
+        """Sign the root's list anew, to last until its key is here the next time."""
+        return self._publish(self.root, now)
+
     def lend(self, authority: Certificate) -> Issuer:
         """One of our authorities with its key; raises KeyUnavailable."""
         return Issuer(authority, self._key(authority))
@@ -280,7 +285,8 @@ class LocalAuthority:
         issuing = self.issuing
         end = self.root.not_after
         if issuing.not_after - now < profile.USER_LIFE and now < end > issuing.not_after:
-            issuing = self.renew_issuing(now)  # else users' certificates would be clipped short
+            with suppress(KeyUnavailable):  # the root lies in a safe: shorter ones until it comes
+                issuing = self.renew_issuing(now)  # else users' certificates would be clipped short
         if not issuing.not_before <= now < issuing.not_after:
             raise Unavailable(
                 f"the issuing CA {issuing.name!r} is valid from {issuing.not_before:%Y-%m-%d} "

@@ -41,6 +41,7 @@ from gatepost.store.record import (
     StoredKey,
     address_key,
 )
+from gatepost.store.register import Register
 from gatepost.store.revision import Revisions
 from gatepost.store.sqlite_database import SqliteDatabase
 from gatepost.store.upsert import insert
@@ -63,6 +64,7 @@ class Directory:
         self._memory: tuple[int, dict[object, Any]] = (-1, {})
         self.policy = Revisions(self._database)
         self.ledger = Ledger(self._database)
+        self.register = Register(self._database)
         self.alerts = Alerts(self._database)
 
     @property
@@ -254,6 +256,13 @@ class Directory:
         """`add_key` as the vault calls it, which knows no type of ours."""
         key = StoredKey(certificate, key_id, purpose, sealed)
         self.add_key(key, addresses, source=source, now=now)
+
+    def forget_key(self, certificate: Certificate) -> bool:
+        """Let go of a private key, and keep its certificate."""
+        with self._database.writing() as connection:
+            done = connection.execute(delete(_K).where(_K.c.fingerprint == certificate.fingerprint))
+            bump(connection)
+            return done.rowcount > 0
 
     def keys_for(self, address: Address) -> tuple[StoredKey, ...]:
         """The private keys filed for this address, those valid longest first."""

@@ -5,6 +5,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from tests import pki_builder
 from tests.unit.cli.conftest import Gatepost
 
@@ -215,3 +217,51 @@ def test_a_partner_is_compared(gatepost: Gatepost, home: Path, tmp_path: Path) -
     assert "partner.example is a partner" in ran.out
     ran = gatepost("partner", "add", "no domain", "--ca", path)
     assert "'no domain': expected a domain name" in ran.err
+
+
+def test_revoke_renew_and_show_the_list(gatepost: Gatepost, tmp_path: Path) -> None:
+    """A lost key could not be called back, or its mail not be read any more."""
+    first = gatepost("cert", "issue", "alice@example.com", "--json").data
+    signing = first[0]["fingerprint"]
+    wrong = gatepost("cert", "revoke", signing, "--reason", "whim")
+    assert wrong.code == 2
+    assert "keyCompromise" in wrong.err
+    done = gatepost("cert", "revoke", signing, "--reason", "keyCompromise", "--new", "--json")
+    assert [one["private_key"] for one in done.data] == ["sign", "sign"]
+    assert gatepost("cert", "revoke", signing).code == 2
+    assert gatepost("cert", "release", signing).code == 2
+    output = tmp_path / "list.crl"
+    assert gatepost("ca", "crl", "--output", str(output), "--json").data["number"] == 1
+    listed = x509.load_der_x509_crl(output.read_bytes())
+    serial = int(gatepost("cert", "show", signing, "--json").data["serial"], 16)
+    assert listed.get_revoked_certificate_by_serial_number(serial) is not None
+
+
+def test_the_root_leaves_the_vault_and_comes_for_a_visit(
+    gatepost: Gatepost, tmp_path: Path
+) -> None:
+    """A stolen gateway would be a stolen root; a lost file, the end of the CA."""
+    secrets = [tmp_path / name for name in ("first", "second")]
+    for path, text in zip(secrets, ("correct horse battery", "staple and a door"), strict=True):
+        path.write_text(text + "\n")
+    given = ("--passphrase-file", str(secrets[0]), "--second-file", str(secrets[1]))
+    out = tmp_path / "root.pem"
+    short = tmp_path / "short"
+    short.write_text("short")
+    refused = gatepost("ca", "export-root", str(out), "--passphrase-file", str(short), "--yes")
+    assert refused.code == 2
+    assert not out.exists()
+    done = gatepost("ca", "export-root", str(out), *given, "--yes", "--json").data
+    assert done["root_key_in_vault"] is False
+    assert out.stat().st_mode & 0o777 == 0o600
+    key = out.read_bytes()
+    with pytest.raises(ValueError, match="password"):
+        load_pem_private_key(key[key.index(b"-----BEGIN ENC") :], b"correct horse battery")
+    assert gatepost("cert", "issue", "alice@example.com", "--json").data  # goes on without it
+    assert gatepost("ca", "crl", "--root", "--output", str(tmp_path / "r.crl")).code == 0
+    wrong = gatepost("ca", "import-root", str(out), "--passphrase-file", str(secrets[0]))
+    assert wrong.code == 2
+    back = gatepost("ca", "import-root", str(out), *given, "--issuing", "--json").data
+    assert back["root_key_in_vault"] is False
+    issued = gatepost("cert", "list", "Issuing CA", "--json").data
+    assert len(issued) == 2
