@@ -20,17 +20,17 @@ from gatepost.flow.context import Context
 from gatepost.flow.decision import Decision, Done
 from gatepost.flow.fact import CertificateFor, CorrespondentFor, Fact
 from gatepost.flow.nature import Nature
-from gatepost.flow.plan import Plan, Wish, latest
+from gatepost.flow.plan import Met, Plan, Wish, latest
 from gatepost.flow.record import decided
 from gatepost.flow.refusal import lacking, unencryptable
-from gatepost.flow.selection import Readers, select, suited
+from gatepost.flow.selection import Readers, is_held, select, suited
 from gatepost.flow.verdict import Continue, Reject, Split, Verdict
 from gatepost.mail.address import Mailbox
 from gatepost.mail.envelope import Recipient
 from gatepost.mail.message import Message
 from gatepost.mail.reply import Reply
 from gatepost.pki.choose import Choice
-from gatepost.policy.treatment import Encrypt, Mixed, Unencryptable
+from gatepost.policy.treatment import Encrypt, KeyChange, Mixed, Unencryptable
 
 Choices = Mapping[Mailbox, Choice]
 
@@ -59,9 +59,12 @@ def does(message: Message, context: Context) -> tuple[Message, Verdict]:
     impossible = {
         mailbox: choice
         for mailbox, choice in choices.items()
-        if choice.chosen is None
-        and wish.treatments[mailbox].encrypt is Encrypt.MANDATORY
-        and wish.treatments[mailbox].unencryptable is not Unencryptable.TLS
+        if is_held(choice)
+        or (
+            choice.chosen is None
+            and wish.treatments[mailbox].encrypt is Encrypt.MANDATORY
+            and wish.treatments[mailbox].unencryptable is not Unencryptable.TLS
+        )
     }
     if _refuses_all(message, wish, impossible):
         reply = unencryptable(impossible, wish.treatments)
@@ -91,14 +94,16 @@ def _served(wish: Wish) -> list[Mailbox]:
 
 
 def _refuses_all(message: Message, wish: Wish, impossible: Choices) -> bool:
-    refused = {mailbox for mailbox in impossible if not _waits(mailbox, wish)}
+    refused = {one for one, choice in impossible.items() if not _waits(one, wish, choice)}
     return all(one.mailbox in refused for one in message.envelope.recipients) or any(
         wish.treatments[mailbox].mixed is Mixed.NOTHING for mailbox in refused
     )
 
 
-def _waits(mailbox: Mailbox, wish: Wish) -> bool:
-    return wish.treatments[mailbox].unencryptable is Unencryptable.WAIT and not wish.mute
+def _waits(mailbox: Mailbox, wish: Wish, choice: Choice) -> bool:
+    """A key that changed waits for an administrator, whatever becomes of mail without any key."""
+    waits = wish.treatments[mailbox].unencryptable is Unencryptable.WAIT or is_held(choice)
+    return waits and not wish.mute
 
 
 def _refused(message: Message, wish: Wish, choices: Choices, impossible: Choices) -> list[Decision]:
@@ -129,7 +134,8 @@ def _parts(
             replace(
                 _plan(wish, choices, impossible, members, known),
                 apart=blind is not None and len(groups) > 1,
-            )
+            ),
+            *_met(choices, members, wish),
         )
         for (_, blind), members in groups.items()
     )
@@ -139,7 +145,7 @@ def _key(mailbox: Mailbox, wish: Wish, choices: Choices, impossible: Choices) ->
     """Recipients with equal keys get equal content."""
     how = wish.treatments[mailbox]
     if mailbox in impossible:
-        return "waits" if _waits(mailbox, wish) else "impossible"
+        return "waits" if _waits(mailbox, wish, impossible[mailbox]) else "impossible"
     signing: tuple[Hashable, ...] = ()
     if how.sign and not wish.unsignable:
         signing = (how.form, how.signature, how.digest, how.unsigned)
@@ -172,7 +178,8 @@ def _plan(
     if members[0].mailbox in impossible:
         own = {one.mailbox: impossible[one.mailbox] for one in members}
         told = unencryptable(own, wish.treatments)
-        return Plan(refusal=told, waits=_waits(members[0].mailbox, wish))
+        first = members[0].mailbox
+        return Plan(refusal=told, waits=_waits(first, wish, impossible[first]))
     certificates = _certificates(choices, members)
     picked = select(
         how,
@@ -190,7 +197,7 @@ def _plan(
         cipher=picked.cipher,
         key_transport=picked.key_transport,
         header_protection=picked.header_protection,
-        notes=picked.notes,
+        notes=(*picked.notes, *_changed(choices, members)),
         secure=_needs_tls(members[0].mailbox, wish, choices),
     )
 
@@ -199,6 +206,31 @@ def _certificates(choices: Choices, members: Sequence[Recipient]) -> tuple[Certi
     """Each certificate once: a domain's may serve several recipients."""
     found = (choices[one.mailbox].chosen for one in members if one.mailbox in choices)
     return tuple(dict.fromkeys(one for one in found if one is not None))
+
+
+def _changed(choices: Choices, members: Sequence[Recipient]) -> list[tuple[str, str]]:
+    """What is told of keys that changed and are used all the same."""
+    found = ((one.mailbox, choices[one.mailbox]) for one in members if one.mailbox in choices)
+    return [
+        ("key_change", f"the certificate of {mailbox} changed: {'; '.join(choice.changes)}")
+        for mailbox, choice in found
+        if choice.changes
+    ]
+
+
+def _met(choices: Choices, members: Sequence[Recipient], wish: Wish) -> list[Met]:
+    """Whose key is to be remembered once this message is on its way."""
+    found = ((one.mailbox, choices[one.mailbox]) for one in members if one.mailbox in choices)
+    return [
+        Met(
+            mailbox,
+            choice.known,
+            choice.changes,
+            warns=wish.treatments[mailbox].key_change is KeyChange.WARN,
+        )
+        for mailbox, choice in found
+        if choice.chosen and choice.known
+    ]
 
 
 def _named(choices: Choices) -> str:

@@ -15,6 +15,7 @@ from gatepost.flow.nature import Nature
 from gatepost.mail.address import Mailbox
 from gatepost.mail.message import Message
 from gatepost.mail.reply import Reply
+from gatepost.pki.change import Known
 from gatepost.policy.treatment import (
     Digest,
     Form,
@@ -57,6 +58,21 @@ class Plan:
     secure: bool = False  # instead of encryption: over a verified connection only
     refusal: Reply | None = None  # these recipients cannot be served
     waits: bool = False  # but may be, later
+
+
+@dataclass(frozen=True, slots=True)
+class Met:
+    """A correspondent whose key is met for the first time, or is another one than before."""
+
+    mailbox: Mailbox
+    known: Known
+    changes: tuple[str, ...] = ()
+    warns: bool = False  # the postmaster is to hear of it
+
+
+def met(findings: tuple[object, ...]) -> tuple[Met, ...]:
+    """Those among a message's findings."""
+    return tuple(one for one in findings if isinstance(one, Met))
 
 
 def latest(message: Message, kind: type[T]) -> T:

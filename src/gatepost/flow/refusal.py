@@ -20,7 +20,9 @@ MAXIMUM_LINE = 400  # RFC 5321 section 4.5.3.1.5 allows 512 octets with code and
 def unencryptable(choices: Mapping[Mailbox, Choice], wishes: Mapping[Mailbox, Treatment]) -> Reply:
     """Encryption is mandatory and impossible for these recipients."""
     lines = [
-        f"{mailbox}: encryption is mandatory{_because(wishes[mailbox])}, but {lacking(choice)}"
+        f"{mailbox}: {_changed(choice)}"
+        if choice.changes
+        else f"{mailbox}: encryption is mandatory{_because(wishes[mailbox])}, but {lacking(choice)}"
         for mailbox, choice in choices.items()
     ]
     return reply(550, "5.7.1", lines)
@@ -31,6 +33,11 @@ def _because(treatment: Treatment) -> str:
     if origin.source == "rule":
         return f' (rule "{origin.rule}")'
     return " (its author asked for it)" if origin.source == "author" else ""
+
+
+def _changed(choice: Choice) -> str:
+    said = "; ".join(choice.changes)
+    return f"an administrator has to accept the certificate to encrypt with, which changed ({said})"
 
 
 def lacking(choice: Choice) -> str:

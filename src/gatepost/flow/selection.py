@@ -7,7 +7,7 @@ to read what policy demands gets it nevertheless, and the record says so.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gatepost.cms.algorithms import BY_NAME
 from gatepost.mail.address import Mailbox
@@ -16,6 +16,7 @@ from gatepost.policy.treatment import (
     Cipher,
     Form,
     HeaderProtection,
+    KeyChange,
     Signature,
     Transport,
     Treatment,
@@ -61,12 +62,26 @@ def select(how: Treatment, readers: Readers, *, encrypts: bool, transports: bool
 
 
 def suited(choice: Choice, how: Treatment) -> Choice:
-    """The choice, as far as policy takes certificates of its kind."""
+    """The choice, as far as policy takes certificates of its kind, and their change."""
+    if choice.changes and how.key_change is KeyChange.HOLD:
+        return _held(choice)
     if choice.chosen is None or not choice.domain or how.certificate is Whose.ANY:
         return choice
     why = "it is for the whole domain, and policy wants one for the address"
     rejected = Rejection(choice.chosen, why, choice.source)
     return Choice(None, (rejected, *choice.rejected), unasked=choice.unasked)
+
+
+def is_held(choice: Choice) -> bool:
+    """Whether only an administrator's word is missing."""
+    return choice.chosen is None and bool(choice.changes)
+
+
+def _held(choice: Choice) -> Choice:
+    assert choice.chosen is not None
+    why = f"it differs from before, and nobody has accepted that: {'; '.join(choice.changes)}"
+    rejected = (Rejection(choice.chosen, why), *choice.rejected)
+    return replace(choice, chosen=None, rejected=rejected, known=None)
 
 
 def _cipher(how: Treatment, readers: Readers) -> tuple[str, str]:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import islice
 from typing import Literal
 
 from gatepost.certificate import Certificate
 from gatepost.mail.address import Mailbox
+from gatepost.pki.change import Known, changes
 from gatepost.pki.identity import matches
 from gatepost.pki.usable import usable_for
 from gatepost.pki.validate import Anchors, validate
 
 MAXIMUM_CANDIDATES = 64
+_ADMINISTRATORS = frozenset({"issued", "pinned", "imported"})
 
 Source = Literal["issued", "pinned", "imported", "harvested", "federation", "ldap", "smimea"]
 _UNPROVEN = frozenset({"harvested", "ldap"})  # who brought it need not know whose it is
@@ -57,6 +60,8 @@ class Choice:
     chosen: Certificate | None
     rejected: tuple[Rejection, ...] = ()
     domain: bool = False  # the one taken speaks for the whole domain
+    changes: tuple[str, ...] = field(default=(), kw_only=True)  # what somebody should look at
+    known: Known | None = field(default=None, kw_only=True)  # to be remembered once it is used
     source: str = ""  # how the one taken came to us
     unasked: str = ""  # a source that could not be asked now, and why: later may be better
 
@@ -87,6 +92,33 @@ def choose(
         return Choice(None, tuple(rejected))
     best = usable[0]
     return Choice(best.certificate, tuple(rejected), best.domain, best.source)
+
+
+def watched(
+    choice: Choice,
+    candidates: Iterable[Candidate],
+    mailbox: Mailbox,
+    anchors: Anchors,
+    moment: datetime,
+    *,
+    known: Known | None,
+) -> Choice:
+    """The choice beside `known`, what the mailbox was last written to with.
+
+    What an administrator registered is not doubted; a domain's certificate is nobody's key.
+    """
+    if choice.chosen is None or choice.domain:
+        return choice
+    others, doubted = [], True
+    for one in islice(candidates, MAXIMUM_CANDIDATES):
+        if one.certificate == choice.chosen:
+            doubted = one.source not in _ADMINISTRATORS
+        elif not one.domain and not objections(one, mailbox, anchors, moment):
+            others.append(one.certificate)
+    now = Known.of(choice.chosen, others if doubted else ())
+    if now == known:
+        return choice
+    return replace(choice, changes=changes(now, known) if doubted else (), known=now)
 
 
 def objections(

@@ -12,6 +12,7 @@ from gatepost.errors import Malformed
 from gatepost.mail.address import Mailbox
 from gatepost.pki.signature import signed_by
 
+_SMTP_UTF8 = x509.ObjectIdentifier("1.3.6.1.5.5.7.8.9")  # id-on-SmtpUTF8Mailbox
 MAXIMUM_ADDRESSES = 1000  # a hostile certificate of 64 KiB holds some 4000
 
 
@@ -46,7 +47,17 @@ def _alternative(certificate: Certificate) -> tuple[str, ...]:
         found = certificate.x509.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     except x509.ExtensionNotFound:
         return ()
-    return tuple(found.value.get_values_for_type(x509.RFC822Name))
+    others = found.value.get_values_for_type(x509.OtherName)
+    return (*found.value.get_values_for_type(x509.RFC822Name), *map(_international, others))
+
+
+def _international(other: x509.OtherName) -> str:
+    """RFC 9598 section 3: a UTF8String; anything else under that name is nobody's address."""
+    octets = other.value
+    is_short = octets[:1] == b"\x0c" and 2 < len(octets) < 0x80 and octets[1] == len(octets) - 2
+    if other.type_id != _SMTP_UTF8 or not is_short:
+        return ""
+    return octets[2:].decode("utf-8", "replace")
 
 
 def _legacy(certificate: Certificate) -> tuple[str, ...]:

@@ -13,6 +13,14 @@ from cryptography import x509
 Folded = tuple[bytes, ...]  # one item for each relative distinguished name
 
 
+def spelled(name: x509.Name) -> str:
+    """For people, and for what is remembered (RFC 4514)."""
+    try:
+        return name.rfc4514_string()[:500]
+    except ValueError:  # read lazily: a certificate can be whole and its names not
+        return "a name that cannot be read"
+
+
 @lru_cache(maxsize=8192)
 def folded(name: x509.Name) -> Folded:
     """Every relative name in a form that is equal exactly when the names are."""

@@ -27,6 +27,7 @@ from gatepost.pki.der import items
 MINIMUM_RSA = 2048
 MAXIMUM_RSA = 16384
 MINIMUM_CURVE = 256
+_RSA_SECURITY = ((15360, 256), (7680, 192), (4096, 140), (3072, 128), (2048, 112), (0, 80))
 WEAK_DIGESTS = frozenset({"md2", "md4", "md5", "sha1"})
 
 
@@ -62,6 +63,24 @@ def key_weakness(certificate: Certificate) -> str:
         case _:
             return f"its key algorithm {_key_algorithm(certificate)} is not supported"
     return ""
+
+
+def security(certificate: Certificate) -> int:
+    """About how many bits an attacker must guess (NIST SP 800-57 part 1, table 2)."""
+    match certificate.public_key:
+        case rsa.RSAPublicKey() as key:
+            return next(bits for size, bits in _RSA_SECURITY if key.key_size >= size)
+        case ec.EllipticCurvePublicKey() as key:
+            return key.curve.key_size // 2
+        case x448.X448PublicKey() | ed448.Ed448PublicKey():
+            return 224
+        case mlkem.MLKEM768PublicKey():
+            return 192
+        case mlkem.MLKEM1024PublicKey():
+            return 256
+        case None:
+            return 0
+    return 128
 
 
 @lru_cache(maxsize=4096)

@@ -21,6 +21,7 @@ from gatepost.policy.treatment import (
     Encrypt,
     Form,
     HeaderProtection,
+    KeyChange,
     LeastCipher,
     Mixed,
     RefuseAt,
@@ -63,6 +64,7 @@ class Settings:
     unsigned: Unsigned | None = None
     mixed: Mixed | None = None
     unencryptable: Unencryptable | None = None
+    key_change: KeyChange | None = None
     refuse_at: RefuseAt | None = None
 
 
@@ -80,6 +82,7 @@ BUILT_IN = Settings(
     unsigned=Unsigned.DEFER,
     mixed=Mixed.NOTHING,
     unencryptable=Unencryptable.REFUSE,
+    key_change=KeyChange.WARN,
     refuse_at=RefuseAt.RCPT,
 )
 

@@ -38,6 +38,9 @@ MEANINGS = {
     "unencryptable": "Mail that must be encrypted to somebody without usable certificate: refuse "
     "it; let it wait: its author is told, and it is sent once a certificate is known; or send it "
     "in clear, over TLS connections only whose server proves itself (DANE, MTA-STS, verified).",
+    "key_change": "A correspondent's certificate by another issuer, with a weaker key, or a second "
+    "one from elsewhere: accept it, warn the postmaster, or hold the mail until `gatepost cert "
+    "accept ADDRESS` says that it is right.",
     "refuse_at": "When a mandatory recipient without certificate is refused: at rcpt the others "
     "are served; after the data a mail its author has encrypted can still pass.",
 }

@@ -119,6 +119,14 @@ class Unencryptable(StrEnum):
     TLS = "verified-tls"  # sent without, over a connection whose server proves itself, or not
 
 
+class KeyChange(StrEnum):
+    """What becomes of mail to somebody whose certificate changed suspiciously."""
+
+    ACCEPT = "accept"
+    WARN = "warn"  # sent, and the postmaster is told
+    HOLD = "hold"  # waits until an administrator accepts the change
+
+
 class RefuseAt(StrEnum):
     """When a mandatory recipient without certificate is refused.
 
@@ -166,6 +174,7 @@ class Treatment:
     unsigned: Unsigned
     mixed: Mixed
     unencryptable: Unencryptable
+    key_change: KeyChange
     refuse_at: RefuseAt
     rule: str  # the most specific rule that matched; "defaults" when none did
     line: int
@@ -220,6 +229,7 @@ class Treatment:
             unsigned=Unsigned(values["unsigned"]),
             mixed=Mixed(values["mixed"]),
             unencryptable=Unencryptable(values.get("unencryptable", "refuse")),
+            key_change=KeyChange(values.get("key_change", "accept")),
             refuse_at=RefuseAt(values["refuse_at"]),
             rule=rule,
             line=line,

@@ -1,6 +1,7 @@
 """Whose certificate it is."""
 
 import pytest
+from cryptography import x509
 from tests.unit.pki.forge import authority, forge
 
 from gatepost.mail.address import Mailbox
@@ -59,3 +60,20 @@ def test_thousands_of_names_are_bounded() -> None:
     """One certificate could fill the memory."""
     many = forge(emails=[f"a{n}@example.com" for n in range(1500)])
     assert len(addresses(many)) == 1000
+
+
+@pytest.mark.parametrize(
+    ("octets", "expected"),
+    [
+        (b"\x0c\x13" + "bücher@example.com".encode(), True),
+        (b"\x16\x13" + "bücher@example.com".encode(), False),  # an IA5String
+        (b"\x0c\x12" + "bücher@example.com".encode(), False),  # another length
+        (b"\x04\x01A", False),
+    ],
+)
+def test_an_international_address(octets: bytes, expected: bool) -> None:
+    """Nobody whose address has an umlaut before the @ could be written to (RFC 9598)."""
+    other = x509.OtherName(x509.ObjectIdentifier("1.3.6.1.5.5.7.8.9"), octets)
+    extra = [(x509.SubjectAlternativeName([other]), False)]
+    one = forge(emails=None, subject_email="bücher@example.org", extra=extra)
+    assert matches(one, box("bücher@example.com")) is expected
