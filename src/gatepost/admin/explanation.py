@@ -16,6 +16,7 @@ from typing import Any
 from gatepost.admin.access import opened
 from gatepost.config import Settings
 from gatepost.engine.drive import drive
+from gatepost.engine.federation import federation
 from gatepost.engine.gather import Gatherer
 from gatepost.engine.rulebook import Rulebook
 from gatepost.engine.service import Stores, context, own_domains
@@ -130,6 +131,7 @@ async def _explained(
         domains=own_domains(settings),
         clock=clock,
         read_only=True,
+        federation=federation(settings, stores.directory.register, own_domains(settings), clock),
     )
     snapshot = context(settings, Rulebook(stores.directory), clock, stores.trace)()
     outcomes: list[tuple[Direction, Outcome]] = []

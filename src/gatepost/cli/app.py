@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from gatepost import __version__
-from gatepost.cli import ca, cert, message, partner, policy, queue
+from gatepost.cli import ca, cert, federation, message, partner, policy, queue
 from gatepost.cli import config as config_commands
 from gatepost.cli import database as database_commands
 from gatepost.cli.backup import backup, restore
@@ -44,6 +44,7 @@ for name, commands in (
     ("cert", cert),
     ("ca", ca),
     ("partner", partner),
+    ("federation", federation),
     ("policy", policy),
 ):
     app.add_typer(commands.app, name=name, rich_help_panel=RUN)

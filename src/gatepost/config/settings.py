@@ -13,6 +13,7 @@ from pydantic.dataclasses import dataclass
 
 from gatepost.config.database import Database, check_address
 from gatepost.config.endpoint import STRICT, Endpoint, Password
+from gatepost.config.federation import Federation
 from gatepost.config.listener import Listener, Mode
 from gatepost.config.public import Public
 from gatepost.config.quantity import Domain, Duration, File, Size
@@ -199,6 +200,7 @@ class Settings:
     account: tuple[Account, ...] = ()
     authority: Authority = field(default_factory=Authority)
     public: Public = field(default_factory=Public)
+    federation: Federation = field(default_factory=Federation)
     limits: Limits = field(default_factory=Limits)
     database: Database = field(default_factory=Database)
     queue: Queue = field(default_factory=Queue)

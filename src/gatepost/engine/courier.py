@@ -55,9 +55,19 @@ def courier(relay: Relay, settings: Settings, clock: Callable[[], datetime]) -> 
 
 def destinations(settings: Settings, clock: Callable[[], datetime]) -> Destinations:
     """Who finds the servers, as the configuration says whom to ask."""
+    asks = resolver(settings)
+    policies = None
+    if settings.resolver.mta_sts:
+        files = PolicyFiles(settings.gateway.state / "mta-sts")
+        policies = Policies(asks, Web(asks), files, clock)
+    return Destinations(asks, secrets.token_bytes, settings.gateway.hostname, policies)
+
+
+def resolver(settings: Settings) -> Resolver:
+    """Who asks the DNS, as the configuration says."""
     asked = settings.resolver
     trust = {"auto": None, "trust": True, "off": False}[asked.dnssec]
-    resolver = Resolver(
+    return Resolver(
         ResolverSettings(
             asked.endpoints,
             trust,
@@ -66,11 +76,6 @@ def destinations(settings: Settings, clock: Callable[[], datetime]) -> Destinati
             ipv6=asked.ipv6,
         )
     )
-    policies = None
-    if asked.mta_sts:
-        files = PolicyFiles(settings.gateway.state / "mta-sts")
-        policies = Policies(resolver, Web(resolver), files, clock)
-    return Destinations(resolver, secrets.token_bytes, settings.gateway.hostname, policies)
 
 
 class Courier:

@@ -10,20 +10,26 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
+from gatepost.config import Settings
 from gatepost.engine.journal import Journal, reason_of
+from gatepost.enrol.announcer import Announcer
+from gatepost.enrol.local import LocalAuthority
 from gatepost.errors import GatepostError, Unavailable
 from gatepost.events import Name
-from gatepost.lookup.web import Fetched, Page
+from gatepost.lookup.page import Fetched, Page
 from gatepost.pki.announcement import MAXIMUM_SIZE
 from gatepost.pki.choose import Candidate
 from gatepost.pki.pinning import Peer, follow
 from gatepost.pki.validate import Anchors
 from gatepost.store.register import Register
 
+if TYPE_CHECKING:
+    from gatepost.lookup.web import Web
+
 PEERS: Final = "federation.peer."
-PATH: Final = "/.well-known/gatepost/{}.json"
+PLACE: Final = "/.well-known/gatepost/"
 KIND: Final = "application/json"
 KINDS: Final = (KIND, "application/jose+json", "text/plain")
 SILENCE: Final = timedelta(hours=6)  # a domain that announces nothing
@@ -42,9 +48,49 @@ class Fetch(Protocol):
         ...
 
 
+def path(domain: str) -> str:
+    """Where on a domain's web server its announcement is."""
+    return f"{PLACE}{domain}.json"
+
+
 def page(domain: str) -> Page:
-    """Where a domain's announcement is."""
-    return Page(domain, PATH.format(domain), KINDS, MAXIMUM_SIZE)
+    """Where in the world a domain's announcement is."""
+    return Page(domain, path(domain), KINDS, MAXIMUM_SIZE)
+
+
+def announcer(settings: Settings, authority: LocalAuthority) -> Announcer:
+    """Who speaks for our domains, as the configuration says."""
+    asked = settings.federation
+    register = authority.directory.register
+    return Announcer(authority, register, asked.encryption, asked.domain_certificate)
+
+
+def federation(
+    settings: Settings,
+    register: Register,
+    own: frozenset[str],
+    clock: Callable[[], datetime],
+    journal: Journal | None = None,
+) -> Federation:
+    """Who knows other companies' gateways, as the configuration says."""
+    asked = settings.federation
+    fetch = web(settings).fetch if asked.discover and journal is not None else None
+    return Federation(register, own, clock, fetch=fetch, patience=asked.patience, journal=journal)
+
+
+def web(settings: Settings) -> Web:
+    """Who fetches announcements, as the configuration says."""
+    from gatepost.engine.courier import resolver  # noqa: PLC0415 - 0.2 s that others save
+    from gatepost.lookup.web import Web  # noqa: PLC0415
+
+    asked = settings.federation
+    return Web(
+        resolver(settings),
+        asked.port,
+        str(asked.anchors or ""),
+        public=not asked.private_addresses,
+        patience=asked.patience.total_seconds(),
+    )
 
 
 class Federation:
@@ -97,6 +143,7 @@ class Federation:
             known.roots | frozenset(said.authorities),
             known.intermediates | frozenset(said.intermediates),
             known.evidence,
+            known.denied,
         )
 
     def candidates(self, domain: str) -> tuple[Candidate, ...]:
@@ -161,6 +208,11 @@ class Federation:
     def _note(self, name: Name, domain: str, **fields: str) -> None:
         if self._journal is not None:
             self._journal.note(name, domain=domain, **fields)
+
+
+def peers_of(register: Register) -> tuple[Peer, ...]:
+    """Everything pinned, by domain."""
+    return tuple(map(Peer.restored, register.named(PEERS).values()))
 
 
 def peer_of(register: Register, domain: str) -> Peer | None:

@@ -12,7 +12,9 @@ from datetime import datetime, timedelta
 from urllib.parse import unquote_to_bytes
 
 from gatepost.config import Settings
+from gatepost.engine.federation import KIND, PLACE, announcer, path
 from gatepost.engine.journal import Journal, reason_of
+from gatepost.enrol.announcer import Announcer
 from gatepost.enrol.local import LocalAuthority
 from gatepost.enrol.pointer import OBJECTS, OCSP, certificate_path, crl_path
 from gatepost.enrol.status import MAXIMUM_QUESTION, Responder
@@ -34,7 +36,11 @@ def public_server(
     public = settings.public
     if public.bind is None:
         return None
-    routes = authority_routes(authority, clock, journal) if authority is not None else {}
+    routes: dict[str, Route] = {}
+    if authority is not None:
+        routes |= authority_routes(authority, clock, journal)
+        if settings.federation.announce:
+            routes |= federation_routes(announcer(settings, authority), clock, journal)
     return HttpServer(public.bind.host, public.bind.port, routes, connections=public.connections)
 
 
@@ -68,6 +74,20 @@ def authority_routes(
         OBJECTS: _noting(objects, journal),
         OCSP: _noting(ocsp, journal),
     }
+
+
+def federation_routes(announcer: Announcer, clock: Clock, journal: Journal) -> Mapping[str, Route]:
+    """The announcements of our domains, to be reached by way of each domain's web server."""
+
+    def announcement(request: HttpRequest) -> HttpAnswer:
+        if request.method not in {"GET", "HEAD"}:
+            return HttpAnswer(405)
+        domain = request.path.removeprefix(PLACE).removesuffix(".json")
+        if request.path != path(domain) or domain not in announcer.authority.domains:
+            return HttpAnswer(404)
+        return HttpAnswer(200, announcer.document(domain, clock()).encode(), KIND, _HOUR)
+
+    return {PLACE: _noting(announcement, journal)}
 
 
 def _question(request: HttpRequest) -> bytes | HttpAnswer:

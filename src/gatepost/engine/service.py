@@ -20,6 +20,7 @@ from gatepost.engine.bounce import Bouncer
 from gatepost.engine.custody import custody, kek_source
 from gatepost.engine.delivery import Delivery, DeliverySettings
 from gatepost.engine.door import key
+from gatepost.engine.federation import federation
 from gatepost.engine.gateway import Gateway, Parts
 from gatepost.engine.gather import Gatherer
 from gatepost.engine.journal import Journal
@@ -152,6 +153,9 @@ class Service:
         self._relay = _sender(settings, clock)
         routes = Routes(settings)
         bouncer = Bouncer(hostname, routes.back, identify, secrets.token_urlsafe)
+        self._federation = federation(
+            settings, self.stores.directory.register, domains, clock, self.journal
+        )
         self.gather = Gatherer(
             self.stores.directory,
             self.stores.vault,
@@ -159,6 +163,7 @@ class Service:
             domains=domains,
             clock=clock,
             journal=self.journal,
+            federation=self._federation,
         )
         snapshot = context(settings, Rulebook(self.stores.directory), clock, self.stores.trace)
 
@@ -243,6 +248,7 @@ class Service:
         await self._delivery.stop(grace)
         self.queue.close()
         await self._relay.close()
+        await self._federation.close()
         self.stores.close()
         self.journal.note(Name.SERVICE_STOPPED, service="worker")
 

@@ -13,6 +13,7 @@ from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 
 from gatepost.errors import Malformed, Unavailable
+from gatepost.lookup.page import Fetched, Page
 from gatepost.lookup.resolver import Resolver
 from gatepost.route.mx import is_elsewhere
 from gatepost.route.sts import MAXIMUM_SIZE
@@ -28,24 +29,6 @@ def web_context(anchors: str = "") -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=anchors or None)
     context.hostname_checks_common_name = False
     return context
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """What is fetched from where, and as what it may come."""
-
-    host: str
-    path: str
-    kinds: tuple[str, ...]
-    maximum: int  # octets
-
-
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    """A page as it came."""
-
-    octets: bytes
-    authentic: bool  # DNSSEC proved where its server is
 
 
 @dataclass(frozen=True, slots=True)

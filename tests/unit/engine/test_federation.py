@@ -15,7 +15,7 @@ from gatepost.enrol.announcer import LIFE, RENEWED, Announcer
 from gatepost.enrol.local import LocalAuthority
 from gatepost.errors import Malformed, Refused, Unavailable
 from gatepost.flow.fact import AnchorsFor, CertificateFor, CorrespondentFor
-from gatepost.lookup.web import Fetched, Page
+from gatepost.lookup.page import Fetched, Page
 from gatepost.mail.address import Mailbox
 from gatepost.pki import announcement
 from gatepost.pki.choose import Choice

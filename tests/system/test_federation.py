@@ -1,0 +1,134 @@
+"""Two Gateposts with CAs of their own meet: nobody does anything, and mail is encrypted."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from tests.peers.gateway import Gateway
+from tests.peers.lab import Lab
+from tests.peers.letter import Letter, read, submit, text, verdict
+from tests.peers.mailbox import Mailbox
+from tests.peers.name_server import NameServer, Zone
+from tests.peers.pair import ALICE, BOB, UK, US
+from tests.peers.postfix import free_port
+from tests.peers.website import Website
+
+pytestmark = pytest.mark.peer("unbound")
+
+
+@dataclass
+class Strangers:
+    """Two companies that never heard of each other, and their web servers."""
+
+    us: Gateway
+    uk: Gateway
+    alices: Mailbox
+    bobs: Mailbox
+    site: Website
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Strangers]:
+    """Started once; every test leaves it as the next one needs it."""
+    folder = tmp_path_factory.mktemp("world")
+    zones = [Zone(US, ["@ A 127.0.0.1"]), Zone(UK, ["@ A 127.0.0.1"])]
+    public = {US: free_port(), UK: free_port()}
+    with (
+        NameServer(folder / "dns", zones) as dns,
+        Website(folder / "web", public) as site,
+        Lab() as lab,
+    ):
+        alices, bobs = lab.mailbox(), lab.mailbox()
+        us_port, uk_port = free_port(), free_port()
+        ours = {"[log]": _tables(dns, site, public[US])}
+        theirs = {"[log]": _tables(dns, site, public[UK])}
+        us = lab.gateway(US, alices.port, uk_port, port=us_port, edits=ours)
+        uk = lab.gateway(UK, bobs.port, us_port, port=uk_port, edits=theirs)
+        yield Strangers(us, uk, alices, bobs, site)
+
+
+def _tables(dns: NameServer, site: Website, public: int) -> str:
+    return f"""[public]
+bind = "127.0.0.1:{public}"
+[resolver]
+servers = ["127.0.0.1:{dns.port}"]
+[federation]
+announce = true
+discover = true
+domain_certificate = false
+private_addresses = true
+port = {site.port}
+anchors = "{site.anchors}"
+patience = "20s"
+[log]"""
+
+
+def test_reply_is_encrypted(world: Strangers) -> None:
+    """First mail signed and verified, reply encrypted; no administrator did anything."""
+    first = Letter(ALICE, BOB, "Good morning", b"We have not met.\r\n")
+    assert submit(world.us.port, first) == {}
+    mail = world.bobs.wait_for(first.id)[0]
+    assert verdict(mail.content, world.uk.name) == "pass"
+    assert "[encrypted]" not in read(mail.content)["Subject"]
+    pinned = world.uk.wait_for("federation.pinned", domain=US)[0]
+    assert pinned["evidence"] == "https, dnssec"
+    world.uk.wait_for("certificate.harvested", address=ALICE)
+    reply = Letter(BOB, ALICE, "Re: Good morning", b"Now we have.\r\n")
+    assert submit(world.uk.port, reply) == {}
+    answer = world.alices.wait_for(reply.id)[0]
+    assert text(answer.content) == "Now we have.\n"
+    assert verdict(answer.content, world.us.name) == "pass"
+    assert "[encrypted]" in read(answer.content)["Subject"]
+    (known,) = world.us.asked("federation", "list")
+    assert (known["domain"], known["live"]) == (UK, True)
+    assert world.us.asked("partner", "list") == []
+
+
+def test_lies_are_refused(world: Strangers) -> None:
+    """Tampering, roll-back and replay by whoever holds the web server: one sentence, no change."""
+    domain = UK
+    world.us.asked("federation", "meet", domain)
+    before = world.us.asked("federation", "list")
+    old = world.site.shown(domain, f"/.well-known/gatepost/{domain}.json")[1]
+    forged = json.loads(old)
+    forged["payload"] = forged["payload"][:-8] + "AAAAAAAA"
+    _refused(world, json.dumps(forged), "does not hold")
+    _refused(world, world.site.shown(US, f"/.well-known/gatepost/{US}.json")[1], "not of " + UK)
+    _refused(world, "x" * 10_000_000, "larger than")
+    _refused(world, "<html>", "not JSON")
+    assert [one | {"checked": ""} for one in world.us.asked("federation", "list")] == [
+        one | {"checked": ""} for one in before
+    ]
+    world.uk.command("federation", "new-key")
+    met = world.us.asked("federation", "meet", domain)[0]  # both keys sign: it is followed
+    assert met["sequence"] > before[0]["sequence"]
+    assert met["key"] != before[0]["key"]
+    _refused(world, old, "another key|plays an old one back")
+
+
+def _refused(world: Strangers, shown: str, why: str) -> None:
+    world.site.instead[UK] = shown
+    try:
+        said = world.us.command("federation", "meet", UK, "--json", codes=(2,))
+        import re  # noqa: PLC0415
+
+        assert re.search(why, said), said
+    finally:
+        world.site.instead.clear()
+
+
+def test_without_network(world: Strangers, tmp_path: Path) -> None:
+    """Air-gapped companies carry files; a file is held to the same rules."""
+    file, old = tmp_path / "uk.json", tmp_path / "old.json"
+    world.uk.command("federation", "export", "--output", str(old))
+    world.us.command("federation", "remove", UK)
+    met = world.us.asked("federation", "import", str(old))[0]
+    assert (met["domain"], met["evidence"]) == (UK, "file")
+    world.uk.command("federation", "new-key")
+    world.uk.command("federation", "export", "--output", str(file))
+    world.us.command("federation", "import", str(file))
+    world.us.command("federation", "import", str(old), codes=(2,))
+    world.us.command("federation", "import", str(world.us.config), codes=(2,))
+    world.uk.command("federation", "import", str(file), codes=(2,))  # its own
