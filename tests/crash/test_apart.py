@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
-from tests.crash.load import Load, submitted, until
+from tests.crash.load import PATIENCE, Load, submitted, until
 from tests.crash.scale import FULL, scaled
 from tests.crash.test_kill import ALICE, BOB, MANDATORY, UK, US
 from tests.crash.wire import World
@@ -114,8 +114,8 @@ def endure(pair: Pair, trouble: str) -> None:
     if trouble == "pause" and FULL:
         time.sleep(max(0.0, LONG - taken))
     end(trouble, first)
-    until(lambda: send(first) == 250, 60)
-    until(second.gateway.queue_is_empty, 60)
+    until(lambda: send(first) == 250, max(60.0, PATIENCE))
+    until(second.gateway.queue_is_empty, max(60.0, PATIENCE))
     doubled = sum(pair.world.ids[one] - 1 for one in acknowledged)
     figures = {
         "trouble": trouble,
@@ -137,7 +137,7 @@ def fill(pair: Pair, node: Node) -> set[str]:
     pair.world.delay = 1.0
     place = (node.machine.address, node.gateway.port)
     with Load(place, sender=ALICE, to=BOB, sizes=(2_000, 2_000, 300_000)) as load:
-        until(lambda: len(load.acknowledged) >= BACKLOG, 60)
+        until(lambda: len(load.acknowledged) >= BACKLOG, max(60.0, PATIENCE))
     return set(load.acknowledged)
 
 

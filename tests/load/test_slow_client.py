@@ -17,7 +17,7 @@ from tests.peers.postfix import free_port
 
 SLOW = 1000
 MAILS = scaled(150, 2000, "mails")
-P99 = 1.0  # seconds from the greeting to the reply after the last dot
+P99 = 1.0 if FULL else 3.0  # seconds for a mail; in CI other tests run beside it
 PER_CLIENT = 100 * 1024  # octets of memory a waiting stranger may cost
 # Where each of them stops to think: before a word, in one, in a header, in a body, after it.
 STAGES = (b"", b"EH", b"EHLO slow.test\r\nMAIL FR", b"EHLO slow.test\r\nNOOP\r\nNO")
