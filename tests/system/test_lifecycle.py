@@ -61,6 +61,8 @@ class Hammer:
         until(lambda: len(self.sent) >= enough or bool(self.trouble))
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)  # ten new processes, one after the other
 @pytest.mark.parametrize(
     ("workers", "verbs"),
     [(1, ("restart",)), (2, ("reload", "restart", "reload", "restart", "reload"))],

@@ -25,7 +25,7 @@ from gatepost.events import Name
 
 PAUSE = 1.0  # seconds before a worker that died young is replaced
 LIVED = 5.0
-PATIENCE = 60.0  # seconds for a worker to get ready
+PATIENCE = 90.0  # seconds for a worker to get ready
 
 
 class Worker:

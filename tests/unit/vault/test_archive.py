@@ -7,6 +7,7 @@ import pytest
 
 from gatepost.errors import ConfigError, GatepostError
 from gatepost.vault import archive
+from gatepost.vault.stream import SEALED_CHUNK
 
 SECRET = "correct horse battery"
 CHEAP = 4
@@ -58,7 +59,7 @@ def test_every_change_is_noticed() -> None:
 def test_every_cut_is_noticed() -> None:
     """Half a backup is restored as if the rest had never been."""
     octets = sealed(ENTRIES)
-    for size in (*range(70), 70 + archive.SEALED_CHUNK, len(octets) - 1):
+    for size in (*range(70), 70 + SEALED_CHUNK, len(octets) - 1):
         with pytest.raises(GatepostError):
             list(opened(octets[:size]))
     with pytest.raises(GatepostError):
