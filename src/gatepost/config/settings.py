@@ -19,8 +19,9 @@ from gatepost.config.public import Public
 from gatepost.config.quantity import Domain, Duration, File, Size
 from gatepost.config.relay import NextHops, Relay, Route
 from gatepost.config.resolver import Resolver
-
 from gatepost.config.token import Token
+from gatepost.config.wrap import Wrap
+
 _WILDCARDS = {"0.0.0.0": "127.", "::": "::1"}  # noqa: S104  compared with, not bound
 
 
@@ -99,9 +100,11 @@ class Vault:
     """Name of an environment variable."""
     key_credential: str | None = None
     """Name of a systemd credential (LoadCredential=)."""
-
+    wrap: Wrap | None = None
+    """What that key is wrapped with, so that it opens nothing by itself."""
     token: Token | None = None
     """A PKCS #11 token in which private keys are made and used."""
+
     @model_validator(mode="after")
     def _check(self) -> Vault:
         given = [one for one in (self.key_file, self.key_environment, self.key_credential) if one]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
+
 from gatepost.config import Settings
 from gatepost.config.token import Token as TokenSettings
 from gatepost.engine.secret import password
+from gatepost.errors import ConfigError, KeyUnavailable
 from gatepost.vault.custody import Safe
-from gatepost.vault.kek import Kek, KekSource
+from gatepost.vault.kek import Kek, KekSource, Watch, load
 from gatepost.vault.seal import Sealer
 from gatepost.vault.token import Token
+from gatepost.vault.wrap import Passphrase, Transit, Wrap
 
 KEYS = "private-key"  # what the sub-key of private keys is for
 
@@ -23,12 +27,36 @@ def kek_source(settings: Settings) -> KekSource:
     return KekSource("credential", vault.key_credential or "")
 
 
-def custody(settings: Settings, kek: Kek) -> Safe:
+def load_kek(settings: Settings) -> Kek:
+    """The key-encryption key; raises KeyUnavailable with the reason and the remedy."""
+    return load(kek_source(settings), wrap=wrap_of(settings))
+
+
+def watch(settings: Settings) -> Watch:
+    """The same for a process that runs while it is changed."""
+    return Watch(kek_source(settings), lambda: load_kek(settings), time.monotonic)
+
+
+def wrap_of(settings: Settings) -> Wrap | None:
+    """What the key is wrapped with; raises KeyUnavailable when its secret cannot be read."""
+    one = settings.vault.wrap
+    if one is None:
+        return None
+    try:
+        secret = password(one)
+    except ConfigError as error:
+        raise KeyUnavailable(f"[vault.wrap] {error}") from error
+    if not one.transit:
+        return Passphrase(secret)
+    return Transit(one.transit, one.transit_key, secret, one.transit_mount)
+
+
+def custody(settings: Settings, sealer: Sealer) -> Safe:
     """Who keeps the private keys; a token is opened when it is first needed."""
     one = settings.vault.token
     if one is None:
-        return Safe(Sealer(kek, KEYS))
-    return Safe(Sealer(kek, KEYS), _token(one), frozenset(one.makes))
+        return Safe(sealer)
+    return Safe(sealer, _token(one), frozenset(one.makes))
 
 
 def _token(one: TokenSettings) -> Token:

@@ -17,7 +17,7 @@ from gatepost.config import Settings
 from gatepost.engine.adoption import Adopter
 from gatepost.engine.backend import free_queue, open_directory
 from gatepost.engine.bounce import Bouncer
-from gatepost.engine.custody import custody, kek_source
+from gatepost.engine.custody import KEYS, custody, watch
 from gatepost.engine.delivery import Delivery, DeliverySettings
 from gatepost.engine.door import key
 from gatepost.engine.federation import federation
@@ -46,7 +46,6 @@ from gatepost.smtp.settings import ServerSettings
 from gatepost.store.contract import MailQueue
 from gatepost.store.directory import Directory
 from gatepost.store.queue_id import Identifier
-from gatepost.vault.kek import load
 from gatepost.vault.keys import Vault
 from gatepost.vault.mac import Mac
 from gatepost.vault.seal import Sealer
@@ -78,16 +77,16 @@ class Stores:
     @classmethod
     def open(cls, settings: Settings) -> Stores:
         """Open directory and vault; raises ConfigError or KeyUnavailable saying what to do."""
-        kek = load(kek_source(settings))
+        key = watch(settings)
         directory = open_directory(settings)
-        vault = Vault(directory, custody(settings, kek))
+        vault = Vault(directory, custody(settings, Sealer(key.kek, KEYS, key)))
         return cls(
             directory,
             vault,
             _authority(settings, directory, vault),
             settings.gateway.queue_folder,
-            Sealer(kek, BODIES),
-            Mac(kek, TRACE),
+            Sealer(key.kek, BODIES, key),
+            Mac(key.kek, TRACE),
         )
 
     def close(self) -> None:

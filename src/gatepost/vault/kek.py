@@ -1,7 +1,8 @@
 """The key-encryption key: where it comes from and how it is kept out of sight.
 
 32 octets in a file of its owner alone, an environment variable or a systemd credential;
-written as hex, base64 or raw.  Everything sealed on disk hangs on it.
+written as hex, base64 or raw, or wrapped (`vault.wrap`).  Everything sealed hangs on it.
+While it is changed there is a key in each line: the first seals, the others still open.
 """
 
 from __future__ import annotations
@@ -12,15 +13,19 @@ import hmac
 import os
 import secrets
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from gatepost.errors import ConfigError, KeyUnavailable
+from gatepost.vault.wrap import Wrap
 
 SIZE = 32
 MAXIMUM_FILE = 4096
+MAXIMUM_KEYS = 8
+PAUSE = 1.0  # seconds between two looks at the file
 Kind = Literal["file", "environment", "credential"]
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _KINDS: dict[str, Kind] = {
@@ -36,12 +41,30 @@ class Kek:
     """A key-encryption key.  Printing it shows its id only."""
 
     key: bytes = field(repr=False)
+    others: tuple[bytes, ...] = field(default=(), repr=False)  # these open, but seal no more
 
     def __post_init__(self) -> None:
-        if len(self.key) != SIZE:
-            raise KeyUnavailable(
-                f"a key-encryption key has {SIZE} octets, this one has {len(self.key)}"
-            )
+        for one in (self.key, *self.others):
+            if len(one) != SIZE:
+                raise KeyUnavailable(
+                    f"a key-encryption key has {SIZE} octets, this one has {len(one)}"
+                )
+
+    @classmethod
+    def of(cls, octets: bytes) -> Kek:
+        """Several keys on end, as `octets` gives them."""
+        cut = [octets[at : at + SIZE] for at in range(0, max(len(octets), 1), SIZE)]
+        return cls(cut[0], tuple(cut[1:]))
+
+    @property
+    def octets(self) -> bytes:
+        """Every key, that which seals first."""
+        return b"".join((self.key, *self.others))
+
+    @property
+    def each(self) -> tuple[Kek, ...]:
+        """Every key by itself."""
+        return tuple(Kek(one) for one in (self.key, *self.others))
 
     @property
     def id(self) -> bytes:
@@ -75,18 +98,43 @@ class KekSource:
         return f"{self.kind} {self.name}"
 
 
-def load(source: KekSource, environ: Mapping[str, str] = os.environ) -> Kek:
+def load(
+    source: KekSource, environ: Mapping[str, str] = os.environ, wrap: Wrap | None = None
+) -> Kek:
     """Load the key; raises KeyUnavailable with the reason and the remedy."""
     match source.kind:
         case "file":
-            return Kek(_decode(_private_file(Path(source.name)), source))
+            octets = _private_file(Path(source.name))
         case "environment":
-            text = environ.get(source.name)
-            if not text:
+            octets = environ.get(source.name, "").encode()
+            if not octets:
                 raise KeyUnavailable(f"environment variable {source.name} is not set")
-            return Kek(_decode(text.encode(), source))
         case "credential":
-            return Kek(_decode(_credential(source.name, environ), source))
+            octets = _credential(source.name, environ)
+    if len(octets) == SIZE:
+        return Kek(octets)
+    lines = [line.strip() for line in octets.splitlines()]
+    keys = [_decode(one, source, wrap) for one in lines if one and not one.startswith(b"#")]
+    if not 1 <= len(keys) <= MAXIMUM_KEYS:
+        raise _unreadable(source)
+    return Kek(keys[0], tuple(keys[1:]))
+
+
+def replace_file(path: Path, kek: Kek, wrap: Wrap | None = None, said: str = "") -> None:
+    """Write all keys in place of those that were there: wholly or not at all, and durably."""
+    lines = [f"{wrap.name}:{wrap.wrap(one.key)}" if wrap else one.key.hex() for one in kek.each]
+    text = "".join(f"{one}\n" for one in ([f"# {said}"] if said else []) + lines)
+    unfinished = path.with_name(f"{path.name}.new")
+    unfinished.unlink(missing_ok=True)  # of a rotation that did not end
+    owner = path.stat()
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        os.fchown(descriptor, owner.st_uid, owner.st_gid)
+        file.write(text)
+        file.flush()
+        os.fsync(descriptor)
+    unfinished.rename(path)
+    _sync_folder(path.parent)
 
 
 def generate_file(path: Path) -> Kek:
@@ -105,6 +153,12 @@ def generate_file(path: Path) -> Kek:
         os.fsync(file.fileno())
     _sync_folder(path.parent)
     return kek
+
+
+def remark(path: Path) -> str:
+    """What the first line of a key file says about it."""
+    first = _private_file(path).split(b"\n", 1)[0]
+    return first[1:].strip().decode("ascii", "replace") if first.startswith(b"#") else ""
 
 
 def _sync_folder(folder: Path) -> None:
@@ -149,19 +203,57 @@ def _credential(name: str, environ: Mapping[str, str]) -> bytes:
         raise KeyUnavailable(f"credential {name} cannot be read: {error.strerror}") from error
 
 
-def _decode(octets: bytes, source: KekSource) -> bytes:
-    if len(octets) == SIZE:
-        return octets
-    text = octets.strip()
+def _decode(text: bytes, source: KekSource, wrap: Wrap | None) -> bytes:
+    name, colon, rest = text.decode("ascii", "replace").partition(":")
+    if colon:
+        if wrap is None or wrap.name != name:
+            raise KeyUnavailable(f"{source} is wrapped by {name!r}: [vault.wrap] must say how")
+        return wrap.unwrap(rest)
     try:
         if len(text) == SIZE * 2:
-            return bytes.fromhex(text.decode("ascii"))
+            return bytes.fromhex(name)
         standard = text.translate(_URL_SAFE).rstrip(b"=") + b"="
         if len(standard) == 44:
             return base64.b64decode(standard, validate=True)
     except ValueError:
         pass
-    raise KeyUnavailable(
+    raise _unreadable(source)
+
+
+def _unreadable(source: KekSource) -> KeyUnavailable:
+    return KeyUnavailable(
         f"{source} does not hold {SIZE} octets as hex, base64 or raw: "
         "make one with `openssl rand -hex 32`"
     )
+
+
+class Watch:
+    """A key that is read again when its file was changed, looked at once a second at most."""
+
+    def __init__(
+        self, source: KekSource, read: Callable[[], Kek], clock: Callable[[], float]
+    ) -> None:
+        self._path = Path(source.name) if source.kind == "file" else None
+        self._read, self._clock = read, clock
+        self._seen = self._mark()
+        self.kek = read()
+        self._looked = clock()
+
+    def __call__(self) -> Kek:
+        """The key as it is now; the last good one when what is there cannot be read."""
+        now = self._clock()
+        if self._path is not None and now - self._looked >= PAUSE:
+            self._looked = now
+            mark = self._mark()
+            if mark != self._seen:
+                with suppress(KeyUnavailable):
+                    self.kek = self._read()
+                    self._seen = mark
+        return self.kek
+
+    def _mark(self) -> tuple[int, int] | None:
+        try:
+            found = self._path.stat() if self._path is not None else None
+        except OSError:
+            return None
+        return (found.st_ino, found.st_mtime_ns) if found else None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+from collections.abc import Callable
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -36,16 +37,25 @@ class SealBroken(GatepostError):
 class Sealer:
     """Seals and unseals for one purpose; boxes of one purpose do not open under another."""
 
-    __slots__ = ("_id", "_key", "_purpose")
+    __slots__ = ("_id", "_kek", "_keys", "_purpose", "_watch")
 
-    def __init__(self, kek: Kek, purpose: str) -> None:
+    def __init__(self, kek: Kek, purpose: str, watch: Callable[[], Kek] | None = None) -> None:
+        """`watch` gives the key as it is at the moment, where it may change."""
         self._purpose = purpose
-        self._id = kek.id
-        self._key = HKDF(SHA256(), 32, None, b"gatepost " + purpose.encode()).derive(kek.key)
+        self._watch = watch
+        self._take(kek)
+
+    def _take(self, kek: Kek) -> None:
+        self._keys = {one.id: _derived(one, self._purpose) for one in kek.each}
+        self._kek, self._id = kek, kek.id
+
+    def _look(self) -> None:
+        if self._watch is not None and (kek := self._watch()) is not self._kek:
+            self._take(kek)
 
     def seal(self, data: bytes, aad: bytes = b"") -> bytes:
         """Seal; `aad` names the place the box belongs to and must be the same to unseal."""
-        head = bytes((VERSION,)) + self._id + os.urandom(_SALT + _NONCE)
+        head = self._begin()
         return head + self._cipher(head).encrypt(head[-_NONCE:], data, head[: 1 + _ID] + aad)
 
     def unseal(self, box: bytes, aad: bytes = b"") -> bytes:
@@ -58,26 +68,32 @@ class Sealer:
 
     def stream(self, aad: bytes = b"") -> ChunkSealer:
         """Begin a file: write its `header` first, then its chunks."""
-        return self._stream(bytes((VERSION,)) + self._id + os.urandom(_SALT + _NONCE), aad)
+        return self._stream(self._begin(), aad)
 
     def resume(self, header: bytes, aad: bytes = b"") -> ChunkSealer:
         """Read a file whose first `HEADER` octets are given."""
         return self._stream(self._head(header, _HEAD), aad)
 
+    def _begin(self) -> bytes:
+        self._look()
+        return bytes((VERSION,)) + self._id + os.urandom(_SALT + _NONCE)
+
     def _stream(self, header: bytes, aad: bytes) -> ChunkSealer:
-        key = hmac.digest(self._key, b"stream" + header, hashlib.sha256)
+        key = hmac.digest(self._keys[header[1 : 1 + _ID]], b"stream" + header, hashlib.sha256)
         return ChunkSealer(header, AESGCM(key), aad, self._broken)
 
     def _cipher(self, head: bytes) -> AESGCM:
         salt = head[1 + _ID : 1 + _ID + _SALT]
-        return AESGCM(hmac.digest(self._key, b"box" + salt, hashlib.sha256))
+        return AESGCM(hmac.digest(self._keys[head[1 : 1 + _ID]], b"box" + salt, hashlib.sha256))
 
     def _head(self, box: bytes, least: int) -> bytes:
         if len(box) < least:
             raise self._broken()
         if box[0] != VERSION:
             raise SealBroken(f"sealed {self._purpose} has format {box[0]}, known is {VERSION}")
-        if box[1 : 1 + _ID] != self._id:
+        if bytes(box[1 : 1 + _ID]) not in self._keys:
+            self._look()
+        if bytes(box[1 : 1 + _ID]) not in self._keys:
             raise KeyUnavailable(
                 f"{self._purpose} was sealed under key-encryption key {box[1 : 1 + _ID].hex()}, "
                 f"the one loaded is {self._id.hex()}"
@@ -89,5 +105,13 @@ class Sealer:
             f"sealed {self._purpose} was altered, cut short or belongs to another place"
         )
 
+    def is_current(self, box: bytes) -> bool:
+        """Whether a box is sealed under the key that seals now."""
+        return box[1 : 1 + _ID] == self._id
+
     def __repr__(self) -> str:
         return f"Sealer({self._purpose!r})"
+
+
+def _derived(kek: Kek, purpose: str) -> bytes:
+    return HKDF(SHA256(), 32, None, b"gatepost " + purpose.encode()).derive(kek.key)

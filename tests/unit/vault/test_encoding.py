@@ -10,7 +10,9 @@ from gatepost.vault import encoding
 
 KEY = private_key("rsa2048", "encoding")
 assert isinstance(KEY, rsa.RSAPrivateKey)
-N = KEY.public_key().public_numbers()
+PUBLIC = KEY.public_key()
+assert isinstance(PUBLIC, rsa.RSAPublicKey)
+N = PUBLIC.public_numbers()
 D = KEY.private_numbers().d
 SECRET = bytes(32)
 ALGORITHMS: dict[Digest, hashes.HashAlgorithm] = {"sha1": hashes.SHA1(), "sha256": hashes.SHA256()}
@@ -23,7 +25,7 @@ def bare(ciphertext: bytes) -> bytes:
 @pytest.mark.parametrize("message", [b"", b"k" * 16, b"\0" * 32, b"x" * 245])
 def test_v15_gives_what_was_encrypted(message: bytes) -> None:
     """Mail to a company with a token could not be read."""
-    ciphertext = KEY.public_key().encrypt(message, padding.PKCS1v15())
+    ciphertext = PUBLIC.encrypt(message, padding.PKCS1v15())
     assert encoding.v15(bare(ciphertext), SECRET, ciphertext) == message
 
 
@@ -52,7 +54,7 @@ def test_v15_rejects_implicitly(block: bytes) -> None:
 def test_oaep_gives_what_was_encrypted(digest: Digest, mask: Digest, label: bytes) -> None:
     """Tokens know OAEP with SHA-1 alone; Outlook and OpenSSL send with SHA-256."""
     how = padding.OAEP(padding.MGF1(ALGORITHMS[mask]), ALGORITHMS[digest], label or None)
-    ciphertext = KEY.public_key().encrypt(b"k" * 32, how)
+    ciphertext = PUBLIC.encrypt(b"k" * 32, how)
     assert encoding.oaep(bare(ciphertext), digest, mask, label) == b"k" * 32
     assert encoding.oaep(bare(ciphertext), digest, mask, b"other") is None
 
@@ -60,7 +62,7 @@ def test_oaep_gives_what_was_encrypted(digest: Digest, mask: Digest, label: byte
 def test_oaep_rejects_what_was_altered() -> None:
     """Garbage would be taken for a key."""
     how = padding.OAEP(padding.MGF1(hashes.SHA256()), hashes.SHA256(), None)
-    block = bytearray(bare(KEY.public_key().encrypt(b"k" * 32, how)))
+    block = bytearray(bare(PUBLIC.encrypt(b"k" * 32, how)))
     for at in (0, 1, 40, 255):
         block[at] ^= 1
         assert encoding.oaep(bytes(block), "sha256", "sha256", b"") is None

@@ -18,13 +18,13 @@ from gatepost.admin.backup.content import Manifest, Summary
 from gatepost.admin.backup.place import moved, rewritten
 from gatepost.config import Settings, load
 from gatepost.engine import backend
-from gatepost.engine.custody import kek_source
+from gatepost.engine.custody import kek_source, load_kek
 from gatepost.engine.service import BODIES
 from gatepost.engine.supervisor import LOCK, locked
 from gatepost.errors import ConfigError, KeyUnavailable, Unavailable
 from gatepost.store import schema, transfer
 from gatepost.store.copying import FIRST, Entry, Target
-from gatepost.vault import archive, kek
+from gatepost.vault import archive
 from gatepost.vault.kek import Kek
 from gatepost.vault.seal import SealBroken, Sealer
 
@@ -130,7 +130,7 @@ class _Restoring:
     def everything(self) -> Restored:
         """Write; the configuration last, so that it never names what is not there."""
         self._entries.take()  # the manifest
-        key = Kek(self._entries.take())
+        key = Kek.of(self._entries.take())
         files = dict(self._placed())
         text, settings = self._settings(files.pop(self._summary.manifest.config)[1])
         self._consider(settings)
@@ -185,7 +185,7 @@ class _Restoring:
         path = settings.vault.key_file
         if path is None or path.exists():
             try:
-                found = kek.load(source)
+                found = load_kek(settings)
             except KeyUnavailable:
                 path = self._config.parent / _KEY_BESIDE
                 self._remark = f"the key lies in {path}: bring it to {source}, then remove the file"
@@ -196,7 +196,10 @@ class _Restoring:
                         hint="move it away, or restore with --config elsewhere",
                     )
                 return
-        self._file(path, key.key.hex().encode() + b"\n", 0o600)
+        text = "".join(
+            f"{one.key.hex()}\n" for one in key.each
+        )  # gatepost vault wrap wraps it again
+        self._file(path, text.encode(), 0o600)
 
     def _stores(self, settings: Settings, seal: Sealer) -> None:
         if not settings.queue_database.address:

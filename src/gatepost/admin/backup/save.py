@@ -22,13 +22,13 @@ from gatepost.admin.backup.content import Manifest, Summary
 from gatepost.admin.backup.place import KEY_FILE, STATE, named
 from gatepost.config import Settings, find, read
 from gatepost.engine import backend
-from gatepost.engine.custody import kek_source
+from gatepost.engine.custody import load_kek
 from gatepost.engine.service import BODIES
 from gatepost.errors import ConfigError, Unavailable
 from gatepost.store import schema, transfer
 from gatepost.store.copying import Entry
 from gatepost.store.sealing import Corrupt
-from gatepost.vault import archive, kek
+from gatepost.vault import archive
 from gatepost.vault.seal import Sealer
 
 
@@ -80,7 +80,7 @@ class _Saving:
         self, settings: Settings, config: Path, writer: archive.Writer, now: datetime
     ) -> None:
         self._settings, self._config, self._writer = settings, config, writer
-        self._kek = kek.load(kek_source(settings))
+        self._kek = load_kek(settings)
         self._items = self._records = self._rows = 0
         self._left_out: list[str] = []
         self._manifest = Manifest(
@@ -97,7 +97,7 @@ class _Saving:
         """Write entry after entry."""
         add = self._writer.add
         add(content.MANIFEST, content.written(asdict(self._manifest)))
-        add(content.KEY, self._kek.key)
+        add(content.KEY, self._kek.octets)
         files = tuple(self._files())
         self._queue()
         self._directory()

@@ -20,11 +20,11 @@ from gatepost.admin.check.registry import (
     warn,
 )
 from gatepost.certificate import Certificate
-from gatepost.engine.custody import custody, kek_source
+from gatepost.engine.custody import KEYS, custody, kek_source, load_kek
 from gatepost.errors import GatepostError, KeyUnavailable
 from gatepost.net.tls import server_context
-from gatepost.vault import kek
 from gatepost.vault.keys import Vault
+from gatepost.vault.seal import Sealer
 
 _SOON = timedelta(days=21)
 _MAXIMUM = 10_000
@@ -37,7 +37,7 @@ def can_be_read(place: Installation) -> Iterator[Answer]:
     Without it nothing can be signed, decrypted or delivered. Keep a copy in a safe place.
     """
     source = kek_source(place.right)
-    found = kek.load(source)
+    found = load_kek(place.right)
     yield good(f"{source}, key id {found.id.hex()}")
 
 
@@ -50,7 +50,7 @@ def opens_keys(place: Installation) -> Iterator[Answer]:
     """
     source = kek_source(place.right)
     try:
-        key = kek.load(source)
+        key = load_kek(place.right)
     except GatepostError as error:
         raise Unready("needs the vault key (KEY-01)") from error
     with readable(place) as directory:
@@ -60,7 +60,7 @@ def opens_keys(place: Installation) -> Iterator[Answer]:
             yield skip("no private key is here yet")
             return
         try:
-            Vault(directory, custody(place.right, key)).private_key_of(one)
+            Vault(directory, custody(place.right, Sealer(key, KEYS))).private_key_of(one)
         except KeyUnavailable:
             yield bad(
                 f"{source}, key id {key.id.hex()}, does not open the private key of {one.name}",
