@@ -46,6 +46,7 @@ from gatepost.store.revision import Revisions
 from gatepost.store.sqlite_database import SqliteDatabase
 from gatepost.store.upsert import insert
 
+from gatepost.store.status import Statuses
 T = TypeVar("T")
 
 MAXIMUM_MEMORY = 20_000  # remembered answers
@@ -70,6 +71,7 @@ class Directory:
     @property
     def place(self) -> str:
         """Where it is, for people."""
+        self.statuses = Statuses(self._database)
         return str(self._database.place)
 
     @property
