@@ -26,6 +26,7 @@ class Name(StrEnum):
     DELIVERY_FAILED = "delivery.failed"
     CERTIFICATE_ISSUED = "certificate.issued"
     CERTIFICATE_HARVESTED = "certificate.harvested"
+    CERTIFICATE_CHANGED = "certificate.changed"
     FEDERATION_PINNED = "federation.pinned"
     FEDERATION_REFUSED = "federation.refused"
     SESSION_REFUSED = "session.refused"

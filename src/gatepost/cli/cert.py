@@ -184,6 +184,91 @@ def delete(
         show.say(f"deleted {found.entries[0].certificate.name}")
 
 
+Reason = Annotated[str, typer.Option("--reason", help="Why, for whoever reads it later.")]
+Fingerprint = Annotated[str, typer.Argument(help="Fingerprint; its beginning will do.")]
+
+
+@app.command()
+def allow(
+    which: Fingerprint, reason: Reason, config: option.Config = None, *, json: option.Json = False
+) -> None:
+    """Trust one certificate of the directory, whoever issued it."""
+    _judge(which, reason, config, allowed=True, json=json)
+
+
+@app.command()
+def deny(
+    which: Fingerprint, reason: Reason, config: option.Config = None, *, json: option.Json = False
+) -> None:
+    """Trust one certificate no more, nor what it issued, whatever speaks for it.
+
+    With its whole fingerprint also one that is not here yet.
+    """
+    _judge(which, reason, config, allowed=False, json=json)
+
+
+@app.command()
+def withdraw(
+    which: Fingerprint, config: option.Config = None, *, json: option.Json = False
+) -> None:
+    """Take `allow` or `deny` back."""
+    from gatepost.admin import judgement  # noqa: PLC0415
+
+    found = judgement.withdraw(config, which)
+    if json:
+        show.as_json(found)
+    else:
+        show.say(f"{found.fingerprint[:16]} is judged by its path again")
+
+
+@app.command()
+def judged(config: option.Config = None, *, json: option.Json = False) -> None:
+    """List certificates that are allowed or denied; exit code 1 when there is none."""
+    from gatepost.admin import judgement  # noqa: PLC0415
+
+    found = judgement.judged(config)
+    if json:
+        show.data([one.as_data() for one in found])
+    elif found:
+        rows = [
+            (one.fingerprint[:16], "allowed" if one.allowed else "denied", one.reason, one.author)
+            for one in found
+        ]
+        show.table(("FINGERPRINT", "WORD", "REASON", "BY"), rows)
+    else:
+        show.note("no certificate is allowed or denied")
+    raise typer.Exit(0 if found else 1)
+
+
+@app.command()
+def accept(
+    address: Annotated[str, typer.Argument(help="A correspondent's address.")],
+    config: option.Config = None,
+    *,
+    json: option.Json = False,
+) -> None:
+    """Accept a correspondent's changed certificate; mail that waits for that goes."""
+    from gatepost.admin import judgement  # noqa: PLC0415
+    from gatepost.admin.clock import utc_now  # noqa: PLC0415
+
+    found = judgement.accept(config, address, utc_now())
+    if json:
+        show.as_json(found)
+    else:
+        show.say(f"{found.address} is written to with {found.known.fingerprint[:16]}")
+
+
+def _judge(which: str, reason: str, config: Path | None, *, allowed: bool, json: bool) -> None:
+    from gatepost.admin import judgement  # noqa: PLC0415
+    from gatepost.admin.clock import utc_now  # noqa: PLC0415
+
+    found = judgement.judge(config, which, reason, utc_now(), allow=allowed)
+    if json:
+        show.as_json(found)
+    else:
+        show.say(f"{found.fingerprint[:16]} is {'allowed' if allowed else 'denied'}")
+
+
 def _show_found(found: Found, *, json: bool) -> None:
     if json:
         show.as_json(found)

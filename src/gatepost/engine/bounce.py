@@ -11,7 +11,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from gatepost.engine.intake import split
+from gatepost.engine.notice import changed
 from gatepost.errors import GatepostError
+from gatepost.flow.plan import Met
 from gatepost.mail import dsn
 from gatepost.mail.address import Mailbox
 from gatepost.mail.content import Octets
@@ -34,6 +36,16 @@ class Bouncer:
     back: Callable[[Mailbox], str]  # the hop towards a return path
     identify: Callable[[datetime], str]
     names: Callable[[], str]
+    postmaster: Mailbox | None = None
+
+    def alarm(self, found: Met, now: datetime) -> NewItem | None:
+        """Tell the postmaster that a correspondent's certificate changed."""
+        to = self.postmaster
+        if to is None:
+            return None
+        content = changed(found, to, self.hostname, f"<{self.names()}@{self.hostname}>", now)
+        envelope = Envelope(None, (Recipient(to),), body="8BITMIME", smtputf8=not str(to).isascii())
+        return NewItem(self.identify(now), envelope, self.back(to), Octets(content))
 
     def failure(self, item: Item, attempts: Sequence[Attempt], now: datetime) -> NewItem | None:
         """The notification of final failure, if anybody wants it."""

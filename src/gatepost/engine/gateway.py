@@ -27,8 +27,9 @@ from gatepost.events import Name
 from gatepost.flow import admit
 from gatepost.flow.admit import Gate
 from gatepost.flow.context import Context
-from gatepost.flow.course import decide, undecided, untouched
+from gatepost.flow.course import decide, is_untouched, undecided, untouched
 from gatepost.flow.harvest import Learned, learned
+from gatepost.flow.plan import Met, met
 from gatepost.flow.retry import Schedule
 from gatepost.flow.verdict import Outcome
 from gatepost.mail.content import Content
@@ -233,8 +234,11 @@ class Gateway:
     def _learn(self, outcomes: tuple[Outcome, ...], now: datetime) -> None:
         """Remember correspondents' certificates after the reply; nobody waits for that."""
         found = dict.fromkeys(one for each in outcomes for one in learned(each.message.findings))
-        for one in found:
-            task = asyncio.get_running_loop().create_task(self._remember(one, now))
+        keys = dict.fromkeys(one for each in outcomes for one in _met(each))
+        work = [self._remember(one, now) for one in found]
+        work += [self._recognise(one, now) for one in keys]
+        for each in work:
+            task = asyncio.get_running_loop().create_task(each)
             self._learning.add(task)
             task.add_done_callback(self._learning.discard)
 
@@ -244,6 +248,23 @@ class Gateway:
             await self._file(found, now)
         except Exception as error:  # noqa: BLE001 - the next mail teaches it again
             self._parts.journal.note(Name.SERVICE_ERROR, service="harvest", reason=reason_of(error))
+
+    async def _recognise(self, found: Met, now: datetime) -> None:
+        """Remember whose key is which; the postmaster hears of a change once."""
+        parts = self._parts
+        try:
+            new = await asyncio.to_thread(
+                parts.directory.known_keys.remember, found.mailbox, found.known, now=now
+            )
+            if not (new and found.changes):
+                return
+            reason = "; ".join(found.changes)
+            parts.journal.note(Name.CERTIFICATE_CHANGED, address=str(found.mailbox), reason=reason)
+            notice = parts.bouncer.alarm(found, now) if found.warns else None
+            if notice is not None:
+                parts.delivery.submit(await parts.queue.accept((notice,), ()))
+        except Exception as error:  # noqa: BLE001 - the next mail to him tells it again
+            parts.journal.note(Name.SERVICE_ERROR, service="keys", reason=reason_of(error))
 
     async def _file(self, found: Learned, now: datetime) -> None:
         for certificate in found.certificates:
@@ -320,6 +341,11 @@ class Gateway:
             reason=resolution.reason,
             mode="monitor" if transaction.session.listener in self._parts.monitored else None,
         )
+
+
+def _met(outcome: Outcome) -> tuple[Met, ...]:
+    """Whose keys the mail uses; none in monitor mode, where it leaves as it came."""
+    return () if is_untouched(outcome.message) else met(outcome.message.findings)
 
 
 def _original(transaction: Transaction, attempts: Sequence[Attempt]) -> Item:

@@ -32,7 +32,7 @@ from gatepost.flow.fact import (
     SignersOf,
 )
 from gatepost.mail.address import Mailbox
-from gatepost.pki.choose import Choice, choose
+from gatepost.pki.choose import Choice, choose, watched
 from gatepost.pki.validate import Anchors
 from gatepost.smime.correspondent import Correspondent
 from gatepost.store.directory import Directory
@@ -148,7 +148,10 @@ class Gatherer:
         found = self._directory.candidates_for(mailbox)
         if self._federation is not None:
             found = (*found, *self._federation.candidates(mailbox.domain_key))
-        return choose(found, mailbox, self._anchors(mailbox.domain_key), self._clock())
+        anchors, now = self._anchors(mailbox.domain_key), self._clock()
+        chosen = choose(found, mailbox, anchors, now)
+        known = self._directory.known_keys.of(mailbox)
+        return watched(chosen, found, mailbox, anchors, now, known=known)
 
     def _anchors(self, domain: str) -> Anchors:
         """What is trusted for a domain, by an administrator's word or its own announcement."""

@@ -34,7 +34,7 @@ from gatepost.enrol.pointer import Pointers
 from gatepost.events import Name
 from gatepost.flow.context import Context
 from gatepost.flow.retry import Schedule
-from gatepost.mail.address import domain_key
+from gatepost.mail.address import Mailbox, domain_key
 from gatepost.net.bind import Sockets
 from gatepost.net.listener import Listener
 from gatepost.net.relay import Relay
@@ -151,7 +151,13 @@ class Service:
         hostname = settings.gateway.hostname
         self._relay = _sender(settings, clock)
         routes = Routes(settings)
-        bouncer = Bouncer(hostname, routes.back, identify, secrets.token_urlsafe)
+        bouncer = Bouncer(
+            hostname,
+            routes.back,
+            identify,
+            secrets.token_urlsafe,
+            Mailbox.parse(settings.gateway.postmaster_address),
+        )
         self._federation = federation(
             settings, self.stores.directory.register, domains, clock, self.journal
         )

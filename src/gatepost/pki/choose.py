@@ -129,6 +129,8 @@ def objections(
     reasons = list(usable_for(certificate, "encrypt", moment))
     if not candidate.registered and not matches(certificate, mailbox):
         reasons.append(f"it is not issued to {mailbox}")
+    if why := anchors.denial(certificate):
+        reasons.append(why)
     if not reasons and candidate.source not in _PATHLESS:  # a path costs most, so it comes last
         reasons += validate(certificate, candidate.issuers, anchors, moment=moment).reasons
     return tuple(reasons)

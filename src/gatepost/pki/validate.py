@@ -8,7 +8,7 @@ never an exception.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 
@@ -38,6 +38,18 @@ class Anchors:
     roots: frozenset[Certificate]
     intermediates: frozenset[Certificate] = frozenset()
     evidence: Evidence | None = None  # of revocation; without it nobody asks
+    # fingerprint to reason: certificates an administrator wants on no path
+    denied: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    def denial(self, certificate: Certificate) -> str:
+        """Why an administrator does not want this one; empty when nobody said so."""
+        reason = self.denied.get(certificate.fingerprint)
+        return "" if reason is None else f"it is denied here: {reason}"
+
+    def without_denied(self) -> Anchors:
+        """The same, whoever else named a denied one as an anchor."""
+        kept = [one for one in self.roots if one.fingerprint not in self.denied]
+        return self if len(kept) == len(self.roots) else replace(self, roots=frozenset(kept))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +91,11 @@ def validate(
     and the certificate may be an authority's.  Revocation is asked of the evidence given
     here, else of that which comes with the anchors; of a pinned certificate it is not.
     """
+    if anchors.denied:
+        if why := anchors.denial(certificate):
+            return PathReport(trusted=False, reasons=(why,))
+        extra = [one for one in extra if not anchors.denial(one)]
+        anchors = anchors.without_denied()
     moment = moment.replace(microsecond=0)  # dates are whole seconds (RFC 5280 section 4.1.2.5)
     pool = _relevant(certificate, extra, anchors.intermediates)
     asked = _Question(pool, anchors.roots, purpose, rules)

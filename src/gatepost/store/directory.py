@@ -30,6 +30,8 @@ from gatepost.store.filing import (
     name_id,
     revive,
 )
+from gatepost.store.judgement import Judgements
+from gatepost.store.known_key import KnownKeys
 from gatepost.store.ledger import Ledger
 from gatepost.store.record import (
     EVERYWHERE,
@@ -44,9 +46,9 @@ from gatepost.store.record import (
 from gatepost.store.register import Register
 from gatepost.store.revision import Revisions
 from gatepost.store.sqlite_database import SqliteDatabase
+from gatepost.store.status import Statuses
 from gatepost.store.upsert import insert
 
-from gatepost.store.status import Statuses
 T = TypeVar("T")
 
 MAXIMUM_MEMORY = 20_000  # remembered answers
@@ -65,13 +67,15 @@ class Directory:
         self._memory: tuple[int, dict[object, Any]] = (-1, {})
         self.policy = Revisions(self._database)
         self.ledger = Ledger(self._database)
+        self.judgements = Judgements(self._database)
+        self.known_keys = KnownKeys(self._database)
         self.register = Register(self._database)
         self.alerts = Alerts(self._database)
+        self.statuses = Statuses(self._database)
 
     @property
     def place(self) -> str:
         """Where it is, for people."""
-        self.statuses = Statuses(self._database)
         return str(self._database.place)
 
     @property

@@ -56,9 +56,9 @@ def file_certificate(connection: Connection, one: Certificate, now: datetime) ->
     values: dict[str, Any] = {
         "fingerprint": one.fingerprint,
         "der": one.der,
-        "name": _clean(one.name),
-        "subject": _clean(one.x509.subject.rfc4514_string()),
-        "issuer": _clean(one.x509.issuer.rfc4514_string()),
+        "name": clean(one.name),
+        "subject": clean(one.x509.subject.rfc4514_string()),
+        "issuer": clean(one.x509.issuer.rfc4514_string()),
         "subject_id": name_id(one.subject),
         "authority": one.is_authority,
         "not_before": epoch(one.not_before),
@@ -106,6 +106,6 @@ def is_fresh(connection: Connection, one: Certificate, key: str, now: datetime) 
     return seen is not None and seen > epoch(now - FRESH)
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
     """What a stranger named himself, as every database takes it."""
     return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()

@@ -59,6 +59,27 @@ class Partner:
 
 
 @dataclass(frozen=True, slots=True)
+class Judged:
+    """An administrator's word on one certificate."""
+
+    fingerprint: str
+    allowed: bool
+    reason: str
+    author: str
+    at: datetime | None = None
+
+    def as_data(self) -> dict[str, object]:
+        """Values JSON can carry."""
+        return {
+            "fingerprint": self.fingerprint,
+            "word": "allowed" if self.allowed else "denied",
+            "reason": self.reason,
+            "author": self.author,
+            "at": self.at.isoformat() if self.at else None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Revision:
     """One state of the policy, with who made it and why."""
 

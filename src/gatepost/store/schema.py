@@ -21,7 +21,7 @@ from sqlalchemy import (
     Text,
 )
 
-HEAD = "0003"
+HEAD = "0004"
 OLDEST = "0001"  # the oldest program that works on this schema, see `store.database`
 
 _MOMENT = BigInteger().with_variant(Integer(), "sqlite")  # year 9999 needs more than 32 bits
@@ -200,5 +200,28 @@ alert = Table(
     metadata,
     Column("fingerprint", String(64), primary_key=True),
     Column("days", Integer, primary_key=True),  # before the end
+    Column("at", _MOMENT, nullable=False),
+)
+
+# What mail to an address was last encrypted with; it outlives the certificate.
+known_key = Table(
+    "known_key",
+    metadata,
+    Column("address", Text, primary_key=True),
+    Column("fingerprint", String(64), nullable=False),
+    Column("issuer", Text, nullable=False),  # RFC 4514
+    Column("bits", Integer, nullable=False),  # of security
+    Column("rivals", Text, nullable=False),  # fingerprints, separated by spaces
+    Column("at", _MOMENT, nullable=False),
+)
+
+# An administrator's word on one certificate, which need not be here yet.
+judged = Table(
+    "judged",
+    metadata,
+    Column("fingerprint", String(64), primary_key=True),
+    Column("allowed", Boolean, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("author", Text, nullable=False),
     Column("at", _MOMENT, nullable=False),
 )

@@ -12,7 +12,7 @@ from gatepost.errors import ConfigError
 from gatepost.mail.address import domain_key
 from gatepost.pki.identity import is_self_issued
 from gatepost.pki.validate import Anchors
-from gatepost.store import schema
+from gatepost.store import judgement, schema
 from gatepost.store.filing import epoch, file_certificate, moment, revive
 from gatepost.store.record import EVERYWHERE, Partner, address_key
 from gatepost.store.upsert import insert
@@ -91,7 +91,18 @@ def anchors(connection: Connection, scopes: Sequence[str]) -> Anchors:
         .where(schema.anchor.c.scope.in_(scopes))
     ):
         (roots if root else intermediates).add(revive(der))
-    return Anchors(frozenset(roots), frozenset(intermediates))
+    denied = judgement.denied(connection)
+    query = (
+        select(schema.certificate.c.der)
+        .join(schema.judged, schema.judged.c.fingerprint == schema.certificate.c.fingerprint)
+        .where(schema.judged.c.allowed)
+    )
+    roots.update(revive(der) for (der,) in connection.execute(query))  # an anchor of itself
+    return Anchors(
+        frozenset(one for one in roots if one.fingerprint not in denied),
+        frozenset(one for one in intermediates if one.fingerprint not in denied),
+        denied=denied,
+    )
 
 
 def add_partner(
