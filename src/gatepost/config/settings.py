@@ -15,6 +15,7 @@ from gatepost.config.database import Database, check_address
 from gatepost.config.endpoint import STRICT, Endpoint, Password
 from gatepost.config.federation import Federation
 from gatepost.config.listener import Listener, Mode
+from gatepost.config.lookup import Lookup
 from gatepost.config.public import Public
 from gatepost.config.quantity import Domain, Duration, File, Size
 from gatepost.config.relay import NextHops, Relay, Route
@@ -204,6 +205,7 @@ class Settings:
     authority: Authority = field(default_factory=Authority)
     public: Public = field(default_factory=Public)
     federation: Federation = field(default_factory=Federation)
+    lookup: Lookup = field(default_factory=Lookup)
     limits: Limits = field(default_factory=Limits)
     database: Database = field(default_factory=Database)
     queue: Queue = field(default_factory=Queue)

@@ -16,6 +16,7 @@ from gatepost.certificate import Certificate
 from gatepost.cms.capability import Decryptor, Signer
 from gatepost.engine.federation import Federation
 from gatepost.engine.journal import Journal, reason_of
+from gatepost.engine.source import Sources
 from gatepost.enrol.local import RENEWED
 from gatepost.errors import GatepostError, Refused, Unsupported
 from gatepost.events import Name
@@ -79,6 +80,7 @@ class Gatherer:
         journal: Journal | None = None,
         read_only: bool = False,
         federation: Federation | None = None,
+        sources: Sources | None = None,
     ) -> None:
         self._directory = directory
         self._vault = vault
@@ -87,7 +89,7 @@ class Gatherer:
         self._clock = clock
         self._journal = journal
         self._read_only = read_only
-        self._federation = federation
+        self._federation, self._sources = federation, sources
         self.rehearsed: set[Mailbox] = set()  # whose certificates the live path would issue
         self._remembered: dict[Fact, Answer] = {}
         self._generation = -1
@@ -123,9 +125,24 @@ class Gatherer:
             and self._is_due(answer)
         ):
             answer = await self._enrol(fact.mailbox, answer)
+        if isinstance(fact, CertificateFor) and isinstance(answer, Choice):
+            answer = await self._searched(fact.mailbox, answer)
+            if answer.unasked:
+                return answer  # which the source may know the next moment
         if len(self._remembered) < MAXIMUM_REMEMBERED:
             self._remembered[fact] = answer
         return answer
+
+    async def _searched(self, mailbox: Mailbox, known: Choice) -> Choice:
+        """What sources outside have, where nothing that we have can be used."""
+        if self._sources is None or known.chosen is not None:
+            return known
+        found = await self._sources.find(mailbox)
+        if not found.candidates:
+            return replace(known, unasked=found.unasked)
+        anchors = await asyncio.to_thread(self._anchors, mailbox.domain_key)
+        other = choose(found.candidates, mailbox, anchors, self._clock())
+        return replace(other, rejected=(*other.rejected, *known.rejected))
 
     def _look_up(self, fact: Fact) -> Answer:
         match fact:

@@ -28,6 +28,7 @@ from gatepost.engine.public import public_server
 from gatepost.engine.routing import Routes
 from gatepost.engine.rulebook import Rulebook
 from gatepost.engine.secret import Accounts
+from gatepost.engine.source import sources
 from gatepost.engine.waiting import Waiting
 from gatepost.enrol.local import ROOT, LocalAuthority
 from gatepost.enrol.pointer import Pointers
@@ -169,6 +170,7 @@ class Service:
             clock=clock,
             journal=self.journal,
             federation=self._federation,
+            sources=sources(settings, domains, clock),
         )
         snapshot = context(settings, Rulebook(self.stores.directory), clock, self.stores.trace)
 

@@ -24,7 +24,7 @@ from gatepost.flow.plan import Met, Plan, Wish, latest
 from gatepost.flow.record import decided
 from gatepost.flow.refusal import lacking, unencryptable
 from gatepost.flow.selection import Readers, is_held, select, suited
-from gatepost.flow.verdict import Continue, Reject, Split, Verdict
+from gatepost.flow.verdict import Continue, Defer, Reject, Split, Verdict
 from gatepost.mail.address import Mailbox
 from gatepost.mail.envelope import Recipient
 from gatepost.mail.message import Message
@@ -69,7 +69,8 @@ def does(message: Message, context: Context) -> tuple[Message, Verdict]:
     if _refuses_all(message, wish, impossible):
         reply = unencryptable(impossible, wish.treatments)
         decisions = _refused(message, wish, choices, impossible)
-        return message.noting(*decisions), Reject(reply, f"cannot encrypt to {_named(impossible)}")
+        refusal = Defer if reply.is_transient else Reject
+        return message.noting(*decisions), refusal(reply, f"cannot encrypt to {_named(impossible)}")
     known = {one: context.correspondent_for(CorrespondentFor(one)) for one in _served(wish)}
     parts = _parts(message, wish, choices, impossible, known)
     if len(parts) == 1:

@@ -75,6 +75,8 @@ def does(message: Message, context: Context) -> tuple[Message, Verdict]:
     work = _Work(message, latest(message, Wish), latest(message, Plan))
     if work.plan.refusal is not None:
         refusal = Wait if work.plan.waits else Reject
+        if refusal is Reject and work.plan.refusal.is_transient:
+            refusal = Defer
         return _ended(work, refusal(work.plan.refusal, "cannot encrypt"), context)
     if work.plan.sign:
         answer = context.signer_for(SignerFor(_author(message)))

@@ -25,6 +25,8 @@ def unencryptable(choices: Mapping[Mailbox, Choice], wishes: Mapping[Mailbox, Tr
         else f"{mailbox}: encryption is mandatory{_because(wishes[mailbox])}, but {lacking(choice)}"
         for mailbox, choice in choices.items()
     ]
+    if any(choice.unasked for choice in choices.values()):  # later may be better
+        return reply(451, "4.4.0", lines)
     return reply(550, "5.7.1", lines)
 
 
@@ -42,6 +44,8 @@ def _changed(choice: Choice) -> str:
 
 def lacking(choice: Choice) -> str:
     """Why there is no certificate to encrypt with, in half a sentence."""
+    if choice.unasked:
+        return f"no certificate is known, and it cannot be looked up now ({choice.unasked})"
     if not choice.rejected:
         return "no certificate is known"
     first, others = choice.rejected[0], len(choice.rejected) - 1

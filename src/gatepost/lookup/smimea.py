@@ -1,0 +1,50 @@
+"""Certificates of mailboxes in the DNS (RFC 8162), as far as DNSSEC proves them.
+
+Only usage 3 with a whole certificate is taken: it says which one is the mailbox's own and
+needs no path.  A digest names no certificate to encrypt with, and usages 0 to 2 prove no more
+than the certificate's own path does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+from gatepost.certificate import Certificate
+from gatepost.errors import Malformed
+from gatepost.lookup.resolver import Resolver
+from gatepost.mail.address import Mailbox
+
+MAXIMUM: Final = 8  # certificates of one mailbox
+_OWN, _WHOLE, _AS_IT_IS = 3, 0, 0
+_OCTETS: Final = 28  # section 3: the digest is cut to fit a label
+
+
+def names(mailbox: Mailbox) -> tuple[str, ...]:
+    """Where a mailbox's records are (section 3); nobody tells local-parts apart by case."""
+    spellings = dict.fromkeys((mailbox.local, mailbox.local.lower()))
+    return tuple(f"{_label(one)}._smimecert.{mailbox.domain_key}" for one in spellings)
+
+
+async def certificates(resolver: Resolver, mailbox: Mailbox) -> tuple[Certificate, ...]:
+    """The mailbox's own certificates; raises NameServiceFailed when nobody can know."""
+    for name in names(mailbox):
+        found = [
+            one.data
+            for one in await resolver.smimea(name)
+            if (one.usage, one.selector, one.matching) == (_OWN, _WHOLE, _AS_IT_IS)
+        ]
+        if found:
+            return tuple(one for data in found[:MAXIMUM] if (one := _read(data)) is not None)
+    return ()
+
+
+def _label(local: str) -> str:
+    return hashlib.sha256(local.encode()).digest()[:_OCTETS].hex()
+
+
+def _read(data: bytes) -> Certificate | None:
+    try:
+        return Certificate.from_der(data)
+    except Malformed:
+        return None
