@@ -21,7 +21,7 @@ from sqlalchemy import (
     Text,
 )
 
-HEAD = "0004"
+HEAD = "0005"
 OLDEST = "0001"  # the oldest program that works on this schema, see `store.database`
 
 _MOMENT = BigInteger().with_variant(Integer(), "sqlite")  # year 9999 needs more than 32 bits
@@ -224,4 +224,15 @@ judged = Table(
     Column("reason", Text, nullable=False),
     Column("author", Text, nullable=False),
     Column("at", _MOMENT, nullable=False),
+)
+
+# What verified signatures were judged by, see `store.chain`.
+evidence = Table(
+    "evidence",
+    metadata,
+    Column("number", _MOMENT, primary_key=True, autoincrement=False),
+    Column("at", _MOMENT, nullable=False),
+    Column("previous", String(64), nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
 )

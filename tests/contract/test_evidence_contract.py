@@ -1,0 +1,84 @@
+"""Evidence at rest, on each engine: sealed, in one order, and altered by nobody unseen."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy
+from tests.contract.shelf import Shelf
+from tests.unit.pki.forge import NOW
+
+from gatepost.store.chain import BEGINNING, objection
+from gatepost.store.database import Database, migrate
+from gatepost.store.evidence import EvidenceStore
+from gatepost.store.schema import evidence as table
+from gatepost.vault.kek import Kek
+from gatepost.vault.seal import SealBroken, Sealer
+
+SEAL = Sealer(Kek(b"k" * 32), "evidence")
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """Each engine in turn."""
+    is_shared = request.param == "postgres"
+    place = request.getfixturevalue("postgres").address if is_shared else str(tmp_path / "d.db")
+    opened = Shelf(place).database()
+    migrate(opened)
+    yield opened
+    opened.close()
+
+
+def test_records_follow_each_other(database: Database) -> None:
+    """Two nodes keep two records in one place, and the chain breaks by itself."""
+    store = EvidenceStore(database, SEAL)
+
+    def keep(name: int) -> None:
+        for number in range(5):
+            store.keep(b"secret %d %d" % (name, number), now=NOW)
+
+    nodes = [threading.Thread(target=keep, args=(one,)) for one in range(3)]
+    for one in nodes:
+        one.start()
+    for one in nodes:
+        one.join()
+    links = store.read()
+    assert [one.number for one in links] == list(range(1, 16))
+    assert links[0].previous == BEGINNING
+    assert objection(links) == ""
+    with database.reading() as connection:
+        sealed = connection.execute(sqlalchemy.select(table.c.sealed)).scalars().all()
+    assert not [one for one in sealed if b"secret" in one]
+
+
+def test_what_was_altered_in_the_database_is_found(database: Database) -> None:
+    """Whoever writes to the database, but has not the key, changes what happened."""
+    store = EvidenceStore(database, SEAL)
+    for number in range(4):
+        store.keep(b"%d" % number, now=NOW)
+    with database.writing() as connection:  # another place for the same box
+        box = connection.execute(
+            sqlalchemy.select(table.c.sealed).where(table.c.number == 1)
+        ).scalar_one()
+        connection.execute(table.update().where(table.c.number == 2).values(sealed=box))
+    with pytest.raises(SealBroken):
+        store.read()
+    with database.writing() as connection:
+        connection.execute(table.delete().where(table.c.number == 2))
+    assert objection(store.read()) == "record 3 does not follow record 1"
+
+
+def test_old_records_go_and_the_chain_goes_on(database: Database) -> None:
+    """The database grows for ever, or the first record after a pause begins a chain of its own."""
+    store = EvidenceStore(database, SEAL)
+    for day in range(4):
+        store.keep(b"%d" % day, now=NOW + timedelta(days=day))
+    assert store.drop(timedelta(days=2), now=NOW + timedelta(days=4)) == 2
+    assert [one.number for one in store.read()] == [3, 4]
+    assert store.drop(timedelta(0), now=NOW + timedelta(days=9)) == 1
+    assert store.keep(b"new", now=NOW + timedelta(days=10)).number == 5
+    assert objection(store.read()) == ""

@@ -1,0 +1,99 @@
+"""Exported evidence proves itself, or says what is wrong with it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import cache
+from itertools import permutations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.pki_builder import user
+
+from gatepost.store.chain import BEGINNING, Link, NotProven, export, linked, objection, verify
+
+NOW = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
+RECORDS = (b"one", b"", b"three", b"\0\xff" * 20)
+
+
+def chain(*records: bytes, previous: str = BEGINNING, first: int = 1) -> tuple[Link, ...]:
+    links: list[Link] = []
+    for number, record in enumerate(records, first):
+        links.append(linked(number, 1780000000 + number, previous, record))
+        previous = links[-1].digest
+    return tuple(links)
+
+
+@cache
+def exported() -> bytes:
+    signer = user("evidence@xyz.example", "p256").signer
+    return b"".join(export(chain(*RECORDS), signer, NOW))
+
+
+def test_it_reads_back() -> None:
+    """What was kept for years can be shown to nobody."""
+    found = verify(exported())
+    assert [one.record for one in found.links] == list(RECORDS)
+    assert found.signer == user("evidence@xyz.example", "p256").certificate
+    assert found.signed_at == NOW
+
+
+@given(st.integers(min_value=0), st.integers(min_value=1, max_value=255))
+@settings(max_examples=300, deadline=None)
+def test_any_octet_changed_is_found(at: int, bits: int) -> None:
+    """Somebody makes a signature better, a date earlier, or a record another one."""
+    octets = bytearray(exported())
+    octets[at % len(octets)] ^= bits
+    with pytest.raises(NotProven):
+        verify(bytes(octets))
+
+
+def test_any_record_taken_out_or_moved_is_found() -> None:
+    """What speaks against somebody is not there any more."""
+    *lines, last = exported().splitlines(keepends=True)
+    for order in permutations(range(len(lines))):
+        if list(order) != sorted(order):
+            with pytest.raises(NotProven):
+                verify(b"".join([*(lines[one] for one in order), last]))
+    for gone in range(len(lines)):
+        with pytest.raises(NotProven):
+            verify(b"".join([*lines[:gone], *lines[gone + 1 :], last]))
+    for twice in range(len(lines)):
+        with pytest.raises(NotProven):
+            verify(b"".join([*lines[: twice + 1], *lines[twice:], last]))
+
+
+@pytest.mark.parametrize("cut", range(0, 600, 37))
+def test_a_file_cut_short_is_found(cut: int) -> None:
+    """The end, with its signature, is missing and nobody notices."""
+    with pytest.raises(NotProven):
+        verify(exported()[: len(exported()) - 1 - cut])
+
+
+def test_another_chain_under_the_same_signature_is_found() -> None:
+    """A whole chain is made anew around a changed record."""
+    last = exported().splitlines(keepends=True)[-1]
+    signer = user("evidence@xyz.example", "p256").signer
+    *other, _ = b"".join(export(chain(b"two", *RECORDS[1:]), signer, NOW)).splitlines(keepends=True)
+    with pytest.raises(NotProven):
+        verify(b"".join([*other, last]))
+
+
+def test_a_damaged_chain_is_not_exported() -> None:
+    """A signature of ours stands under what is not what was kept."""
+    links = chain(*RECORDS)
+    assert objection(links) == ""
+    assert objection((links[0], links[2])) == "record 3 does not follow record 1"
+    with pytest.raises(NotProven, match="record 3 does not follow record 1"):
+        list(export((links[0], links[2]), user("evidence@xyz.example", "p256").signer, NOW))
+    with pytest.raises(NotProven, match="no record"):
+        list(export((), user("evidence@xyz.example", "p256").signer, NOW))
+
+
+@given(st.binary(max_size=200))
+@settings(max_examples=100, deadline=None)
+def test_anything_else_is_refused(octets: bytes) -> None:
+    """A file from a stranger stops the command with a traceback."""
+    with pytest.raises(NotProven):
+        verify(octets)
