@@ -74,10 +74,7 @@ def does(message: Message, context: Context) -> tuple[Message, Verdict]:
     """Carry out the plan."""
     work = _Work(message, latest(message, Wish), latest(message, Plan))
     if work.plan.refusal is not None:
-        refusal = Wait if work.plan.waits else Reject
-        if refusal is Reject and work.plan.refusal.is_transient:
-            refusal = Defer
-        return _ended(work, refusal(work.plan.refusal, "cannot encrypt"), context)
+        return _ended(work, _refused(work.plan, work.plan.refusal), context)
     if work.plan.sign:
         answer = context.signer_for(SignerFor(_author(message)))
         if answer.signer is None and work.plan.unsigned is Unsigned.DEFER:
@@ -92,6 +89,14 @@ def does(message: Message, context: Context) -> tuple[Message, Verdict]:
         fault = Reply(451, "4.7.0", "Encryption is mandatory and was not done")
         return _ended(work, Defer(fault, "stages disagree about encryption"), context)
     return _ended(_in_seven_bits(work), Continue(), context)
+
+
+def _refused(plan: Plan, told: Reply) -> Verdict:
+    """Mail waits where policy lets it; else its author hears whether later may be better."""
+    if plan.waits:
+        return Wait(told, "cannot encrypt")
+    verdict = Defer if told.is_transient else Reject
+    return verdict(told, "cannot encrypt")
 
 
 def _bound(work: _Work) -> _Work:
