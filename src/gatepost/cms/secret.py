@@ -84,7 +84,10 @@ def _derived(derivation: ber.Element, password: bytes, size: int) -> bytes:
     contents, parameters = identifier.opened(derivation)
     if contents != algorithms.BY_NAME["pbkdf2"].contents or parameters is None:
         raise Unsupported(f"the key derivation {ber.dotted(contents)} is not supported")
-    salt, iterations, *others = parameters.sequence()[:4] or parameters.fail("PBKDF2 without salt")
+    fields = parameters.sequence()
+    if len(fields) < 2:
+        parameters.fail("PBKDF2 without salt or iteration count")
+    salt, iterations, *others = fields[:4]
     if salt.tag != der.OCTET_STRING or salt.stop - salt.start > MAXIMUM_KEY:
         raise Unsupported("PBKDF2 with a salt that is not a short octet string")
     count = iterations.integer()

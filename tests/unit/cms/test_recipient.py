@@ -385,13 +385,15 @@ def by_password(
     after: bytes = b"",
     digest: str = "sha1",
     wrapped: bytes | None = None,
+    parameters: bytes | None = None,
 ) -> bytes:
     """A PasswordRecipientInfo with PBKDF2 and AES-256."""
     iv = b"i" * 16
     if wrapped is None:
         kek = hashlib.pbkdf2_hmac(digest, password, salt, iterations, 32)
         wrapped = password_wrapped(kek, KEY, iv)
-    parameters = der.sequence(der.octet_string(salt), der.integer(iterations), after)
+    if parameters is None:
+        parameters = der.sequence(der.octet_string(salt), der.integer(iterations), after)
     cipher = der.sequence(der.oid("2.16.840.1.101.3.4.1.42"), der.octet_string(iv))
     return der.explicit(
         3,
@@ -426,6 +428,8 @@ def test_a_password_recipient_that_is_not_as_it_must_be() -> None:
         by_password(iterations=10, wrapped=b"x" * 5000): Malformed,
         by_password(iterations=10, after=der.integer(16)): Malformed,
         by_password(iterations=10, after=der.sequence(der.oid("1.2.3"))): Unsupported,
+        by_password(parameters=der.sequence()): Malformed,
+        by_password(parameters=der.sequence(der.octet_string(b"salt"))): Malformed,
         by_password(iterations=0, wrapped=b"x" * 32): LimitExceeded,
         by_password(iterations=2_000_001, wrapped=b"x" * 32): LimitExceeded,
         der.explicit(3, der.integer(0)): Unsupported,
