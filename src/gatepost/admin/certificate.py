@@ -155,7 +155,12 @@ def give_out(
     config: Path | None, which: str, form: Form, passphrase: Passphrase | None
 ) -> Exported:
     """A certificate as a file; with its private key if there is a passphrase to protect it."""
-    with opened(config) as (_, stores):
+    with opened(config) as (settings, stores):
+        if passphrase is not None and settings.vault.four_eyes:
+            raise ConfigError(
+                "[vault] four_eyes: a private key leaves with two administrators only",
+                hint="gatepost key export",
+            )
         one = _authority(stores) if which == "ca" else find_one(stores, which).certificate
         issuers = () if which == "ca" else stores.directory.issuers_of(one)
         if passphrase is None:

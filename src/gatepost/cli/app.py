@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from gatepost import __version__
-from gatepost.cli import ca, cert, federation, message, partner, policy, queue, vault
+from gatepost.cli import ca, cert, federation, key, message, partner, policy, queue, vault
 from gatepost.cli import config as config_commands
 from gatepost.cli import database as database_commands
 from gatepost.cli.backup import backup, restore
@@ -53,6 +53,7 @@ for command in (message.inspect, message.verify, message.decrypt, message.sign, 
 app.add_typer(config_commands.app, name="config", rich_help_panel=SET_UP)
 app.add_typer(database_commands.app, name="database", rich_help_panel=SET_UP)
 app.add_typer(vault.app, name="vault", rich_help_panel=SET_UP)
+app.add_typer(key.app, name="key", rich_help_panel=SET_UP)
 
 
 def _version(wanted: bool) -> None:  # noqa: FBT001  the signature Typer calls
