@@ -35,18 +35,18 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
 
 def test_records_follow_each_other(database: Database) -> None:
     """Two nodes keep two records in one place, and the chain breaks by itself."""
-    store = EvidenceStore(database, SEAL)
+    store = EvidenceStore(database)
 
     def keep(name: int) -> None:
         for number in range(5):
-            store.keep(b"secret %d %d" % (name, number), now=NOW)
+            store.keep(b"secret %d %d" % (name, number), SEAL, now=NOW)
 
     nodes = [threading.Thread(target=keep, args=(one,)) for one in range(3)]
     for one in nodes:
         one.start()
     for one in nodes:
         one.join()
-    links = store.read()
+    links = store.read(SEAL)
     assert [one.number for one in links] == list(range(1, 16))
     assert links[0].previous == BEGINNING
     assert objection(links) == ""
@@ -57,28 +57,28 @@ def test_records_follow_each_other(database: Database) -> None:
 
 def test_what_was_altered_in_the_database_is_found(database: Database) -> None:
     """Whoever writes to the database, but has not the key, changes what happened."""
-    store = EvidenceStore(database, SEAL)
+    store = EvidenceStore(database)
     for number in range(4):
-        store.keep(b"%d" % number, now=NOW)
+        store.keep(b"%d" % number, SEAL, now=NOW)
     with database.writing() as connection:  # another place for the same box
         box = connection.execute(
             sqlalchemy.select(table.c.sealed).where(table.c.number == 1)
         ).scalar_one()
         connection.execute(table.update().where(table.c.number == 2).values(sealed=box))
     with pytest.raises(SealBroken):
-        store.read()
+        store.read(SEAL)
     with database.writing() as connection:
         connection.execute(table.delete().where(table.c.number == 2))
-    assert objection(store.read()) == "record 3 does not follow record 1"
+    assert objection(store.read(SEAL)) == "record 3 does not follow record 1"
 
 
 def test_old_records_go_and_the_chain_goes_on(database: Database) -> None:
     """The database grows for ever, or the first record after a pause begins a chain of its own."""
-    store = EvidenceStore(database, SEAL)
+    store = EvidenceStore(database)
     for day in range(4):
-        store.keep(b"%d" % day, now=NOW + timedelta(days=day))
+        store.keep(b"%d" % day, SEAL, now=NOW + timedelta(days=day))
     assert store.drop(timedelta(days=2), now=NOW + timedelta(days=4)) == 2
-    assert [one.number for one in store.read()] == [3, 4]
+    assert [one.number for one in store.read(SEAL)] == [3, 4]
     assert store.drop(timedelta(0), now=NOW + timedelta(days=9)) == 1
-    assert store.keep(b"new", now=NOW + timedelta(days=10)).number == 5
-    assert objection(store.read()) == ""
+    assert store.keep(b"new", SEAL, now=NOW + timedelta(days=10)).number == 5
+    assert objection(store.read(SEAL)) == ""

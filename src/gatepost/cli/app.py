@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from gatepost import __version__
-from gatepost.cli import ca, cert, federation, key, message, partner, policy, queue, vault
+from gatepost.cli import ca, cert, evidence, federation, key, message, partner, policy, queue, vault
 from gatepost.cli import config as config_commands
 from gatepost.cli import database as database_commands
 from gatepost.cli.backup import backup, restore
@@ -42,6 +42,7 @@ app.command(rich_help_panel=RUN)(queue.mailq)
 for name, commands in (
     ("queue", queue),
     ("cert", cert),
+    ("evidence", evidence),
     ("ca", ca),
     ("partner", partner),
     ("federation", federation),

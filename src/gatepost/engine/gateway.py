@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from gatepost.config import Listener
+from gatepost.engine import evidence
 from gatepost.engine.bounce import Bouncer
 from gatepost.engine.delivery import Delivery
 from gatepost.engine.drive import drive
@@ -40,6 +41,7 @@ from gatepost.mail.reply import Reply
 from gatepost.net.application import SessionInfo, Sink
 from gatepost.store.contract import MailQueue
 from gatepost.store.directory import Directory
+from gatepost.store.evidence import Seal
 from gatepost.store.queue_item import Item, NewItem
 
 LONG_BODY = 256 * 1024  # octets from which the work is worth a thread
@@ -66,6 +68,7 @@ class Parts:
     monitored: frozenset[str] = frozenset()  # listeners whose mail passes untouched
     soft_bounce: bool = False  # say 4xx where 5xx is due
     maximum_age: timedelta = Schedule().maximum_age  # how long mail waits for a key
+    evidence_seal: Seal | None = None  # None: no evidence is kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +193,7 @@ class Gateway:
         parts.delivery.submit(stored)
         if resolution.reply.is_positive:
             self._learn(outcomes, context.now)
+            self._keep(transaction, outcomes)
         self._report(transaction, resolution)
         await self._paced(transaction, outcomes, started)
         return resolution.replies(transaction.envelope) if is_lmtp else resolution.reply
@@ -248,6 +252,27 @@ class Gateway:
             await self._file(found, now)
         except Exception as error:  # noqa: BLE001 - the next mail teaches it again
             self._parts.journal.note(Name.SERVICE_ERROR, service="harvest", reason=reason_of(error))
+
+    def _keep(self, transaction: Transaction, outcomes: tuple[Outcome, ...]) -> None:
+        """Keep what proves a signature, where policy wants it."""
+        seal = self._parts.evidence_seal
+        if seal is None or not transaction.context.policy.inbound.keep_evidence:
+            return
+        found = evidence.record(transaction.queue_id, transaction.content, outcomes)
+        if found is not None:
+            task = asyncio.get_running_loop().create_task(self._kept(found, transaction, seal))
+            self._learning.add(task)
+            task.add_done_callback(self._learning.discard)
+
+    async def _kept(self, record: bytes, transaction: Transaction, seal: Seal) -> None:
+        parts, now = self._parts, transaction.context.now
+        try:
+            await asyncio.to_thread(parts.directory.evidence.keep, record, seal, now=now)
+        except Exception as error:  # noqa: BLE001 - the mail itself is on its way
+            reason = reason_of(error)
+            parts.journal.note(
+                Name.SERVICE_ERROR, transaction.queue_id, service="evidence", reason=reason
+            )
 
     async def _recognise(self, found: Met, now: datetime) -> None:
         """Remember whose key is which; the postmaster hears of a change once."""

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 
 Clock = Callable[[], datetime]
 
-BODIES, TRACE = "queue", "trace"  # what the vault's other sub-keys are for
+BODIES, TRACE, EVIDENCE = "queue", "trace", "evidence"  # what the vault's other sub-keys are for
 
 
 def utc_now() -> datetime:
@@ -74,6 +74,7 @@ class Stores:
     queue_folder: Path
     queue_seal: Sealer
     trace: Mac
+    evidence_seal: Sealer
 
     @classmethod
     def open(cls, settings: Settings) -> Stores:
@@ -88,6 +89,7 @@ class Stores:
             settings.gateway.queue_folder,
             Sealer(key.kek, BODIES, key),
             Mac(key.kek, TRACE),
+            Sealer(key.kek, EVIDENCE, key),
         )
 
     def close(self) -> None:
@@ -218,6 +220,7 @@ class Service:
                 monitored=self._monitored,
                 soft_bounce=settings.gateway.soft_bounce,
                 maximum_age=settings.queue.maximum_age,
+                evidence_seal=self.stores.evidence_seal,
             )
         )
         accounts = Accounts(settings.account)

@@ -57,7 +57,7 @@ def _triggers(triggers: Triggers) -> Iterator[str]:
 def _inbound(inbound: InboundPolicy) -> Iterator[str]:
     plain = InboundPolicy()
     yield from _settings(inbound.reception)
-    for name in ("keep_signature", "tag_subject"):
+    for name in ("keep_signature", "tag_subject", "keep_evidence"):
         value = getattr(inbound, name)
         if value != getattr(plain, name):
             yield f"{name} = {_flag(value)}"

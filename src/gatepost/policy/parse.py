@@ -106,7 +106,8 @@ class _Reader:
     def inbound(self, data: Mapping[str, object]) -> InboundPolicy:
         path: Path = ("inbound",)
         plain = InboundPolicy()
-        self.known(path, data, (*RECEPTIONS, "keep_signature", "tag_subject", "tags", "rule"))
+        flags = ("keep_signature", "tag_subject", "keep_evidence")
+        self.known(path, data, (*RECEPTIONS, *flags, "tags", "rule"))
         rules = data.get("rule", [])
         if not isinstance(rules, list):
             self.fail((*path, "rule"), "rules are written [[inbound.rule]], with two brackets")
@@ -121,6 +122,7 @@ class _Reader:
             reception=self.reception(path, data),
             keep_signature=self.flag(path, data, "keep_signature", plain.keep_signature),
             tag_subject=self.flag(path, data, "tag_subject", plain.tag_subject),
+            keep_evidence=self.flag(path, data, "keep_evidence", plain.keep_evidence),
             tags=Tags(
                 **{
                     name: self.text((*path, "tags"), tags, name, getattr(plain.tags, name))

@@ -196,6 +196,7 @@ class InboundPolicy:
     reception: Reception = field(default_factory=Reception)
     keep_signature: bool = False  # False: a valid signature is taken off, its result is shown
     tag_subject: bool = True
+    keep_evidence: bool = False  # of every valid signature: mail, chain and verdict
     tags: Tags = field(default_factory=Tags)
     rules: tuple[InboundRule, ...] = ()
 

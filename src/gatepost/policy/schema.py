@@ -133,6 +133,12 @@ def _inbound() -> Schema:
                 "default": plain.tag_subject,
                 "description": "Whether the Subject says what was found.",
             },
+            "keep_evidence": {
+                "type": "boolean",
+                "default": plain.keep_evidence,
+                "description": "Whether mail with a valid signature is kept as it came, sealed, "
+                "with chain and verdict: see `gatepost evidence`.",
+            },
             "rule": {"type": "array", "items": rule, "maxItems": MAXIMUM_INBOUND_RULES},
             "tags": _table(
                 "Put before the subject; an empty text is not put.",

@@ -22,6 +22,7 @@ from gatepost.smime.correspondent import Correspondent, Lesson
 from gatepost.store import correspondent, keys, listing, schema, transfer, trust
 from gatepost.store.alert import Alerts
 from gatepost.store.database import Database
+from gatepost.store.evidence import EvidenceStore
 from gatepost.store.filing import (
     bump,
     file_address,
@@ -67,6 +68,7 @@ class Directory:
         self._memory: tuple[int, dict[object, Any]] = (-1, {})
         self.policy = Revisions(self._database)
         self.ledger = Ledger(self._database)
+        self.evidence = EvidenceStore(self._database)
         self.judgements = Judgements(self._database)
         self.known_keys = KnownKeys(self._database)
         self.register = Register(self._database)

@@ -34,11 +34,10 @@ class Seal(Protocol):
 class EvidenceStore:
     """Append-only for the gateway; only age removes."""
 
-    def __init__(self, database: Database, seal: Seal) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._seal = seal
 
-    def keep(self, record: bytes, *, now: datetime) -> Link:
+    def keep(self, record: bytes, seal: Seal, *, now: datetime) -> Link:
         """Chain a record to the last; the write transaction orders all nodes."""
         if len(record) > MAXIMUM_RECORD:
             raise ValueError("a record too large to be kept")
@@ -54,12 +53,14 @@ class EvidenceStore:
                     at=made.at,
                     previous=previous,
                     digest=made.digest,
-                    sealed=self._seal.seal(record, _place(number)),
+                    sealed=seal.seal(record, _place(number)),
                 )
             )
         return made
 
-    def read(self, first: int = 1, last: int | None = None, limit: int = 10_000) -> list[Link]:
+    def read(
+        self, seal: Seal, first: int = 1, last: int | None = None, limit: int = 10_000
+    ) -> list[Link]:
         """Records in order, unsealed; raises SealBroken for one that was altered or moved."""
         wanted = table.c.number >= first
         if last is not None:
@@ -74,7 +75,7 @@ class EvidenceStore:
                 row.at,
                 row.previous,
                 row.digest,
-                self._seal.unseal(row.sealed, _place(row.number)),
+                seal.unseal(row.sealed, _place(row.number)),
             )
             for row in rows
         ]

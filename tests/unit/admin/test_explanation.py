@@ -55,7 +55,7 @@ def stores(tmp_path: Path, now: datetime) -> Iterator[Stores]:
         directory.learn(bob.certificate, Mailbox.parse(BOB), issuers=bob.chain, now=now)
         vault = Vault(directory, Sealer(kek, "private-key"))
         seal, mac = Sealer(kek, "queue"), Mac(kek, "trace")
-        yield Stores(directory, vault, None, tmp_path / "queue", seal, mac)
+        yield Stores(directory, vault, None, tmp_path / "queue", seal, mac, seal)
 
 
 async def explained(

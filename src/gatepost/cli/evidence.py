@@ -1,0 +1,80 @@
+"""`gatepost evidence`: what proves the signatures of mail that arrived."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gatepost.cli import file, option, show
+from gatepost.cli.group import group
+
+if TYPE_CHECKING:
+    from gatepost.admin.evidence import Kept
+
+app = group(help="Evidence of verified signatures: list, export, verify.")
+
+
+@app.command("list")
+def list_(
+    limit: Annotated[int, typer.Option(help="Show at most so many.")] = 200,
+    config: option.Config = None,
+    *,
+    json: option.Json = False,
+) -> None:
+    """List what is kept; exit code 1 when there is nothing."""
+    from gatepost.admin import evidence  # noqa: PLC0415
+
+    found = evidence.find(config, limit)
+    if json:
+        show.data([one.as_data() for one in found])
+    else:
+        _table(found)
+    raise typer.Exit(0 if found else 1)
+
+
+@app.command()
+def export(
+    output: file.Output = file.STDIO,
+    first: Annotated[int, typer.Option(help="Number of the first record.")] = 1,
+    last: Annotated[int | None, typer.Option(help="Number of the last record.")] = None,
+    config: option.Config = None,
+) -> None:
+    """Write records into one file, signed by the postmaster's key; it holds the mails."""
+    from gatepost.admin import evidence  # noqa: PLC0415
+    from gatepost.admin.clock import utc_now  # noqa: PLC0415
+
+    file.write(output, evidence.export(config, first, last, utc_now()), private=True)
+
+
+@app.command()
+def verify(
+    path: Annotated[Path, typer.Argument(help="A file that `evidence export` wrote.")],
+    *,
+    json: option.Json = False,
+) -> None:
+    """Check a file by itself: no octet changed, no record missing or moved.
+
+    Whether the signer is whom you take him for, you compare by the fingerprint shown.
+    """
+    from gatepost.admin import evidence  # noqa: PLC0415
+
+    found = evidence.verify(path)
+    if json:
+        show.as_json(found)
+        return
+    _table(found.kept)
+    show.say(f"unchanged since {found.signer} signed it", "good")
+    show.say(f"SHA-256 of the signer's certificate: {found.fingerprint}")
+
+
+def _table(found: tuple[Kept, ...]) -> None:
+    rows = [
+        (str(one.number), f"{one.at:%Y-%m-%d %H:%M}", one.queue_id, ", ".join(one.signers))
+        for one in found
+    ]
+    if rows:
+        show.table(("NUMBER", "KEPT", "QUEUE ID", "SIGNED BY"), rows)
+    else:
+        show.note("no evidence is kept: [inbound] keep_evidence = true in the policy keeps it")

@@ -1,0 +1,58 @@
+"""What is kept of mail with a valid signature."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from tests.unit.engine.desk import Desk
+from tests.unit.store.box import TestSeal
+from tests.world import ANCHORS, OURS, THEIRS, World, facts, octets, only, outgoing, person
+
+from gatepost.engine.gateway import Gateway
+from gatepost.flow import outbound
+from gatepost.net.application import SessionInfo
+from gatepost.store.directory import Directory
+
+ALICE, BOB = f"alice@{OURS}", f"bob@{THEIRS}"
+TEXT = f"From: {BOB}\nTo: {ALICE}\nSubject: x\n\nI owe you 100.\n"
+
+
+def signed() -> bytes:
+    world = World(facts=facts(signers=[BOB]), domains=frozenset({THEIRS}))
+    return octets(only(world.drive(outgoing(TEXT, ALICE, sender=BOB), outbound.STAGES)))
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+@pytest.mark.parametrize("good", [True, False])
+async def test_valid_signatures_are_kept_where_wanted(
+    tmp_path: Path, keeps: bool, good: bool
+) -> None:
+    """A signature counted, and years later nobody can show why; or everybody's mail is hoarded."""
+    known = facts(anchors={THEIRS: ANCHORS})
+    desk = Desk(tmp_path / "queue", f"[inbound]\nkeep_evidence = {str(keeps).lower()}\n", known)
+    seal = TestSeal()
+    mail = signed() if good else signed().replace(b"100", b"900")
+    with Directory(tmp_path / "directory.db") as directory:
+        parts = replace(desk.parts, directory=directory, evidence_seal=cast("Any", seal))
+        desk.gateway = Gateway(parts)
+        reply = await desk.mail(
+            mail, ALICE, sender=BOB, session=SessionInfo("both", "192.0.2.1", 4711)
+        )
+        assert reply.is_positive
+        await desk.gateway.settle()
+        links = directory.evidence.read(cast("Any", seal))
+    await desk.close()
+    assert len(links) == (keeps and good)
+    for one in links:
+        said = json.loads(one.record)
+        assert base64.b64decode(said["mail"]) == mail
+        (signer,) = said["signatures"][0]["signers"]
+        first = base64.b64decode(signer["certificates"][0])
+        assert first == person(BOB).certificate.der
+        assert said["signatures"][0]["verdict"] == "valid"
+        assert said["recipients"] == [ALICE]
