@@ -2,8 +2,8 @@
 
 Starts from the committed corpus and what earlier runs found (build/fuzz); ends after so much
 CPU time, or exits 1 naming the file with the input that broke the target's promise or took
-over three seconds (a second without the instruments).  `--minimise` writes the corpus anew from all of them and the target's seeds;
-`TARGET FILE…` runs single inputs.
+over three seconds (one, without the instruments).  `--minimise` writes the corpus anew from
+all of them and the target's seeds; `TARGET FILE…` runs single inputs.
 """
 
 from __future__ import annotations
