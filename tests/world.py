@@ -25,6 +25,7 @@ from gatepost.flow.fact import (
     CorrespondentFor,
     DecryptorsFor,
     Fact,
+    RevocationOf,
     SignerAnswer,
     SignerFor,
     SignersOf,
@@ -37,6 +38,7 @@ from gatepost.mail.envelope import Envelope, Recipient
 from gatepost.mail.message import Arrival, Direction, Message
 from gatepost.mime.entity import split_header
 from gatepost.pki.choose import Choice, Rejection
+from gatepost.pki.evidence import Evidence
 from gatepost.pki.validate import Anchors
 from gatepost.policy.parse import parse
 from gatepost.policy.rules import Policy
@@ -111,6 +113,8 @@ def unknown(fact: Fact) -> Answer:
             return ()
         case AnchorsFor():
             return UNTRUSTED
+        case RevocationOf():
+            return Evidence(required=False)
 
 
 @dataclass(slots=True)

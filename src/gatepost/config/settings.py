@@ -20,6 +20,7 @@ from gatepost.config.public import Public
 from gatepost.config.quantity import Domain, Duration, File, Size
 from gatepost.config.relay import NextHops, Relay, Route
 from gatepost.config.resolver import Resolver
+from gatepost.config.revocation import Revocation
 from gatepost.config.token import Token
 from gatepost.config.wrap import Wrap
 
@@ -206,6 +207,7 @@ class Settings:
     account: tuple[Account, ...] = ()
     authority: Authority = field(default_factory=Authority)
     public: Public = field(default_factory=Public)
+    revocation: Revocation = field(default_factory=Revocation)
     federation: Federation = field(default_factory=Federation)
     lookup: Lookup = field(default_factory=Lookup)
     limits: Limits = field(default_factory=Limits)

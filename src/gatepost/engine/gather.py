@@ -17,6 +17,7 @@ from gatepost.cms.capability import Decryptor, Signer
 from gatepost.engine.federation import Federation
 from gatepost.engine.journal import Journal, reason_of
 from gatepost.engine.source import Sources
+from gatepost.engine.standing import Standing
 from gatepost.enrol.local import RENEWED
 from gatepost.errors import GatepostError, Refused, Unsupported
 from gatepost.events import Name
@@ -28,19 +29,22 @@ from gatepost.flow.fact import (
     CorrespondentFor,
     DecryptorsFor,
     Fact,
+    RevocationOf,
     SignerAnswer,
     SignerFor,
     SignersOf,
 )
 from gatepost.mail.address import Mailbox
-from gatepost.pki.choose import Choice, choose, watched
-from gatepost.pki.validate import Anchors
+from gatepost.pki.choose import Candidate, Choice, choose, watched
+from gatepost.pki.evidence import Evidence
+from gatepost.pki.validate import Anchors, validate
 from gatepost.smime.correspondent import Correspondent
 from gatepost.store.directory import Directory
 from gatepost.vault.keys import Vault
 
 MEMORY = timedelta(minutes=1)
 MAXIMUM_REMEMBERED = 10_000
+MAXIMUM_ASKED = 8  # candidates whose authorities are asked
 
 
 def _asked_about(fact: Fact) -> str:
@@ -81,6 +85,7 @@ class Gatherer:
         read_only: bool = False,
         federation: Federation | None = None,
         sources: Sources | None = None,
+        standing: Standing | None = None,
     ) -> None:
         self._directory = directory
         self._vault = vault
@@ -90,6 +95,7 @@ class Gatherer:
         self._journal = journal
         self._read_only = read_only
         self._federation, self._sources = federation, sources
+        self._standing = standing
         self.rehearsed: set[Mailbox] = set()  # whose certificates the live path would issue
         self._remembered: dict[Fact, Answer] = {}
         self._generation = -1
@@ -110,6 +116,8 @@ class Gatherer:
         return self._remembered.get(fact)
 
     async def _answer(self, fact: Fact) -> Answer:
+        if isinstance(fact, RevocationOf) and self._standing is not None:
+            return await self._standing.of_signer(fact.chain)  # it remembers for itself
         known = self.known(fact)
         if known is not None:
             return known
@@ -125,6 +133,8 @@ class Gatherer:
             and self._is_due(answer)
         ):
             answer = await self._enrol(fact.mailbox, answer)
+        if isinstance(fact, CertificateFor) and self._standing is not None:
+            answer = await self._unrevoked(fact.mailbox, self._standing) or answer
         if isinstance(fact, CertificateFor) and isinstance(answer, Choice):
             answer = await self._searched(fact.mailbox, answer)
             if answer.unasked:
@@ -158,14 +168,32 @@ class Gatherer:
                 return self._decryptors(mailbox)
             case AnchorsFor(domain):
                 return self._anchors(domain)
+            case RevocationOf():
+                return Evidence(required=False)  # nobody asks here: unknown
             case _:
                 assert_never(fact)
 
-    def _choice(self, mailbox: Mailbox) -> Choice:
+    async def _unrevoked(self, mailbox: Mailbox, standing: Standing) -> Choice | None:
+        """The choice by what is known of revocation; nothing where nobody asks."""
+        anchors, now = self._anchors(mailbox.domain_key), self._clock()
+        evidence: Evidence | None = None
+        for one in self._candidates(mailbox)[:MAXIMUM_ASKED]:
+            chain = validate(one.certificate, one.issuers, anchors, moment=now).chain
+            if len(chain) > 1:
+                evidence = await standing.of_recipient(chain) or evidence
+        return self._choice(mailbox, evidence) if evidence is not None else None
+
+    def _candidates(self, mailbox: Mailbox) -> tuple[Candidate, ...]:
         found = self._directory.candidates_for(mailbox)
         if self._federation is not None:
             found = (*found, *self._federation.candidates(mailbox.domain_key))
+        return found
+
+    def _choice(self, mailbox: Mailbox, evidence: Evidence | None = None) -> Choice:
+        found = self._candidates(mailbox)
         anchors, now = self._anchors(mailbox.domain_key), self._clock()
+        if evidence is not None:
+            anchors = replace(anchors, evidence=evidence)
         chosen = choose(found, mailbox, anchors, now)
         known = self._directory.known_keys.of(mailbox)
         return watched(chosen, found, mailbox, anchors, now, known=known)

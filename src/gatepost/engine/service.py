@@ -29,6 +29,7 @@ from gatepost.engine.routing import Routes
 from gatepost.engine.rulebook import Rulebook
 from gatepost.engine.secret import Accounts
 from gatepost.engine.source import sources
+from gatepost.engine.standing import standing
 from gatepost.engine.waiting import Waiting
 from gatepost.enrol.local import ROOT, LocalAuthority
 from gatepost.enrol.pointer import Pointers
@@ -129,6 +130,7 @@ def context(
             entropy=secrets.token_bytes,
             names=secrets.token_urlsafe,
             mac=mac,
+            asks_revocation=settings.revocation.inbound != "off",
         )
 
     return snapshot
@@ -172,6 +174,7 @@ class Service:
             clock=clock,
             journal=self.journal,
             federation=self._federation,
+            standing=standing(settings, self.stores.directory.statuses, clock),
             sources=sources(settings, domains, clock),
         )
         snapshot = context(settings, Rulebook(self.stores.directory), clock, self.stores.trace)

@@ -18,11 +18,13 @@ from gatepost.flow.fact import (
     CorrespondentFor,
     DecryptorsFor,
     Fact,
+    RevocationOf,
     SignerAnswer,
     SignerFor,
     SignersOf,
 )
 from gatepost.pki.choose import Choice
+from gatepost.pki.evidence import Evidence
 from gatepost.pki.validate import Anchors
 from gatepost.policy.rules import Policy
 from gatepost.smime.correspondent import Correspondent
@@ -41,6 +43,7 @@ class Context:
     entropy: Callable[[int], bytes]
     names: Callable[[], str]
     mac: Callable[[bytes], bytes] | None = None  # under the vault's key; None: no trace fields
+    asks_revocation: bool = False  # whether a signer's path is looked into
     facts: Answers = field(default_factory=lambda: MappingProxyType({}))
 
     def knowing(self, answers: Mapping[Fact, Answer]) -> Context:
@@ -70,6 +73,10 @@ class Context:
     def anchors_for(self, fact: AnchorsFor) -> Anchors:
         """The answer to an AnchorsFor asked before."""
         return self._answer(fact, Anchors)
+
+    def revocation_of(self, fact: RevocationOf) -> Evidence | None:
+        """The answer to a RevocationOf; nothing while it was not asked."""
+        return self._answer(fact, Evidence) if fact in self.facts else None
 
     def _answer(self, fact: Fact, kind: type[T]) -> T:
         answer = self.facts[fact]

@@ -12,6 +12,7 @@ from gatepost.certificate import Certificate
 from gatepost.cms.capability import Decryptor, Signer
 from gatepost.mail.address import Mailbox
 from gatepost.pki.choose import Choice
+from gatepost.pki.evidence import Evidence
 from gatepost.pki.validate import Anchors
 from gatepost.smime.correspondent import Correspondent
 
@@ -70,7 +71,25 @@ class SignersOf:
     mailbox: Mailbox
 
 
-Fact = SignersOf | CertificateFor | CorrespondentFor | SignerFor | DecryptorsFor | AnchorsFor
+@dataclass(frozen=True, slots=True)
+class RevocationOf:
+    """Was any certificate of this path, leaf first, revoked?  Answer: `Evidence`.
+
+    What nobody could tell in time is "unknown" in it.
+    """
+
+    chain: tuple[Certificate, ...]
+
+
+Fact = (
+    SignersOf
+    | CertificateFor
+    | CorrespondentFor
+    | SignerFor
+    | DecryptorsFor
+    | AnchorsFor
+    | RevocationOf
+)
 Answer = (
     Choice
     | Correspondent
@@ -78,5 +97,6 @@ Answer = (
     | tuple[Decryptor, ...]
     | tuple[Certificate, ...]
     | Anchors
+    | Evidence
 )
 Answers = Mapping[Fact, Answer]

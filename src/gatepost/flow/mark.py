@@ -16,6 +16,7 @@ from gatepost.flow.decision import Decision, Done
 from gatepost.flow.defuse import DefusedReport
 from gatepost.flow.fact import Fact
 from gatepost.flow.peel import SealedReport
+from gatepost.flow.revocation import RevocationReport
 from gatepost.flow.verdict import Continue, Hold, Verdict
 from gatepost.mail import trace
 from gatepost.mail.message import Message
@@ -48,7 +49,7 @@ ORDER = (
 )
 
 
-REPORTS = SealedReport | LayerReport | AddresseeReport | DefusedReport
+REPORTS = SealedReport | LayerReport | RevocationReport | AddresseeReport | DefusedReport
 
 
 @dataclass(frozen=True, slots=True)

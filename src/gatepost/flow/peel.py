@@ -16,8 +16,9 @@ from gatepost.cms import enveloped
 from gatepost.cms.capability import Decryptor
 from gatepost.cms.digest import digests_of
 from gatepost.errors import GatepostError, KeyUnavailable
+from gatepost.flow import revocation
 from gatepost.flow.context import Context
-from gatepost.flow.fact import AnchorsFor, DecryptorsFor, Fact, SignersOf
+from gatepost.flow.fact import AnchorsFor, DecryptorsFor, Fact, RevocationOf, SignersOf
 from gatepost.flow.nature import outer
 from gatepost.flow.verdict import Again, Continue, Defer, Split, Verdict
 from gatepost.mail.address import Mailbox
@@ -37,7 +38,7 @@ from gatepost.smime.report import (
     ErrantReport,
     SignatureReport,
 )
-from gatepost.smime.verify import verify
+from gatepost.smime.verify import Verified, verify
 
 MAXIMUM_LAYERS = 10  # RFC 2634 wraps three times; nobody honest needs more
 MAXIMUM_CONTENTS = 4  # different ones that recipients' keys find in one message
@@ -74,9 +75,9 @@ class SealedReport:
 
 @dataclass(frozen=True, slots=True)
 class Absent:
-    """A signature did not bring its signer's certificate; the directory may have it."""
+    """What has to be known of a signature besides: its signer's certificate, or its path."""
 
-    fact: SignersOf
+    fact: SignersOf | RevocationOf
 
 
 def asks(message: Message, _context: Context) -> frozenset[Fact]:
@@ -149,17 +150,13 @@ def _verified(message: Message, layer: Layer, context: Context) -> tuple[Message
     author = headers.author(message.header)
     anchors = _anchors(author, context)
     try:
-        found = verify(
-            message.header,
-            message.body,
-            anchors,
-            context.now,
-            author,
-            known=context.signers_of(SignersOf(author)) if author else (),
-            keep_signature=False,
-            layer=layer,
-            decrypted=any(isinstance(one, EncryptionReport) for one in message.findings),
-        )
+        found = _verified_by(anchors, message, layer, context)
+        if (lacking := revocation.lacks(found.report, context)) is not None:
+            return message.noting(Absent(lacking)), Again()
+        weighed = revocation.weighed(found.report, anchors, context)
+        if weighed is not None:
+            found = _verified_by(weighed.anchors, message, layer, context)
+            message = message.noting(weighed.note)
     except FAULTS as error:
         broken = SignatureReport(layer.kind, report.Verdict.INVALID, reasons=(_why(error),))
         return message.noting(broken), Continue()
@@ -172,6 +169,21 @@ def _verified(message: Message, layer: Layer, context: Context) -> tuple[Message
     if layer.kind == "multipart-signed" and _keeps(found.report, context) and not _more(inner):
         return replace(noted, header=found.outside), Continue()
     return inner, Again()
+
+
+def _verified_by(anchors: Anchors, message: Message, layer: Layer, context: Context) -> Verified:
+    author = headers.author(message.header)
+    return verify(
+        message.header,
+        message.body,
+        anchors,
+        context.now,
+        author,
+        known=context.signers_of(SignersOf(author)) if author else (),
+        keep_signature=False,
+        layer=layer,
+        decrypted=any(isinstance(one, EncryptionReport) for one in message.findings),
+    )
 
 
 def _lacks_certificate(found: SignatureReport) -> bool:

@@ -16,19 +16,16 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Protocol
 
-from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
-from cryptography.x509.oid import AuthorityInformationAccessOID as Access
 
 from gatepost.certificate import Certificate
 from gatepost.errors import GatepostError, Malformed
-from gatepost.pki.crl import UNREADABLE, Crl
+from gatepost.pki.crl import Crl
 from gatepost.pki.evidence import Evidence
 from gatepost.pki.ocsp import MAXIMUM_SIZE, Answer
-from gatepost.pki.trait import traits
-from gatepost.store.status import Status, Statuses
+from gatepost.pki.place import Status, list_places, responder_places
 
 FAILED = timedelta(minutes=10)  # before a place is asked again that had no good answer
 SOONEST = timedelta(minutes=5)
@@ -43,6 +40,18 @@ class Fetch(Protocol):
 
     async def __call__(self, url: str, maximum: int, *, body: bytes = b"", kind: str = "") -> bytes:
         """The octets; raises a GatepostError."""
+        ...
+
+
+class Statuses(Protocol):
+    """Where answers survive a restart, on however many nodes."""
+
+    def read(self, id_: str) -> Status | None:
+        """What is kept for a question."""
+        ...
+
+    def write(self, one: Status) -> None:
+        """Keep how it went."""
         ...
 
 
@@ -63,17 +72,10 @@ class Place:
 
 def places(certificate: Certificate, issuer: Certificate) -> Iterator[Place]:
     """Its lists first, which answer for others too and tell nobody whose mail we read."""
-    for point in traits(certificate).points:
-        for one in point.full_name or ():
-            if isinstance(one, x509.UniformResourceIdentifier) and one.value[:4].lower() == "http":
-                yield Place("crl", one.value)
-    for url in _responders(certificate):
+    for url in list_places(certificate):
+        yield Place("crl", url)
+    for url in responder_places(certificate):
         yield Place("ocsp", url, _question(certificate, issuer))
-
-
-def names_places(chain: tuple[Certificate, ...]) -> bool:
-    """Whether anybody could be asked about anything of this path."""
-    return any(next(places(one, issuer), None) is not None for one, issuer in pairwise(chain))
 
 
 class Revocations:
@@ -216,17 +218,6 @@ def _due(one: Crl | Answer, now: datetime) -> datetime:
     """When three quarters of its time are over, so that the next one is here before its end."""
     span = (_end(one) - _begins(one)) * 3 / 4
     return min(max(_begins(one) + span, now + SOONEST), now + LATEST)
-
-
-def _responders(certificate: Certificate) -> Iterator[str]:
-    try:
-        found = certificate.x509.extensions.get_extension_for_class(x509.AuthorityInformationAccess)
-    except (x509.ExtensionNotFound, *UNREADABLE):
-        return
-    for one in found.value:
-        name = one.access_location
-        if one.access_method == Access.OCSP and isinstance(name, x509.UniformResourceIdentifier):
-            yield name.value
 
 
 def _question(certificate: Certificate, issuer: Certificate) -> bytes:

@@ -12,6 +12,8 @@ from gatepost.certificate import Certificate
 from gatepost.pki.crl import Crl
 from gatepost.pki.ocsp import Answer
 
+# RFC 5280 section 5.3.1: the key was in its owner's hands until then.
+HARMLESS = frozenset({"affiliationChanged", "superseded", "cessationOfOperation"})
 MAXIMUM_KEPT = 16384  # verdicts and signatures
 
 Status = Literal["good", "revoked", "unknown"]
@@ -29,6 +31,19 @@ class Finding:
     reason: str = ""
     source: Literal["", "crl", "ocsp"] = ""
     when: datetime | None = None  # it was revoked
+    this_update: datetime | None = None  # of the list or answer that says so
+
+    def as_data(self) -> dict[str, object]:
+        """Values JSON can carry."""
+        return {
+            "certificate": self.certificate.name,
+            "fingerprint": self.certificate.fingerprint,
+            "status": self.status,
+            "reason": self.reason,
+            "source": self.source,
+            "revoked": self.when.isoformat() if self.when else None,
+            "this_update": self.this_update.isoformat() if self.this_update else None,
+        }
 
     def __str__(self) -> str:
         if self.status == "revoked":
@@ -48,6 +63,7 @@ class Evidence:
     certificates: tuple[Certificate, ...] = ()  # of those who sign lists for others
     required: bool = True  # whether a path with an unknown certificate is refused
     grace: timedelta = timedelta()  # how long a list or answer counts after its end
+    signed: datetime | None = None  # what was signed before a harmless revocation still counts
     memory: dict[object, object] = field(default_factory=dict, repr=False)
     by_issuer: Mapping[bytes, tuple[Crl, ...]] = field(init=False, repr=False)
     by_serial: Mapping[int, tuple[Answer, ...]] = field(init=False, repr=False)
@@ -70,6 +86,15 @@ class Evidence:
             yield begin
             if end is not None:  # the end itself still counts
                 yield end + self.grace + timedelta(seconds=1)
+
+    def forgives(self, finding: Finding) -> bool:
+        """Whether a revocation came after the signature, and says nothing against the key.
+
+        The time is the signer's own claim: whoever has a stolen key can claim any.
+        """
+        if self.signed is None or finding.when is None or finding.when <= self.signed:
+            return False
+        return finding.reason in HARMLESS
 
     def epoch(self, moment: datetime) -> int:
         """Between two turns nothing begins or ends, so that verdicts stay."""

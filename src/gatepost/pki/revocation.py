@@ -47,13 +47,13 @@ class Inquiry:
         found: list[Finding] = []
         for position in range(len(chain) - 2, -1, -1):
             found.append(self._finding(chain[position], chain[position + 1 :]))
-            if found[-1].status == "revoked":
+            if found[-1].status == "revoked" and not self.evidence.forgives(found[-1]):
                 break
         return tuple(reversed(found))
 
     def holds(self, findings: Iterable[Finding]) -> bool:
         """Whether the path may be trusted as far as revocation goes."""
-        worst = {one.status for one in findings}
+        worst = {one.status for one in findings if not self.evidence.forgives(one)}
         return "revoked" not in worst and not ("unknown" in worst and self.evidence.required)
 
     def _finding(self, certificate: Certificate, above: Chain) -> Finding:
@@ -84,7 +84,14 @@ class Inquiry:
             if why:
                 found = Finding(certificate, "unknown", f"an OCSP answer does not count: {why}")
             elif single.status != "unknown":
-                return Finding(certificate, single.status, single.reason, "ocsp", single.when)
+                return Finding(
+                    certificate,
+                    single.status,
+                    single.reason if single.status == "revoked" else "",
+                    "ocsp",
+                    single.when,
+                    single.this_update,
+                )
             else:
                 found = Finding(
                     certificate, "unknown", "its OCSP responder does not know it", "ocsp"
@@ -108,6 +115,7 @@ class Inquiry:
         one = traits(certificate)
         covered: frozenset[x509.ReasonFlags] = frozenset()
         why = "there is no list of its issuer"
+        told: datetime | None = None
         for point in (
             *map(Point.of, one.points, [certificate] * len(one.points)),
             Point.usual(one.issuer),
@@ -122,10 +130,13 @@ class Inquiry:
                     continue
                 entry = self._entry(crl, certificate, above)
                 if entry is not None:
-                    return Finding(certificate, "revoked", entry.reason, "crl", entry.when)
+                    return Finding(
+                        certificate, "revoked", entry.reason, "crl", entry.when, crl.this_update
+                    )
                 covered |= reasons
+                told = told or crl.this_update
         if covered >= EVERY_REASON:
-            return Finding(certificate, "good", source="crl")
+            return Finding(certificate, "good", source="crl", this_update=told)
         return Finding(certificate, "unknown", "not every reason is covered" if covered else why)
 
     def _lists(self, point: Point) -> Iterator[Crl]:

@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy import delete, select
 
+from gatepost.pki.place import Status
 from gatepost.store import schema
 from gatepost.store.database import Database
 from gatepost.store.filing import epoch, moment
 from gatepost.store.upsert import insert
 
 _F = schema.fetched_status
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """One place's list or answer."""
-
-    id: str  # of the question
-    kind: str  # crl or ocsp
-    place: str
-    der: bytes | None = field(repr=False)  # the last good one, however old
-    tried_at: datetime
-    due_at: datetime  # before, nobody asks again
-    fault: str = ""  # of the last try
 
 
 class Statuses:

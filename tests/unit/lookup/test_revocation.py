@@ -15,10 +15,11 @@ from gatepost.enrol.pointer import Pointers
 from gatepost.errors import GatepostError, Malformed, Refused, Unavailable
 from gatepost.lookup.download import Download
 from gatepost.lookup.resolver import Resolver, ResolverSettings
-from gatepost.lookup.revocation import FAILED, Revocations, names_places
+from gatepost.lookup.revocation import FAILED, Revocations
 from gatepost.mail.address import Mailbox
 from gatepost.net.http import HttpAnswer, HttpRequest, HttpServer
 from gatepost.pki.evidence import Evidence
+from gatepost.pki.place import names_places
 from gatepost.pki.validate import Anchors, PathReport, validate
 from gatepost.store.directory import Directory
 from gatepost.vault.kek import Kek

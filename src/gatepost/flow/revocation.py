@@ -1,0 +1,73 @@
+"""Weigh a signature by what is known of its signer's revocation (RFC 5280 section 6.3).
+
+First without, since only a trusted path names whom to ask; then with the answer.  A
+revocation after the claimed signing time spares the signature only where its reason says
+nothing against the key.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from gatepost.flow.context import Context
+from gatepost.flow.fact import RevocationOf
+from gatepost.pki.evidence import Evidence, Finding
+from gatepost.pki.place import names_places
+from gatepost.pki.validate import Anchors, validate
+from gatepost.smime.report import SignatureReport, SignerReport
+
+
+@dataclass(frozen=True, slots=True)
+class RevocationReport:
+    """What was found out of each certificate of the signer's path, leaf first."""
+
+    findings: tuple[Finding, ...]
+
+    def as_data(self) -> dict[str, object]:
+        """Values JSON can carry."""
+        return {"layer": "revocation", "findings": [one.as_data() for one in self.findings]}
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """Anchors with which to verify again, and what to note."""
+
+    anchors: Anchors
+    note: RevocationReport
+
+
+def lacks(found: SignatureReport, context: Context) -> RevocationOf | None:
+    """The question still to be asked about a signature, if any."""
+    signer = _signer(found)
+    if signer is None or not context.asks_revocation or not names_places(signer.chain):
+        return None
+    fact = RevocationOf(signer.chain)
+    return None if fact in context.facts else fact
+
+
+def weighed(found: SignatureReport, anchors: Anchors, context: Context) -> Weighed | None:
+    """The anchors with what is known; nothing where nobody was to be asked."""
+    signer = _signer(found)
+    if signer is None or signer.certificate is None:
+        return None
+    evidence = context.revocation_of(RevocationOf(signer.chain))
+    if evidence is None:
+        return None
+    report = validate(
+        signer.certificate,
+        found.certificates,
+        replace(anchors, evidence=evidence),
+        moment=context.now,
+    )
+    if not report.trusted and signer.signing_time is not None:
+        evidence = _since(evidence, signer)
+    return Weighed(replace(anchors, evidence=evidence), RevocationReport(report.revocation))
+
+
+def _since(evidence: Evidence, signer: SignerReport) -> Evidence:
+    return replace(evidence, signed=signer.signing_time, memory={})
+
+
+def _signer(found: SignatureReport) -> SignerReport | None:
+    signer = found.leading
+    return signer if signer is not None and signer.trusted and len(signer.chain) > 1 else None
