@@ -265,3 +265,21 @@ def test_the_root_leaves_the_vault_and_comes_for_a_visit(
     assert back["root_key_in_vault"] is False
     issued = gatepost("cert", "list", "Issuing CA", "--json").data
     assert len(issued) == 2
+
+
+def test_one_certificate_allowed_and_denied(gatepost: Gatepost, bob: Path) -> None:
+    """A stolen card goes on to be trusted, or a partner without authority cannot be written to."""
+    fingerprint = gatepost("cert", "import", str(bob), "--json").data[0]["fingerprint"]
+    assert not gatepost("cert", "show", fingerprint, "--json").data["trusted"]
+    assert gatepost("cert", "judged").code == 1
+    assert gatepost("cert", "allow", fingerprint[:12], "--reason", "by telephone").code == 0
+    assert gatepost("cert", "show", fingerprint, "--json").data["trusted"]
+    ran = gatepost("cert", "deny", fingerprint, "--reason", "stolen card")
+    assert ran.code == 0
+    assert "it is denied here: stolen card" in gatepost("cert", "show", fingerprint).out
+    (word,) = gatepost("cert", "judged", "--json").data
+    assert (word["word"], word["reason"]) == ("denied", "stolen card")
+    assert gatepost("cert", "deny", fingerprint, "--reason", " ").code == 2
+    assert gatepost("cert", "withdraw", fingerprint[:12]).code == 0
+    assert gatepost("cert", "judged").code == 1
+    assert gatepost("cert", "accept", BOB).code == 2  # nothing to accept: it cannot be used
