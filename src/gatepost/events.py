@@ -25,6 +25,7 @@ class Name(StrEnum):
     DELIVERY_RETRY = "delivery.retry"
     DELIVERY_FAILED = "delivery.failed"
     CERTIFICATE_ISSUED = "certificate.issued"
+    CERTIFICATE_ENDING = "certificate.ending"
     CERTIFICATE_HARVESTED = "certificate.harvested"
     CERTIFICATE_CHANGED = "certificate.changed"
     FEDERATION_PINNED = "federation.pinned"

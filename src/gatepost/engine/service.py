@@ -12,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from gatepost.certificate import Certificate
 from gatepost.config import Listener as ListenerSettings
 from gatepost.config import Settings
 from gatepost.engine.adoption import Adopter
@@ -20,6 +21,7 @@ from gatepost.engine.bounce import Bouncer
 from gatepost.engine.custody import KEYS, custody, watch
 from gatepost.engine.delivery import Delivery, DeliverySettings
 from gatepost.engine.door import key
+from gatepost.engine.expiry import PERIOD, alert
 from gatepost.engine.federation import federation
 from gatepost.engine.gateway import Gateway, Parts
 from gatepost.engine.gather import Gatherer
@@ -27,6 +29,7 @@ from gatepost.engine.journal import Journal
 from gatepost.engine.public import public_server
 from gatepost.engine.routing import Routes
 from gatepost.engine.rulebook import Rulebook
+from gatepost.engine.schedule import Ticker
 from gatepost.engine.secret import Accounts
 from gatepost.engine.source import sources
 from gatepost.engine.standing import standing
@@ -231,7 +234,20 @@ class Service:
             one.label: _listener(self._gateway, one, settings, accounts, sockets.get(key(one), ()))
             for one in settings.listener
         }
+        self._clock = clock
+        self._alerting = Ticker("expiry", PERIOD, self._alert, self.journal)
         self._public = public_server(settings, self.stores.authority, clock, self.journal)
+
+    async def _alert(self) -> None:
+        """Say which certificates end soon, our TLS one among them."""
+        tls = self.settings.tls
+
+        def ours() -> tuple[Certificate, ...]:
+            return Certificate.from_pem(tls.certificate.read_bytes())[:1] if tls else ()
+
+        await asyncio.to_thread(
+            alert, self.stores.directory.alerts, self.journal, self._clock(), more=ours
+        )
 
     async def start(self) -> None:
         """Recover the queue, then listen; raises OSError when an address cannot be bound."""
@@ -245,6 +261,7 @@ class Service:
                 Name.SERVICE_STARTED, service=f"listener {label}", port=listener.port, mode=mode
             )
         self._adopter.start()
+        self._alerting.start()
 
     async def retire(self, limit: float) -> None:
         """Take no new clients; return when all have left, or after so many seconds."""
@@ -256,6 +273,7 @@ class Service:
         if self._public is not None:
             await self._public.stop()
         await asyncio.gather(*(one.drain(seconds) for one in self._listeners.values()))
+        await self._alerting.stop()
         await self._gateway.settle()
         await self._adopter.stop(grace)
         await self._delivery.stop(grace)
