@@ -102,9 +102,9 @@ class Vault:
     """Name of an environment variable."""
     key_credential: str | None = None
     """Name of a systemd credential (LoadCredential=)."""
-    wrap: Wrap | None = None
     four_eyes: bool = False
     """Whether private keys leave by `gatepost key export` alone, with two passphrases."""
+    wrap: Wrap | None = None
     """What that key is wrapped with, so that it opens nothing by itself."""
     token: Token | None = None
     """A PKCS #11 token in which private keys are made and used."""
