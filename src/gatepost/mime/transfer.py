@@ -24,6 +24,8 @@ _SPARE = (*range(128, 256), *range(1, 9), *range(14, 32))  # octets b2a_qp alway
 _TRAILING = re.compile(rb"(?<![ \t])[ \t]+(?=\r?\n|\Z)")
 _FROM_SHORT = re.compile(rb"(?m)^From (?=[^\n]{0,69}$)")
 _FROM = re.compile(rb"(?m)^From ")
+_DASHES_SHORT = re.compile(rb"(?m)(?<==\r\n)--(?=[^\r\n]{0,72}\r?$)")
+_DASHES = re.compile(rb"(?<==\r\n)--")
 _DOT = re.compile(rb"(?m)^\.(?=\r?$)")
 _WIDE = re.compile(
     rb"(?m)^([^\n]{74})(=(?:09|20)\r?)$"
@@ -74,7 +76,8 @@ def encode_quoted_printable(octets: bytes) -> bytes:
     """Quoted-printable (RFC 2045 section 6.7); CRLF is a line end, a bare CR or LF is data.
 
     Beyond the rules: no line begins with "From " and none is a lone dot, because relays
-    and mailbox files alter such lines.
+    and mailbox files alter such lines; and none that goes on after a soft break begins with
+    two hyphens, for they may be the boundary of a multipart around it.
     """
     lines = octets.count(b"\r\n")
     if octets.count(b"\r") != lines or octets.count(b"\n") != lines:
@@ -84,10 +87,14 @@ def encode_quoted_printable(octets: bytes) -> bytes:
 
 
 def _protected(out: bytes) -> bytes:
-    """What b2a_qp leaves undone: From lines, dots after a soft break, 77th columns."""
+    """What b2a_qp leaves undone: From lines, dots and hyphens after a break, 77th columns."""
     if b"From " in out:
         out = _FROM_SHORT.sub(b"=46rom ", out)
         out = _FROM.sub(b"=46=\r\nrom ", out)
+    if b"=\r\n--" in out:
+        out = _DASHES_SHORT.sub(b"=2D-", out)
+        if b"=\r\n--" in out:
+            out = _DASHES_SHORT.sub(b"=2D-", _DASHES.sub(b"=2D=2D=\r\n", out))
     if b"\n." in out:
         out = _DOT.sub(b"=2E", out)
     if b"=09" in out or b"=20" in out:

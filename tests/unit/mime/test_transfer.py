@@ -87,6 +87,18 @@ def test_quoted_printable_survives_every_relay(plain: bytes) -> None:
     assert b"\n" not in made.replace(b"\r\n", b"")
 
 
+def test_quoted_printable_makes_no_boundary() -> None:
+    """A long line broken before its "--b" would end the part it stands in, and forge another."""
+    for before in range(60, 90):
+        for after in (b"", b"-", b"-" * 80, b"b\r\nContent-Type: text/html", b"x" * 71, b"x" * 72):
+            for filler in (b"x", b"\xff"):
+                plain = filler * before + b"--" + after
+                made = encode_quoted_printable(plain)
+                assert b"=\r\n--" not in made
+                assert max(map(len, made.split(b"\r\n"))) <= 76
+                assert decode_quoted_printable(made) == plain
+
+
 def test_quoted_printable_ignores_transport_padding() -> None:
     """RFC 2045 section 6.7 rule 3: 'any trailing white space … must be deleted'."""
     assert decode_quoted_printable(b"a \t\r\nb= \r\nc  d") == b"a\r\nbc  d"
