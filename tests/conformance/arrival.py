@@ -21,6 +21,7 @@ from gatepost.flow.fact import (
     CorrespondentFor,
     DecryptorsFor,
     Fact,
+    RevocationOf,
     SignerFor,
     SignersOf,
 )
@@ -58,7 +59,7 @@ class _Surroundings(World):
                 return self.openers
             case SignersOf():
                 return self.facts[SignersOf(_reader())]
-            case CertificateFor() | CorrespondentFor() | SignerFor():
+            case CertificateFor() | CorrespondentFor() | SignerFor() | RevocationOf():
                 return super().answer(fact)
 
 

@@ -112,7 +112,7 @@ def test_ec(safe: Safe) -> None:
 def test_stays_in_the_token(safe: Safe) -> None:
     """A key of the token could be carried off from the gateway."""
     for algorithm in ("rsa2048", "p256"):
-        key = safe.make(algorithm, "authority", "ca")  # type: ignore[arg-type]
+        key = safe.make(algorithm, "authority", "ca")
         assert isinstance(key, HeldRsa | HeldEc)
         with pytest.raises(ConfigError, match="never leaves"):
             key.private_numbers()
