@@ -12,12 +12,15 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
-from gatepost.engine.handover import Handover, Heir
+from gatepost.engine.handover import OURS_ALONE, Handover, Heir
 from gatepost.engine.journal import Journal
 from gatepost.engine.worker import FAILED, READY, RETIRE
 from gatepost.errors import ConfigError
@@ -26,6 +29,46 @@ from gatepost.events import Name
 PAUSE = 1.0  # seconds before a worker that died young is replaced
 LIVED = 5.0
 PATIENCE = 90.0  # seconds for a worker to get ready
+
+
+Child = tuple[int, socket.socket]  # process id and our end of the line
+
+
+def forked(size: int, lock: int, work: Callable[[socket.socket], int]) -> list[Child]:
+    """Children of this process as it is, before it has threads or a loop.
+
+    The first crew need not read the whole program again; every later one does.
+    """
+    children: list[Child] = []
+    if threading.active_count() > 1:
+        return children
+    for _ in range(size):
+        ours, its = socket.socketpair()
+        sys.stderr.flush()
+        pid = os.fork()
+        if not pid:
+            os.close(lock)  # it would outlive the supervisor
+            for one in (ours, *(line for _, line in children)):
+                one.close()
+            _become(work, its)
+        its.close()
+        children.append((pid, ours))
+    return children
+
+
+def _become(work: Callable[[socket.socket], int], line: socket.socket) -> NoReturn:
+    """Be a worker, and nothing after that: the caller's stack belongs to the supervisor."""
+    code = 1
+    try:
+        for name in OURS_ALONE:
+            os.environ.pop(name, None)
+        code = work(line)
+    except BaseException:  # noqa: BLE001  told, and the process ends
+        traceback.print_exc()
+    finally:
+        with suppress(OSError, ValueError):
+            sys.stderr.flush()
+        os._exit(code)
 
 
 class Worker:
@@ -150,9 +193,11 @@ class Crew:
     _keepers: list[asyncio.Task[None]] = field(default_factory=list)
     _is_dismissed: bool = False
 
-    async def start(self) -> None:
+    async def start(self, born: Sequence[Child] = ()) -> None:
         """Return when every worker serves; raises ConfigError with the first one's reason."""
-        self.workers = [Worker.start(self.path, self.handover) for _ in range(self.size)]
+        self.workers = [Worker(*one) for one in born]
+        while len(self.workers) < self.size:
+            self.workers.append(Worker.start(self.path, self.handover))
         try:
             async with asyncio.timeout(PATIENCE):
                 for one in self.workers:

@@ -17,7 +17,7 @@ from gatepost.net.bind import Sockets, adopt
 
 VARIABLE = "GATEPOST_INHERITED"
 # What systemd told the supervisor concerns no worker.
-_OURS_ALONE = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
+OURS_ALONE = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Handover:
     def for_worker(self) -> dict[str, str]:
         """The same for a worker."""
         whole = self.environment()
-        return {name: value for name, value in whole.items() if name not in _OURS_ALONE}
+        return {name: value for name, value in whole.items() if name not in OURS_ALONE}
 
     def close(self) -> None:
         """Drop the inheritable copies: further children must not have them."""

@@ -22,12 +22,13 @@ from typing import Literal, cast
 
 from gatepost.config import Settings, parse, read
 from gatepost.engine import control
-from gatepost.engine.crew import Crew, Worker
+from gatepost.engine.crew import Child, Crew, Worker, forked
 from gatepost.engine.door import Doors, assigned
 from gatepost.engine.handover import Handover
 from gatepost.engine.journal import Journal, configure_log
 from gatepost.engine.notify import Notifier
 from gatepost.engine.service import utc_now
+from gatepost.engine.worker import serve_as_told
 from gatepost.errors import ConfigError, GatepostError
 from gatepost.events import Name
 from gatepost.net.bind import activated
@@ -57,6 +58,8 @@ def serve(path: Path, consider: Consider) -> int:
             journal.note(Name.SERVICE_ERROR, service="supervisor", reason=reason)
         legacy = Handover(text, sockets, lock=locked(settings.gateway.state))
     supervisor = Supervisor(path, settings, legacy, journal, consider)
+    if not legacy.heirs:
+        supervisor.fork()
     return asyncio.run(supervisor.run(legacy))
 
 
@@ -100,6 +103,16 @@ class Supervisor:
         self._requests: asyncio.Queue[Request | None] = asyncio.Queue()
         self._crews: list[Crew] = []  # the one in force, one that begins, those that end
         self._tasks: set[asyncio.Task[None]] = set()
+        self._born: list[Child] = []
+        self._crew = self._planned(self._text, settings)
+        self._doors.keep(self._crew.handover.sockets)
+
+    def fork(self) -> None:
+        """Have the first workers born of this process."""
+        settings, sockets = self._settings, self._crew.handover.sockets
+        self._born = forked(
+            self._crew.size, self._lock, lambda line: serve_as_told(settings, sockets, line)
+        )
 
     async def run(self, legacy: Handover) -> int:
         """Serve until told to stop."""
@@ -110,8 +123,6 @@ class Supervisor:
             loop.add_signal_handler(number, self._requests.put_nowait, Request(word))
         loop.add_signal_handler(signal.SIGCHLD, self._reap)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)  # a predecessor held them for us
-        self._crew = self._planned(self._text, self._settings)
-        self._doors.keep(self._crew.handover.sockets)
         if legacy.heirs:
             self._take_over(legacy)
         elif not await self._begin():
@@ -135,7 +146,8 @@ class Supervisor:
 
     async def _begin(self) -> bool:
         """Start the first crew; whether it serves.  Raises ConfigError when it cannot."""
-        starting = asyncio.ensure_future(self._crew.start())
+        starting = asyncio.ensure_future(self._crew.start(self._born))
+        asyncio.get_running_loop().call_soon(self._reap)  # whoever ended before we listened
         stopping = asyncio.ensure_future(self._requests.get())
         await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
         if stopping.done() and (request := stopping.result()) is not None:

@@ -33,11 +33,16 @@ _CHANNEL = 0
 def work(path: Path) -> int:
     """Serve until the supervisor says otherwise; returns the exit code."""
     handover = Handover.take()
-    channel = Channel(socket.socket(fileno=_CHANNEL))
     settings = parse(handover.text, path, os.environ) if handover else load(path)
     configure_log(settings.log.format, settings.log.level)
+    line = socket.socket(fileno=_CHANNEL)
+    return serve_as_told(settings, handover.sockets if handover else {}, line)
+
+
+def serve_as_told(settings: Settings, sockets: Mapping[str, Sockets], line: socket.socket) -> int:
+    """Serve until the supervisor at the end of the line says otherwise."""
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        return runner.run(_serve(settings, handover.sockets if handover else {}, channel))
+        return runner.run(_serve(settings, sockets, Channel(line)))
 
 
 def loop_factory() -> type[asyncio.AbstractEventLoop] | None:

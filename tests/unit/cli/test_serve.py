@@ -17,8 +17,10 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
     async def run(self: supervisor.Supervisor, _legacy: Handover) -> int:
         seen.append(self._path)
+        self._doors.keep({})
         return 0
 
+    monkeypatch.setattr(supervisor.Supervisor, "fork", lambda _: None)
     monkeypatch.setattr(supervisor.Supervisor, "run", run)
     return seen
 
