@@ -50,6 +50,7 @@ INBOUND = st.builds(
     RECEPTION,
     st.booleans(),
     st.booleans(),
+    st.booleans(),
     st.builds(Tags, *[TEXTS] * len(fields(Tags))),
     st.lists(
         st.builds(InboundRule, NAMES, PATTERNS, RECEPTION),

@@ -161,6 +161,9 @@ def test_what_an_older_version_knew_is_taken_over(shelf: Shelf) -> None:
         directory.add_certificate(CERTIFICATE, [ALICE], now=NOW)
     with closing(shelf.database()) as database, database.writing() as connection:
         for statement in (
+            "DROP TABLE evidence",
+            "DROP TABLE known_key",
+            "DROP TABLE judged",
             "DROP TABLE revoked",
             "DROP TABLE published_list",
             "DROP TABLE fetched_status",

@@ -16,7 +16,7 @@ def test_exim(world: World, topology: str, tmp_path: Path) -> None:
     """The administrator includes what is printed, and mail goes in circles."""
     gateway = world.gateway(topology)
     ports = (world.mail, world.back) if topology in ROUND_TRIPS else (world.mail,)
-    exim = Exim(world.lab.folder / "exim", HERE, ports, world.sink.port).lay_out()
+    exim = Exim(world.lab.folder / f"exim-{topology}", HERE, ports, world.sink.port).lay_out()
     plain = exim.run("-bt", ALICE)
     gateway.command("integrate", "exim", "--topology", topology, "--write", str(tmp_path))
     for path in tmp_path.glob("*.conf"):

@@ -9,6 +9,7 @@ import typer
 
 from gatepost.cli import file, option, show
 from gatepost.cli.group import group
+from gatepost.errors import ConfigError
 
 if TYPE_CHECKING:
     from gatepost.admin.evidence import Kept
@@ -40,12 +41,18 @@ def export(
     first: Annotated[int, typer.Option(help="Number of the first record.")] = 1,
     last: Annotated[int | None, typer.Option(help="Number of the last record.")] = None,
     config: option.Config = None,
+    *,
+    json: option.Json = False,
 ) -> None:
     """Write records into one file, signed by the postmaster's key; it holds the mails."""
     from gatepost.admin import evidence  # noqa: PLC0415
     from gatepost.admin.clock import utc_now  # noqa: PLC0415
 
+    if json and output == file.STDIO:
+        raise ConfigError("--json and the evidence would mix", hint="--output FILE")
     file.write(output, evidence.export(config, first, last, utc_now()), private=True)
+    if json:
+        show.data({"file": str(output), "octets": output.stat().st_size})
 
 
 @app.command()
