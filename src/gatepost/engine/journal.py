@@ -98,6 +98,7 @@ def configure_log(form: str = "text", level: str = "info") -> None:
         wrapper_class=structlog.make_filtering_bound_logger(
             logging.getLevelNamesMapping()[level.upper()]
         ),
-        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", _Stream(sys.stderr))),
+        # One write for a line and its end: other workers write to the same place.
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", _Stream(sys.stderr))),
         cache_logger_on_first_use=True,
     )
