@@ -130,7 +130,9 @@ class Exim:
     def __enter__(self) -> Self:
         command = [program(), "-C", str(self.config), "-bdf", "-q1s"]
         with (self.folder / "log" / "output").open("ab") as output:
-            self.process = subprocess.Popen(command, stdout=output, stderr=output, **_identity())
+            self.process = subprocess.Popen(
+                command, stdout=output, stderr=output, start_new_session=True, **_identity()
+            )
         for port in self.ports:
             wait_for_port(port)
         return self
@@ -139,7 +141,7 @@ class Exim:
         process, self.process = self.process, None
         if process is not None:
             with suppress(ProcessLookupError):
-                process.send_signal(signal.SIGTERM)
+                os.killpg(process.pid, signal.SIGTERM)  # those who serve connections, too
             process.wait(20)
 
     def run(self, *arguments: str) -> str:

@@ -81,7 +81,7 @@ class Edge(asyncio.Protocol):
         self._early = b""
         self._task: asyncio.Task[None] | None = None
         self._is_choked = self._is_paused = self._is_lost = False
-        self._is_draining = self._is_overdue = self._is_trusted = False
+        self._is_draining = self._is_overdue = self._is_trusted = self._is_ended = False
         self._lines_seen = self._octets = self._octets_seen = 0
         self._progress = self._loop.time()
         self._transaction_end = self._body_start = 0.0
@@ -132,8 +132,12 @@ class Edge(asyncio.Protocol):
             self._pause()
 
     def eof_received(self) -> bool:
-        """The client closed its side; so do we."""
-        return False
+        """The client has said all; what is being decided is answered first, as Exim expects.
+
+        It sends QUIT behind its message and closes its side.  TLS here cannot close one side.
+        """
+        self._is_ended = True
+        return self._task is not None and self._info.tls is None
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget everything; a message being decided is decided all the same."""
@@ -453,7 +457,8 @@ class Edge(asyncio.Protocol):
         octets = self._session.data_to_send()
         if octets and not self._is_lost:
             self._transport.write(octets)
-        if self._session.is_closed and not self._is_lost:
+        is_over = self._session.is_closed or (self._is_ended and self._task is None)
+        if is_over and not self._is_lost:
             self._transport.close()
 
     def _pause(self) -> None:

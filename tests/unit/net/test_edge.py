@@ -213,6 +213,24 @@ async def test_octets_behind_an_open_question_wait() -> None:
     assert len(company.kept) == 40
 
 
+async def test_a_client_that_has_said_all_is_answered() -> None:
+    """Exim closes its side behind QUIT: it would send again what was accepted, for ever."""
+    company = Company()
+    async with listening(company) as listener, calling(listener.port) as caller:
+        caller.say(HELLO + OPEN + DATA)
+        await caller.hear(4)
+        caller.say(b"Subject: slow\r\n.\r\nQUIT\r\n")
+        caller.writer.write_eof()
+        assert await caller.hear() == [250]
+        assert await caller.hear() == [221]
+        assert await caller.hear() == []
+    async with listening(company) as listener, calling(listener.port) as caller:
+        caller.say(HELLO)
+        caller.writer.write_eof()
+        assert await caller.hear() == [250]
+        assert await caller.hear() == []
+
+
 async def test_drain() -> None:
     """A restart cuts mails in half, or waits for ever for idle clients."""
     company = Company()
