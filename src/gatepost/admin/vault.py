@@ -84,7 +84,12 @@ def retire(config: Path | None, now: datetime) -> State:
         raise ConfigError(
             f"{state.left} private keys hang on an earlier key", hint="gatepost vault rotate"
         )
-    if state.waiting or now - _changed(path) < NOTICED:
+    if now - _changed(path) < NOTICED:
+        raise ConfigError(
+            f"{path} changed less than {NOTICED.seconds} seconds ago; nothing was changed",
+            hint="try again when every process has seen it",
+        )
+    if state.waiting:
         raise ConfigError(
             f"{state.waiting} queued mails may hang on an earlier key; nothing was changed",
             hint="try again when the mails queued before the rotation have left",
