@@ -9,7 +9,7 @@ A `Held` key signs, decrypts and agrees like one in memory, but has no octets to
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NoReturn, Protocol
+from typing import NoReturn, Protocol, Self
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
@@ -110,7 +110,26 @@ def _stays() -> NoReturn:
     raise ConfigError("this private key is held in a token or the key process and never leaves it")
 
 
-class HeldRsa(rsa.RSAPrivateKey):
+class _Staying:
+    """A key whose octets nobody gets; a copy of it is itself."""
+
+    def private_bytes(
+        self,
+        encoding: Encoding,
+        format: PrivateFormat,  # noqa: A002  cryptography's name
+        encryption_algorithm: KeySerializationEncryption,
+    ) -> bytes:
+        """It never leaves."""
+        _stays()
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
+        return self
+
+
+class HeldRsa(_Staying, rsa.RSAPrivateKey):
     """An RSA key held elsewhere; signs by PKCS #1 v1.5."""
 
     def __init__(self, held: Held, public: rsa.RSAPublicKey) -> None:
@@ -145,23 +164,8 @@ class HeldRsa(rsa.RSAPrivateKey):
         """It never leaves."""
         _stays()
 
-    def private_bytes(
-        self,
-        encoding: Encoding,
-        format: PrivateFormat,  # noqa: A002  cryptography's name
-        encryption_algorithm: KeySerializationEncryption,
-    ) -> bytes:
-        """It never leaves."""
-        _stays()
 
-    def __copy__(self) -> HeldRsa:
-        return self
-
-    def __deepcopy__(self, memo: dict[int, object]) -> HeldRsa:
-        return self
-
-
-class HeldEc(ec.EllipticCurvePrivateKey):
+class HeldEc(_Staying, ec.EllipticCurvePrivateKey):
     """An EC key held elsewhere; signs by ECDSA."""
 
     def __init__(self, held: Held, public: ec.EllipticCurvePublicKey) -> None:
@@ -193,21 +197,6 @@ class HeldEc(ec.EllipticCurvePrivateKey):
     def private_numbers(self) -> ec.EllipticCurvePrivateNumbers:
         """It never leaves."""
         _stays()
-
-    def private_bytes(
-        self,
-        encoding: Encoding,
-        format: PrivateFormat,  # noqa: A002  cryptography's name
-        encryption_algorithm: KeySerializationEncryption,
-    ) -> bytes:
-        """It never leaves."""
-        _stays()
-
-    def __copy__(self) -> HeldEc:
-        return self
-
-    def __deepcopy__(self, memo: dict[int, object]) -> HeldEc:
-        return self
 
 
 def held_of(key: PrivateKeyTypes) -> Held | None:
