@@ -191,6 +191,15 @@ def test_what_is_no_object(octets: bytes) -> None:
             getattr(Bulk(Octets(octets)), name)
 
 
+def test_content_that_has_no_type() -> None:
+    """Two octets that end an indefinite length, one reader's content and the other's end."""
+    for value in (der.tlv(0x00, TEXT), b"\x00\x00"):
+        octets = signed_around(value)
+        for whole in (octets, Bulk(chunked(octets))):
+            with pytest.raises(Malformed, match="encapsulated content"):
+                signed.parse(whole)
+
+
 CIPHERS = ["aes256-gcm", "aes128-cbc", "3des-cbc", "aes128-ccm"]
 
 
