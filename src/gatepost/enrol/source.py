@@ -1,0 +1,60 @@
+"""Where certificates come from that the embedded CA does not issue: the seam of every source.
+
+ACME, EST, a request in a file and plug-ins are each a `CertificateSource`.  None holds a key:
+it is handed a request (PKCS #10) that the vault signed, and gives the chain issued upon it, or
+says what it waits for.  What it must remember meanwhile it gives as text, kept for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal, Protocol
+
+from gatepost.certificate import Certificate
+
+Purpose = Literal["sign", "encrypt", "both"]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A certificate that is asked for."""
+
+    address: str  # "alice@example.com", or "@example.com" for a whole domain (RFC 3183)
+    purpose: Purpose
+    request: bytes  # CertificationRequest in DER (RFC 2986), its proof of possession made
+    replacing: Certificate | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """The certificate, then its issuers as far as the source gives them."""
+
+    chain: tuple[Certificate, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """Not yet."""
+
+    state: str  # what the source needs to go on, in a form of its own; no secrets in it
+    again: timedelta  # when to look again
+    waits_for: str  # one sentence for the administrator
+
+
+class CertificateSource(Protocol):
+    """One account at one authority.
+
+    Both methods raise Refused when the authority will not issue (asking again is of no use)
+    and Unavailable when it cannot be asked now.
+    """
+
+    name: str
+
+    async def request(self, wanted: Wanted, now: datetime) -> Issued | Pending:
+        """Ask for a certificate."""
+        ...
+
+    async def collect(self, wanted: Wanted, state: str, now: datetime) -> Issued | Pending:
+        """Go on with what is pending; `state` is that of the last Pending."""
+        ...
