@@ -161,6 +161,7 @@ def test_what_an_older_version_knew_is_taken_over(shelf: Shelf) -> None:
         directory.add_certificate(CERTIFICATE, [ALICE], now=NOW)
     with closing(shelf.database()) as database, database.writing() as connection:
         for statement in (
+            "DROP TABLE certificate_request",
             "DROP TABLE evidence",
             "DROP TABLE known_key",
             "DROP TABLE judged",

@@ -9,6 +9,7 @@ from tests.pki_builder import user
 
 from gatepost.store import resealing
 from gatepost.store.record import StoredKey
+from gatepost.store.request import Request
 from gatepost.store.resealing import Box, Boxes
 
 
@@ -44,3 +45,20 @@ def test_replaced_unless_changed_meanwhile(
         assert sorted(one.sealed for one in boxes.all()) == [b"late", b"new old", b"new old"]
         assert directory.generation() != generation
         database.close()
+
+
+def test_the_keys_of_requests_too(shelf: Shelf, now: datetime) -> None:
+    """A certificate that comes after the rotation would be for a key that opens no more."""
+    with shelf.open() as directory:
+        asked = Request("a@example.com", "both", "ca", "id", b"old", b"p10", created=now, due=now)
+        assert directory.requests.open(asked)
+        database = shelf.database()
+        boxes = Boxes(database)
+        assert boxes.all() == (Box("", "id", b"old"),)
+        assert boxes.replace(boxes.all(), lambda one: b"new " + one.sealed) == 1
+        database.close()
+        certificate = user("a@example.com", "p256").certificate
+        assert directory.requests.finish(asked, (certificate,), now=now)  # as it was read before
+        found = directory.key_of(certificate)
+        assert found is not None
+        assert found.sealed == b"new old"

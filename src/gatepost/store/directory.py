@@ -45,6 +45,7 @@ from gatepost.store.record import (
     address_key,
 )
 from gatepost.store.register import Register
+from gatepost.store.request import Requests
 from gatepost.store.revision import Revisions
 from gatepost.store.sqlite_database import SqliteDatabase
 from gatepost.store.status import Statuses
@@ -72,6 +73,7 @@ class Directory:
         self.judgements = Judgements(self._database)
         self.known_keys = KnownKeys(self._database)
         self.register = Register(self._database)
+        self.requests = Requests(self._database)
         self.alerts = Alerts(self._database)
         self.statuses = Statuses(self._database)
 

@@ -81,13 +81,27 @@ def enrol(
     current = enrolled(connection, address, kind)
     if current is not None and current != replacing:
         return current
-    file(connection, key, [address], "issued", now)
-    row = insert(connection, schema.enrolment).values(
-        address=address, kind=kind, fingerprint=key.certificate.fingerprint, at=epoch(now)
-    )
-    new = {"fingerprint": row.excluded.fingerprint, "at": row.excluded.at}
-    connection.execute(row.on_conflict_do_update(index_elements=["address", "kind"], set_=new))
+    make_current(connection, address, (kind,), key, source="issued", now=now)
     return key.certificate
+
+
+def make_current(
+    connection: Connection,
+    address: str,
+    kinds: Iterable[str],
+    key: StoredKey,
+    *,
+    source: Source,
+    now: datetime,
+) -> None:
+    """Keep a key whose certificate is used from now on; the one before still decrypts."""
+    file(connection, key, [address], source, now)
+    for kind in kinds:
+        row = insert(connection, schema.enrolment).values(
+            address=address, kind=kind, fingerprint=key.certificate.fingerprint, at=epoch(now)
+        )
+        new = {"fingerprint": row.excluded.fingerprint, "at": row.excluded.at}
+        connection.execute(row.on_conflict_do_update(index_elements=["address", "kind"], set_=new))
 
 
 def _stored(row: Row[bytes, str, str, bytes]) -> StoredKey:

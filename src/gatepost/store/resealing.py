@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sqlalchemy import and_, select, update
+from sqlalchemy import ColumnElement, and_, select, update
 
 from gatepost.store import schema
 from gatepost.store.database import Database
 from gatepost.store.filing import bump
 
-_K = schema.private_key
+_K, _R = schema.private_key, schema.certificate_request
 BATCH = 200  # boxes of one transaction
 
 
@@ -19,7 +19,7 @@ BATCH = 200  # boxes of one transaction
 class Box:
     """A sealed key."""
 
-    fingerprint: str
+    fingerprint: str  # of its certificate; empty: it has none yet, see `store.request`
     key_id: str
     sealed: bytes
 
@@ -33,8 +33,10 @@ class Boxes:
     def all(self) -> tuple[Box, ...]:
         """Every one."""
         query = select(_K.c.fingerprint, _K.c.key_id, _K.c.sealed).order_by(_K.c.fingerprint)
+        asked = select(_R.c.key_id, _R.c.sealed).order_by(_R.c.key_id)
         with self._database.reading() as connection:
-            return tuple(Box(*row) for row in connection.execute(query))
+            found = tuple(Box(*row) for row in connection.execute(query))
+            return (*found, *(Box("", *row) for row in connection.execute(asked)))
 
     def replace(self, boxes: tuple[Box, ...], seal: Callable[[Box], bytes]) -> int:
         """Seal each again; what somebody changed meanwhile stays as it is.  Returns how many."""
@@ -43,9 +45,13 @@ class Boxes:
             made = [(one, seal(one)) for one in boxes[at : at + BATCH]]
             with self._database.writing() as connection:
                 for one, sealed in made:
-                    same = and_(_K.c.fingerprint == one.fingerprint, _K.c.sealed == one.sealed)
-                    done += connection.execute(
-                        update(_K).where(same).values(sealed=sealed)
-                    ).rowcount
+                    change = update(_K if one.fingerprint else _R).where(_same(one))
+                    done += connection.execute(change.values(sealed=sealed)).rowcount
                 bump(connection)
         return done
+
+
+def _same(one: Box) -> ColumnElement[bool]:
+    if one.fingerprint:
+        return and_(_K.c.fingerprint == one.fingerprint, _K.c.sealed == one.sealed)
+    return and_(_R.c.key_id == one.key_id, _R.c.sealed == one.sealed)

@@ -21,7 +21,7 @@ from sqlalchemy import (
     Text,
 )
 
-HEAD = "0005"
+HEAD = "0006"
 OLDEST = "0001"  # the oldest program that works on this schema, see `store.database`
 
 _MOMENT = BigInteger().with_variant(Integer(), "sqlite")  # year 9999 needs more than 32 bits
@@ -235,4 +235,29 @@ evidence = Table(
     Column("previous", String(64), nullable=False),
     Column("digest", String(64), nullable=False),
     Column("sealed", LargeBinary, nullable=False),
+)
+
+# What certificates are asked for at other authorities, see `store.request`.
+certificate_request = Table(
+    "certificate_request",
+    metadata,
+    Column("address", Text, primary_key=True),
+    Column("purpose", String(16), primary_key=True),
+    Column("source", Text, nullable=False),  # its name in the configuration
+    Column("key_id", String(64), nullable=False),
+    Column("sealed", LargeBinary, nullable=False),  # as in private_key
+    Column("pkcs10", LargeBinary, nullable=False),
+    Column("replacing", String(64), nullable=False),  # fingerprint; empty: the first one
+    Column("state", Text),  # the source's own; none: not asked yet
+    Column("waits_for", Text, nullable=False),
+    Column("tries", Integer, nullable=False),  # that failed, one after the other
+    Column("fault", Text, nullable=False),  # of the last try; empty when it went well
+    Column("ended", Boolean, nullable=False),  # refused: nobody asks again by himself
+    Column("created", _MOMENT, nullable=False),
+    Column("due", _MOMENT, nullable=False),  # when to look again
+    Column("holder", String(32), nullable=False),  # who is asking
+    Column("held_until", _MOMENT, nullable=False),
+    CheckConstraint("purpose in ('sign', 'encrypt', 'both')", name="purpose"),
+    Index(None, "due"),
+    Index(None, "key_id"),
 )
