@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -9,6 +10,7 @@ from typing import TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import CRLEntryExtensionOID as EntryOID
 from cryptography.x509.oid import ExtensionOID
 
@@ -63,6 +65,8 @@ class Crl:
     names: frozenset[bytes]  # of its distribution point; empty when it does not say
     key_id: bytes | None
     entries: Mapping[bytes, Mapping[int, Entry]] = field(repr=False)  # by issuer, then serial
+    freshest: tuple[str, ...] = ()  # where deltas to it are (section 5.2.6)
+    digest: str = ""  # SHA-256 of its octets
     fault: str = ""  # why it decides nothing
 
     @classmethod
@@ -72,9 +76,14 @@ class Crl:
             raise Malformed(f"CRL of {len(der)} octets is over the limit of {MAXIMUM_SIZE}")
         try:
             with quietly():
-                return _read(x509.load_der_x509_crl(der))
+                return _read(x509.load_der_x509_crl(der), der)
         except UNREADABLE as error:
             raise Malformed(f"not a certificate revocation list: {error}") from error
+
+    @property
+    def der(self) -> bytes:
+        """Its octets."""
+        return self.parsed.public_bytes(Encoding.DER)
 
     @property
     def reasons(self) -> frozenset[x509.ReasonFlags]:
@@ -114,6 +123,16 @@ def point_names(
     return frozenset(map(general_name, full or ()))
 
 
+def addresses(points: Iterable[x509.DistributionPoint]) -> tuple[str, ...]:
+    """URLs of lists, over HTTP."""
+    return tuple(
+        one.value
+        for point in points
+        for one in point.full_name or ()
+        if isinstance(one, x509.UniformResourceIdentifier) and one.value[:4].lower() == "http"
+    )
+
+
 def general_name(one: x509.GeneralName) -> bytes:
     """A directory name or an address, comparable."""
     if isinstance(one, x509.DirectoryName):
@@ -121,11 +140,12 @@ def general_name(one: x509.GeneralName) -> bytes:
     return repr(one).encode()
 
 
-def _read(parsed: x509.CertificateRevocationList) -> Crl:
+def _read(parsed: x509.CertificateRevocationList, der: bytes) -> Crl:
     found = parsed.extensions
     scope = _get(found, x509.IssuingDistributionPoint)
     number, delta = _get(found, x509.CRLNumber), _get(found, x509.DeltaCRLIndicator)
     identifier = _get(found, x509.AuthorityKeyIdentifier)
+    freshest = _get(found, x509.FreshestCRL)
     issuer = name.key(parsed.issuer)
     entries, unknown = _entries(parsed, issuer)
     return Crl(
@@ -141,6 +161,8 @@ def _read(parsed: x509.CertificateRevocationList) -> Crl:
         else frozenset(),
         key_id=identifier.key_identifier if identifier else None,
         entries=entries,
+        freshest=addresses(freshest or ()),
+        digest=hashlib.sha256(der).hexdigest(),
         fault=_fault(parsed, unknown) or ("" if number else "it has no number"),  # section 5.2.3
     )
 

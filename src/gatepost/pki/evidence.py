@@ -11,6 +11,7 @@ from typing import Literal, TypeVar
 from gatepost.certificate import Certificate
 from gatepost.pki.crl import Crl
 from gatepost.pki.ocsp import Answer
+from gatepost.pki.place import names_place
 
 # RFC 5280 section 5.3.1: the key was in its owner's hands until then.
 HARMLESS = frozenset({"affiliationChanged", "superseded", "cessationOfOperation"})
@@ -32,6 +33,7 @@ class Finding:
     source: Literal["", "crl", "ocsp"] = ""
     when: datetime | None = None  # it was revoked
     this_update: datetime | None = None  # of the list or answer that says so
+    proofs: tuple[Crl | Answer, ...] = field(default=(), repr=False)  # all that it was told by
 
     def as_data(self) -> dict[str, object]:
         """Values JSON can carry."""
@@ -43,6 +45,7 @@ class Finding:
             "source": self.source,
             "revoked": self.when.isoformat() if self.when else None,
             "this_update": self.this_update.isoformat() if self.this_update else None,
+            "proofs": [one.digest for one in self.proofs],
         }
 
     def __str__(self) -> str:
@@ -62,6 +65,7 @@ class Evidence:
     answers: tuple[Answer, ...] = ()
     certificates: tuple[Certificate, ...] = ()  # of those who sign lists for others
     required: bool = True  # whether a path with an unknown certificate is refused
+    where_told: bool = False  # required only of certificates that say where to ask
     grace: timedelta = timedelta()  # how long a list or answer counts after its end
     signed: datetime | None = None  # what was signed before a harmless revocation still counts
     memory: dict[object, object] = field(default_factory=dict, repr=False)
@@ -86,6 +90,10 @@ class Evidence:
             yield begin
             if end is not None:  # the end itself still counts
                 yield end + self.grace + timedelta(seconds=1)
+
+    def demands(self, certificate: Certificate) -> bool:
+        """Whether "unknown" of this certificate counts as "revoked"."""
+        return self.required and (not self.where_told or names_place(certificate))
 
     def forgives(self, finding: Finding) -> bool:
         """Whether a revocation came after the signature, and says nothing against the key.

@@ -66,6 +66,11 @@ class Answer:
             raise Malformed(f"not an OCSP response: {error}") from error
 
     @property
+    def digest(self) -> str:
+        """SHA-256 of its octets."""
+        return hashlib.sha256(self.der).hexdigest()
+
+    @property
     def serials(self) -> frozenset[int]:
         """Of the certificates it is about."""
         return frozenset(one.serial for one in self.singles)

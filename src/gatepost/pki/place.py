@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID as Access
 
 from gatepost.certificate import Certificate
-from gatepost.pki.crl import UNREADABLE
+from gatepost.pki.crl import UNREADABLE, addresses
 from gatepost.pki.trait import traits
 
 
@@ -29,16 +29,22 @@ class Status:
     tried_at: datetime
     due_at: datetime  # before, nobody asks again
     fault: str = ""  # of the last try
+    question: bytes = field(default=b"", repr=False)  # what an OCSP responder is asked
 
 
 def list_places(certificate: Certificate) -> tuple[str, ...]:
     """URLs of lists, over HTTP."""
-    return tuple(
-        one.value
-        for point in traits(certificate).points
-        for one in point.full_name or ()
-        if isinstance(one, x509.UniformResourceIdentifier) and one.value[:4].lower() == "http"
-    )
+    return addresses(traits(certificate).points)
+
+
+@lru_cache(maxsize=4096)
+def delta_places(certificate: Certificate) -> tuple[str, ...]:
+    """URLs of delta lists (section 4.2.1.15); a list may name more of them."""
+    try:
+        found = certificate.x509.extensions.get_extension_for_class(x509.FreshestCRL)
+    except (x509.ExtensionNotFound, *UNREADABLE):
+        return ()
+    return addresses(found.value)
 
 
 @lru_cache(maxsize=4096)
@@ -58,4 +64,9 @@ def responder_places(certificate: Certificate) -> tuple[str, ...]:
 
 def names_places(chain: tuple[Certificate, ...]) -> bool:
     """Whether anybody could be asked about anything of this path."""
-    return any(list_places(one) or responder_places(one) for one, _ in pairwise(chain))
+    return any(names_place(one) for one, _ in pairwise(chain))
+
+
+def names_place(certificate: Certificate) -> bool:
+    """Whether it says where to ask about it."""
+    return bool(list_places(certificate) or responder_places(certificate))

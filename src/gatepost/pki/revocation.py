@@ -53,8 +53,12 @@ class Inquiry:
 
     def holds(self, findings: Iterable[Finding]) -> bool:
         """Whether the path may be trusted as far as revocation goes."""
-        worst = {one.status for one in findings if not self.evidence.forgives(one)}
-        return "revoked" not in worst and not ("unknown" in worst and self.evidence.required)
+        return not any(
+            one.status == "revoked"
+            or (one.status == "unknown" and self.evidence.demands(one.certificate))
+            for one in findings
+            if not self.evidence.forgives(one)
+        )
 
     def _finding(self, certificate: Certificate, above: Chain) -> Finding:
         if certificate in self._asking or len(self._asking) > MAXIMUM_NESTING:
@@ -91,10 +95,15 @@ class Inquiry:
                     "ocsp",
                     single.when,
                     single.this_update,
+                    (answer,),
                 )
             else:
                 found = Finding(
-                    certificate, "unknown", "its OCSP responder does not know it", "ocsp"
+                    certificate,
+                    "unknown",
+                    "its OCSP responder does not know it",
+                    "ocsp",
+                    proofs=(answer,),
                 )
         return found
 
@@ -116,27 +125,37 @@ class Inquiry:
         covered: frozenset[x509.ReasonFlags] = frozenset()
         why = "there is no list of its issuer"
         told: datetime | None = None
+        proofs: list[Crl | Answer] = []
         for point in (
             *map(Point.of, one.points, [certificate] * len(one.points)),
             Point.usual(one.issuer),
         ):
             for crl in self._lists(point):
                 reasons = crl.reasons & point.reasons
-                fault = self._objection(crl, point, certificate)
+                fault = crl.fault or out_of_scope(crl, point, certificate)
                 if not fault and reasons <= covered:
                     continue
                 if fault or not self._is_trusted(crl, above):
                     why = f"a list does not count: {fault or 'nobody trusted signed it'}"
                     continue
-                entry = self._entry(crl, certificate, above)
+                deltas = self._deltas(crl, above)
+                if fault := self._age(crl, deltas):
+                    why = f"a list does not count: {fault}"
+                    continue
+                latest = deltas[0].this_update if deltas else crl.this_update
+                entry = _entry(crl, deltas, certificate)
                 if entry is not None:
+                    used = (crl, *deltas)
                     return Finding(
-                        certificate, "revoked", entry.reason, "crl", entry.when, crl.this_update
+                        certificate, "revoked", entry.reason, "crl", entry.when, latest, used
                     )
                 covered |= reasons
-                told = told or crl.this_update
+                told = told or latest
+                proofs += (crl, *deltas)
         if covered >= EVERY_REASON:
-            return Finding(certificate, "good", source="crl", this_update=told)
+            return Finding(
+                certificate, "good", source="crl", this_update=told, proofs=tuple(proofs)
+            )
         return Finding(certificate, "unknown", "not every reason is covered" if covered else why)
 
     def _lists(self, point: Point) -> Iterator[Crl]:
@@ -145,23 +164,19 @@ class Inquiry:
             if crl.base is None:
                 yield crl
 
-    def _objection(self, crl: Crl, point: Point, certificate: Certificate) -> str:
-        return (
-            crl.fault
-            or self.evidence.current(crl.this_update, crl.next_update, self.moment)
-            or out_of_scope(crl, point, certificate)
-        )
+    def _age(self, crl: Crl, deltas: Sequence[Crl]) -> str:
+        """RFC 5280 section 6.3.3 (a): a current delta makes a list current that has ended."""
+        if deltas and crl.this_update <= self.moment:
+            return ""
+        return self.evidence.current(crl.this_update, crl.next_update, self.moment)
 
-    def _entry(self, crl: Crl, certificate: Certificate, above: Chain) -> Entry | None:
-        """RFC 5280 section 6.3.3 (i) to (k): the delta's word goes first."""
-        issuer = traits(certificate).issuer
-        for delta in self.evidence.by_issuer.get(crl.issuer, ())[:MAXIMUM_LISTS]:
-            if not self._updates(delta, crl) or not self._is_trusted(delta, above):
-                continue
-            entry = delta.entry(issuer, certificate.serial)
-            if entry is not None:
-                return None if entry.reason == "removeFromCRL" else entry
-        return crl.entry(issuer, certificate.serial)
+    def _deltas(self, crl: Crl, above: Chain) -> tuple[Crl, ...]:
+        """The current ones to a list, newest first."""
+        return tuple(
+            one
+            for one in self.evidence.by_issuer.get(crl.issuer, ())[:MAXIMUM_LISTS]
+            if self._updates(one, crl) and self._is_trusted(one, above)
+        )
 
     def _updates(self, delta: Crl, crl: Crl) -> bool:
         """RFC 5280 sections 5.2.4 and 6.3.3 (c)."""
@@ -172,6 +187,7 @@ class Inquiry:
             and delta.base <= crl.number < delta.number
             and delta.scope == crl.scope
             and delta.key_id == crl.key_id
+            and crl.this_update <= delta.this_update
             and not delta.fault
             and not self.evidence.current(delta.this_update, delta.next_update, self.moment)
         )
@@ -207,3 +223,13 @@ class Inquiry:
                 return False
             known = self.evidence.keep((statement, signer), statement.is_signed_by(signer))
         return bool(known)
+
+
+def _entry(crl: Crl, deltas: Iterable[Crl], certificate: Certificate) -> Entry | None:
+    """RFC 5280 section 6.3.3 (i) to (k): the newest delta's word goes first."""
+    issuer = traits(certificate).issuer
+    for delta in deltas:
+        entry = delta.entry(issuer, certificate.serial)
+        if entry is not None:
+            return None if entry.reason == "removeFromCRL" else entry
+    return crl.entry(issuer, certificate.serial)

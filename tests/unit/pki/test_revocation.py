@@ -20,6 +20,7 @@ from gatepost.errors import Malformed
 from gatepost.pki.crl import Crl
 from gatepost.pki.evidence import Evidence
 from gatepost.pki.ocsp import Answer
+from gatepost.pki.place import delta_places
 from gatepost.pki.trait import traits
 from gatepost.pki.validate import Anchors, PathReport, validate
 
@@ -138,6 +139,48 @@ def test_delta() -> None:
     assert status(held, listed("Issuing", freed, number=6, extra=[indicator])) == GOOD
     other = listed("Issuing", freed, number=6, extra=[(x509.DeltaCRLIndicator(9), True)])
     assert status(held, other) == REVOKED
+
+
+def test_a_delta_keeps_its_base_alive() -> None:
+    """A CA that signs whole lists each month and deltas each hour would be unknown for weeks."""
+    base = listed("Issuing", number=5, days=(-9, -1))
+    indicator = (x509.DeltaCRLIndicator(5), True)
+    fresh = listed("Issuing", number=7, extra=[indicator])
+    report = judge(base, fresh)
+    assert report.revocation[0].proofs == (base, fresh)
+    assert report.revocation[0].this_update == fresh.this_update
+    assert status(base, listed("Issuing", number=7, days=(-9, -2), extra=[indicator])) == UNKNOWN
+    forged = listed("Issuing", number=7, extra=[indicator], signing=key("p256", "Mallory"))
+    assert status(base, forged) == UNKNOWN
+    gone = listed("Issuing", [revoked(LEAF.serial)], number=6, extra=[indicator])
+    back = [revoked(LEAF.serial, x509.ReasonFlags.remove_from_crl)]
+    freed = listed("Issuing", back, number=8, days=(-0.5, 1), extra=[indicator])
+    assert status(base, gone) == REVOKED
+    assert status(base, freed, gone) == GOOD  # the newest delta speaks for all before
+
+
+def test_where_deltas_are_told() -> None:
+    """A revocation of the last hour would be heard with the next whole list, in a month."""
+    point = x509.DistributionPoint(
+        [x509.UniformResourceIdentifier("http://a.example/d.crl")], None, None, None
+    )
+    told = listed("Issuing", extra=[(x509.FreshestCRL([point]), False)])
+    assert told.freshest == ("http://a.example/d.crl",)
+    assert Crl.from_der(told.der).digest == told.digest
+    leaf = forge("leaf", "Issuing", extra=[(x509.FreshestCRL([point]), False)])
+    assert delta_places(leaf) == ("http://a.example/d.crl",)
+    assert delta_places(LEAF) == ()
+
+
+def test_required_where_somebody_could_be_asked() -> None:
+    """A partner whose own CA has no list could never be written to."""
+    strict: dict[str, Any] = {"where_told": True}
+    assert judge(**strict).trusted
+    point = x509.DistributionPoint(
+        [x509.UniformResourceIdentifier("http://a.example/")], None, None, None
+    )
+    asked = forge("leaf", "Issuing", extra=[(x509.CRLDistributionPoints([point]), False)])
+    assert not judge(leaf=asked, **strict).trusted
 
 
 def test_indirect() -> None:
