@@ -18,7 +18,7 @@ from tests.unit.store.box import MARKER, Clock, TestSeal, new
 
 from gatepost.errors import ConfigError, Unavailable
 from gatepost.mail.content import join
-from gatepost.store import postgres_database, postgres_schema
+from gatepost.store import postgres_database, postgres_node, postgres_schema
 from gatepost.store.postgres_database import Connection
 from gatepost.store.postgres_queue import PostgresQueue
 from gatepost.store.queue_item import Done, Retried
@@ -93,6 +93,48 @@ async def test_death_of_a_node(postgres: Postgres) -> None:
     small, large = due(survivor)
     assert join(survivor.opened(small).content) == MARKER
     assert join(survivor.opened(large).content) == LARGE
+
+
+async def test_relies_on_less_than_it_has(postgres: Postgres) -> None:
+    """Others that begin while the node still relies on its lease deliver its mail a second time."""
+    queue = postgres.open("a")
+    assert isinstance(queue, PostgresQueue)
+    with postgres.session() as connection:
+        for _ in range(3):
+            queue._node._renew_at = 0.0  # the next look renews
+            queue._node._wake.set()
+            assert await until(10, lambda: queue._node._renew_at)
+            relied = queue._node._until - postgres_node.now()
+            row = connection.execute(
+                "SELECT extract(epoch FROM until - clock_timestamp())::float8 FROM node"
+            ).fetchone()
+            assert row is not None
+            assert 0 < relied < float(str(row[0])) <= 0.75 * postgres.lease.total_seconds()
+    # A death right before a renewal, seen by one that has just reconnected: within the lease.
+    assert postgres_node._LIFE + postgres_node._RENEWAL < 1
+
+
+async def test_returning_database(postgres: Postgres) -> None:
+    """After an outage longer than a lease whoever is first would declare all the others dead."""
+    queue = postgres.open("a")
+    assert isinstance(queue, PostgresQueue)
+    node = queue._node
+    with postgres.session() as connection:
+
+        def others() -> int:
+            rows = connection.execute("SELECT 1 FROM node WHERE name = 'late'").fetchall()
+            return len(rows)
+
+        await asyncio.to_thread(postgres.cut)
+        assert await until(20, lambda: node._bury_from > 0)  # it is back
+        connection.execute("INSERT INTO node (name, until) VALUES ('late', now() - interval '1s')")
+        node._renew_at = 0.0
+        node.doubt(has_ended=False)
+        assert await until(10, lambda: node._renew_at)  # it has looked
+        assert others() == 1
+        node._bury_from = 0.0
+        node.doubt(has_ended=False)
+        assert await until(10, lambda: not others())
 
 
 async def test_death_in_the_middle_of_a_commit(postgres: Postgres) -> None:

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from tests.contract.conftest import Postgres
-from tests.unit.store.box import new
+from tests.unit.store.box import MARKER, new
 
 from gatepost.engine.bounce import Bouncer
 from gatepost.engine.delivery import Delivery, DeliverySettings
@@ -29,10 +29,14 @@ class Hop:
         self.got: list[tuple[str, int]] = []
         self.reply = Reply(250, "2.0.0", "ok")
         self.refused = ""
+        self.asked, self.go_on = asyncio.Event(), asyncio.Event()
+        self.go_on.set()
 
     async def deliver(
         self, hop: NextHop, envelope: Envelope, content: Content
     ) -> tuple[Attempt, ...]:
+        self.asked.set()
+        await self.go_on.wait()
         octets = await asyncio.to_thread(join, content)
         (recipient,) = envelope.recipients
         reply = self.reply
@@ -145,3 +149,25 @@ async def test_sleeper_does_not_deliver(postgres: Postgres) -> None:
     async with delivering(postgres, "b", other) as queue:
         assert await drained(queue)
     assert [to for to, _ in other.got] == ["bob@beta.test"]
+
+
+async def test_paused_in_the_middle(postgres: Postgres) -> None:
+    """A node that was cut off amid a body must not end it: another one delivers the mail by now."""
+    hop, other = Hop(), Hop()
+    hop.go_on.clear()
+    queue = postgres.open("a")
+    assert isinstance(queue, PostgresQueue)
+    delivery = _delivery(postgres, queue, "a", hop)
+    await delivery.start()
+    delivery.submit(await queue.accept([new("SMALL"), new("LARGE", bytes(SIZES[1]))]))
+    async with asyncio.timeout(20):
+        await hop.asked.wait()
+    queue._node._until = 0.0
+    hop.go_on.set()
+    await delivery.stop(timedelta(seconds=5))
+    await postgres.shut(queue)
+    assert hop.got == []
+    postgres.clock.now += timedelta(hours=1)
+    async with delivering(postgres, "b", other) as queue:
+        assert await drained(queue)
+    assert sorted(size for _, size in other.got) == [len(MARKER), SIZES[1]]

@@ -17,6 +17,7 @@ from typing import Protocol
 import structlog
 
 from gatepost.engine.bounce import Bouncer
+from gatepost.engine.guard import Guarded
 from gatepost.engine.journal import Journal, reason_of
 from gatepost.engine.judgement import Judgement, judge, unreached
 from gatepost.engine.lane import Lane, Room
@@ -218,7 +219,8 @@ class Delivery:
         """What the relay says, and whether a failure is our own rather than the hop's."""
         try:
             hop = self._routes(item)
-            return await self._relay.deliver(hop, item.envelope, item.content), False
+            content = Guarded(item.content, lambda: self._queue.holds(item))
+            return await self._relay.deliver(hop, item.envelope, content), False
         except Corrupt:
             raise
         except Unavailable as error:

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
-from gatepost.mail.content import Content, Octets
+from gatepost.mail.content import Content
 from gatepost.mail.delivery import Attempt, Credentials, NextHop
 from gatepost.mail.envelope import Envelope
 from gatepost.mail.reply import Reply
@@ -43,6 +43,7 @@ from gatepost.smtp.client import (
 from gatepost.smtp.settings import ClientSettings
 from gatepost.smtp.submission import Job, Results
 
+_SMALL: Final = 256 * 1024  # octets that are read twice without regret
 CONFUSED: Final = Reply(451, "4.5.0", "Next hop broke the order of SMTP")
 
 
@@ -338,7 +339,7 @@ def _unwilling(event: Unwilling) -> Reply:
 
 def _is_eight_bit(envelope: Envelope, content: Content, *, may_declare: bool) -> bool:
     """Whether BODY=8BITMIME is due; content is not read twice where a guess is harmless."""
-    if may_declare and not isinstance(content, Octets):
+    if may_declare and content.size > _SMALL:
         return envelope.body != "7BIT"
     try:
         return not all(chunk.isascii() for chunk in content.chunks())

@@ -113,6 +113,12 @@ REGISTER: Final = (
 )
 FORGET_NAME: Final = "DELETE FROM node WHERE name = %s RETURNING id"
 FORGET: Final = "DELETE FROM node WHERE id = %s RETURNING id"
+# Asked every second: what others wrote, whether this node's row stands, when another's ends.
+LOOK: Final = (
+    "SELECT (SELECT count FROM nudge), EXISTS (SELECT 1 FROM node WHERE id = %s),"
+    " (SELECT extract(epoch FROM min(until)) - extract(epoch FROM clock_timestamp())"
+    " FROM node WHERE id <> %s)"
+)
 RENEW: Final = "UPDATE node SET until = clock_timestamp() + make_interval(secs => %s) WHERE id = %s"
 BURY: Final = (
     "DELETE FROM node WHERE id IN (SELECT id FROM node WHERE until < clock_timestamp()"

@@ -2,14 +2,17 @@
 
 A node lives while its row stands.  It renews the row from a thread and a connection of its
 own; others delete the row once it is past its time (by the database's clock) and free what
-it held.  Whoever finds its own row gone registers anew and drops what it held.
+it held.  Whoever finds its own row gone registers anew and drops what it held.  That all
+of it happens within the lease is reckoned in docs/nodes.md.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
+from typing import Final
 
 import psycopg
 import structlog
@@ -19,7 +22,14 @@ from gatepost.store import postgres_database as database
 from gatepost.store.postgres_database import Connect, Connection
 
 _TICK = 1.0  # seconds between looks for what others wrote
+_HASTE = 0.1  # seconds between looks for a node that is late
 _SKEW = 60.0  # seconds; leases keep the database's time, but retries each node's own
+# Of the lease, which is promised from a node's death to the taking over of its mail:
+_LIFE: Final = 0.75  # how long a renewal holds, by the database's clock
+_SURE: Final = 0.7  # how long its node relies on it, by its own
+_RENEWAL: Final = 1 / 6  # between renewals, so that some may fail
+# A node that was suspended with its machine must notice: CLOCK_MONOTONIC stands still then.
+_CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 _log = structlog.get_logger("gatepost.store")
 
@@ -40,16 +50,17 @@ class Node:
         self._address = address
         self._connect = connect
         self._name = name
-        self._lease = lease
+        self._life, self._sure, self._renewal = lease * _LIFE, lease * _SURE, lease * _RENEWAL
         self._changed = changed
         self._tended = tended  # called after each look that found the database
         self._connection: Connection | None = connect(address)
         # What an earlier start of ours left in the middle of a commit, on a machine that is gone.
         self._connection.execute(database.EXPEL_NAMED, (database.session_name(name),))
-        self.id = _register(self._connection, name, lease)
-        self._until = time.monotonic() + lease
+        self._until = now() + self._sure  # reckoned from before the row is written
+        self.id = _register(self._connection, name, self._life)
         self._nudges = _nudges(self._connection)
-        self._renew_at = 0.0
+        self._renew_at = self._bury_from = 0.0
+        self._pause = 0.0
         self._wake = threading.Event()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name=f"node {name}", daemon=True)
@@ -61,7 +72,7 @@ class Node:
     @property
     def is_sure(self) -> bool:
         """Whether nobody can have taken over what this node holds."""
-        return time.monotonic() < self._until
+        return now() < self._until
 
     def doubt(self, *, has_ended: bool) -> None:
         """Look at once whether the lease still stands."""
@@ -93,32 +104,37 @@ class Node:
                 if self._connection is not None:  # an outage is told once, not every second
                     _report(error)
                 self._drop()
-            self._wake.wait(min(_TICK, self._lease / 4))
+                self._pause = min(_TICK, self._renewal)
+            self._wake.wait(self._pause)
             self._wake.clear()
 
     def _look(self, connection: Connection) -> None:
-        now = time.monotonic()
-        found = False
-        if now >= self._renew_at:
-            self._renew_at = now + self._lease / 4
-            found = self._renew(connection, now) | self._bury(connection)
-        nudges = _nudges(connection)
+        found = now() >= self._renew_at and self._renew(connection)
+        nudges, stands, left = _asked(connection, self.id)
+        if not stands:  # somebody thinks we are dead
+            found |= self._renew(connection)
+        if left <= 0 and now() >= self._bury_from:
+            found |= self._bury(connection)
+        self._pause = min(_TICK, self._renewal, max(_HASTE, left))
         if nudges != self._nudges or found:
             self._nudges = nudges
             self._changed()
 
-    def _renew(self, connection: Connection, now: float) -> bool:
+    def _renew(self, connection: Connection) -> bool:
         """Whether the lease was lost."""
-        if connection.execute(database.RENEW, (self._lease, self.id)).rowcount:
-            self._until = now + self._lease
+        begun = now()  # before the row is written: others count from later on
+        self._renew_at = begun + self._renewal
+        if connection.execute(database.RENEW, (self._life, self.id)).rowcount:
+            self._until = begun + self._sure
             return False
+        self._until = 0.0
         _log.error(
             Name.SERVICE_ERROR,
             service="store.postgres",
             reason="this node's lease of the queue ended; others may have its mail",
         )
-        self.id = _register(connection, self._name, self._lease)
-        self._until = now + self._lease
+        self.id = _register(connection, self._name, self._life)
+        self._until = begun + self._sure
         return True
 
     def _bury(self, connection: Connection) -> bool:
@@ -128,15 +144,19 @@ class Node:
         """
         with connection.transaction():
             dead = connection.execute(database.BURY).fetchall()
-            _free(connection, dead)
-        if connection.execute(database.EXPEL, (self._name,)).rowcount:
-            self._renew_at = 0.0  # then it can be buried, a moment later
+            freed = _free(connection, dead)
+        if dead:
+            reason = f"{len(dead)} silent too long: the {freed} mails it had are free for others"
+            _log.warning(Name.SERVICE_ERROR, service="store.postgres", reason=reason)
+        connection.execute(database.EXPEL, (self._name,))  # then it can be buried, a moment later
         return bool(dead)
 
     def _opened(self) -> Connection:
         if self._connection is None:
             self._connection = self._connect(self._address)
             self._renew_at = 0.0
+            # A database that was away was so for all: let the others renew, too.
+            self._bury_from = now() + self._renewal
         return self._connection
 
     def _drop(self) -> None:
@@ -145,23 +165,38 @@ class Node:
             connection.close()
 
 
-def _register(connection: Connection, name: str, lease: float) -> int:
+def _register(connection: Connection, name: str, life: float) -> int:
     """A fresh start; what an earlier one of the same name held is free (its lock file was)."""
     with connection.transaction():
         _free(connection, connection.execute(database.FORGET_NAME, (name,)).fetchall())
-        row = connection.execute(database.REGISTER, (name, lease)).fetchone()
+        row = connection.execute(database.REGISTER, (name, life)).fetchone()
     assert row is not None
-    number, now = (int(str(value)) for value in row)
-    ahead = time.time() - now / 1000
+    number, told = (int(str(value)) for value in row)
+    ahead = time.time() - told / 1000
     if abs(ahead) > _SKEW:
         reason = f"this machine's clock is {ahead:+.0f} s off the database's"
         _log.warning(Name.SERVICE_ERROR, service="store.postgres", reason=reason)
     return number
 
 
-def _free(connection: Connection, nodes: list[tuple[object, ...]]) -> None:
-    if nodes:
-        connection.execute(database.ORPHANED, ([row[0] for row in nodes],))
+def now() -> float:
+    """Seconds that count while the machine is suspended, too."""
+    return time.clock_gettime(_CLOCK)
+
+
+def _asked(connection: Connection, id_: int) -> tuple[int, bool, float]:
+    """How often somebody nudged, whether our row stands, and when the next of the others ends."""
+    row = connection.execute(database.LOOK, (id_, id_)).fetchone()
+    assert row is not None
+    nudges, stands, left = row
+    return int(str(nudges)), bool(stands), math.inf if left is None else float(str(left))
+
+
+def _free(connection: Connection, nodes: list[tuple[object, ...]]) -> int:
+    """How many mails nobody has now."""
+    if not nodes:
+        return 0
+    return connection.execute(database.ORPHANED, ([row[0] for row in nodes],)).rowcount
 
 
 def _nudges(connection: Connection) -> int:
