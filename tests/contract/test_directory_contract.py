@@ -162,6 +162,9 @@ def test_what_an_older_version_knew_is_taken_over(shelf: Shelf) -> None:
     with closing(shelf.database()) as database, database.writing() as connection:
         for statement in (
             "DROP TABLE certificate_request",
+            "DROP TABLE evidence_stamp",
+            "DROP TABLE evidence_proof",
+            "DROP TABLE notice",
             "DROP TABLE evidence",
             "DROP TABLE known_key",
             "DROP TABLE judged",

@@ -21,7 +21,7 @@ from sqlalchemy import (
     Text,
 )
 
-HEAD = "0006"
+HEAD = "0007"
 OLDEST = "0001"  # the oldest program that works on this schema, see `store.database`
 
 _MOMENT = BigInteger().with_variant(Integer(), "sqlite")  # year 9999 needs more than 32 bits
@@ -193,6 +193,9 @@ fetched_status = Table(
     Column("tried_at", _MOMENT, nullable=False),
     Column("due_at", _MOMENT, nullable=False),  # before, nobody asks again
     Column("fault", Text, nullable=False),  # of the last try; empty when it went well
+    Column("question", LargeBinary),  # what a responder is asked; none where a list is fetched
+    Column("used_at", _MOMENT, nullable=False, server_default="0"),  # to the day, by mail
+    Index(None, "due_at"),
 )
 
 alert = Table(
@@ -234,7 +237,40 @@ evidence = Table(
     Column("at", _MOMENT, nullable=False),
     Column("previous", String(64), nullable=False),
     Column("digest", String(64), nullable=False),
-    Column("sealed", LargeBinary, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),  # empty: removed, its place in the chain stays
+    Column("inside", String(64)),  # SHA-256 of the record; none in rows of schema 0006
+)
+
+# RFC 3161 tokens over a record's digest, which covers every record before it.
+evidence_stamp = Table(
+    "evidence_stamp",
+    metadata,
+    Column("number", _MOMENT, primary_key=True, autoincrement=False),
+    Column("at", _MOMENT, nullable=False),
+    Column("token", LargeBinary, nullable=False),
+)
+
+# Lists and OCSP answers that records name by their digests: each once.
+evidence_proof = Table(
+    "evidence_proof",
+    metadata,
+    Column("digest", String(64), primary_key=True),  # SHA-256 of the octets
+    Column("der", LargeBinary, nullable=False),
+    Column("last", _MOMENT, nullable=False),  # the newest record that names it
+    Index(None, "last"),
+)
+
+# What the postmaster is to hear of, each thing once, see `store.notice`.
+notice = Table(
+    "notice",
+    metadata,
+    Column("key", String(128), primary_key=True),
+    Column("at", _MOMENT, nullable=False),
+    Column("event", String(64), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("grave", Boolean, nullable=False),
+    Column("told_at", _MOMENT),
+    Index(None, "told_at"),
 )
 
 # What certificates are asked for at other authorities, see `store.request`.
