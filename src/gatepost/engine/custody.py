@@ -32,8 +32,8 @@ def load_kek(settings: Settings) -> Kek:
     return load(kek_source(settings), wrap=wrap_of(settings))
 
 
-def watch(settings: Settings) -> Watch:
-    """The same for a process that runs while it is changed."""
+def watch(settings: Settings) -> Watch[Kek]:
+    """The same for a process that runs while it is changed; read when it is first needed."""
     return Watch(kek_source(settings), lambda: load_kek(settings), time.monotonic)
 
 

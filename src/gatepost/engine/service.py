@@ -52,8 +52,9 @@ from gatepost.store.contract import MailQueue
 from gatepost.store.directory import Directory
 from gatepost.store.queue_id import Identifier
 from gatepost.vault.keys import Vault
-from gatepost.vault.mac import Mac
+from gatepost.vault.mac import Mac, purpose_of
 from gatepost.vault.seal import Sealer
+from gatepost.vault.subkey import Drawn
 
 if TYPE_CHECKING:
     from gatepost.engine.courier import Courier
@@ -84,16 +85,17 @@ class Stores:
     def open(cls, settings: Settings) -> Stores:
         """Open directory and vault; raises ConfigError or KeyUnavailable saying what to do."""
         key = watch(settings)
+        key()
         directory = open_directory(settings)
-        vault = Vault(directory, custody(settings, Sealer(key.kek, KEYS, key)))
+        vault = Vault(directory, custody(settings, Sealer(Drawn(key, KEYS), KEYS)))
         return cls(
             directory,
             vault,
             _authority(settings, directory, vault),
             settings.gateway.queue_folder,
-            Sealer(key.kek, BODIES, key),
-            Mac(key.kek, TRACE),
-            Sealer(key.kek, EVIDENCE, key),
+            Sealer(Drawn(key, BODIES), BODIES),
+            Mac(Drawn(key, purpose_of(TRACE)), TRACE),
+            Sealer(Drawn(key, EVIDENCE), EVIDENCE),
         )
 
     def close(self) -> None:
@@ -269,17 +271,20 @@ class Service:
 
     async def stop(self, grace: timedelta = timedelta(seconds=30)) -> None:
         """Stop accepting, finish what is under way, leave the rest in the queue."""
-        seconds = grace.total_seconds()
+        farewell = Farewell(grace.total_seconds(), self.journal)
         if self._public is not None:
-            await self._public.stop()
-        await asyncio.gather(*(one.drain(seconds) for one in self._listeners.values()))
-        await self._alerting.stop()
-        await self._gateway.settle()
-        await self._adopter.stop(grace)
-        await self._delivery.stop(grace)
+            await farewell.of("public", self._public.stop())
+        patience = farewell.left * _CLIENTS
+        draining = asyncio.gather(*(one.drain(patience) for one in self._listeners.values()))
+        await farewell.of("listeners", draining)
+        await farewell.of("alerts", self._alerting.stop())
+        await farewell.of("learning", self._gateway.settle())
+        delivering = timedelta(seconds=max(farewell.left - _WRITING, 0.0))
+        await farewell.of("adopter", self._adopter.stop(delivering))
+        await farewell.of("delivery", self._delivery.stop(delivering), _WRITING)
         self.queue.close()
-        await self._relay.close()
-        await self._federation.close()
+        await farewell.of("relay", self._relay.close())
+        await farewell.of("federation", self._federation.close())
         self.stores.close()
         self.journal.note(Name.SERVICE_STOPPED, service="worker")
 

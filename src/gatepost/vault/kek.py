@@ -13,11 +13,12 @@ import hmac
 import os
 import secrets
 import stat
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
 from gatepost.errors import ConfigError, KeyUnavailable
 from gatepost.vault.wrap import Wrap
@@ -27,6 +28,7 @@ MAXIMUM_FILE = 4096
 MAXIMUM_KEYS = 8
 PAUSE = 1.0  # seconds between two looks at the file
 Kind = Literal["file", "environment", "credential"]
+_Mark = tuple[int, int]  # of a file: which one it is, and when it was written
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _KINDS: dict[str, Kind] = {
     "file": "file",
@@ -227,31 +229,44 @@ def _unreadable(source: KekSource) -> KeyUnavailable:
     )
 
 
-class Watch:
-    """A key that is read again when its file was changed, looked at once a second at most."""
+T = TypeVar("T")
+
+
+class Watch(Generic[T]):
+    """What hangs on a key, read again when its file was changed: looked at once a second at most.
+
+    It is first read when it is first needed.
+    """
 
     def __init__(
-        self, source: KekSource, read: Callable[[], Kek], clock: Callable[[], float]
+        self, source: KekSource, read: Callable[[], T], clock: Callable[[], float]
     ) -> None:
         self._path = Path(source.name) if source.kind == "file" else None
         self._read, self._clock = read, clock
-        self._seen = self._mark()
-        self.kek = read()
-        self._looked = clock()
+        self._lock = threading.Lock()
+        self._last: T | None = None
+        self._seen: _Mark | None = None
+        self._looked = 0.0
 
-    def __call__(self) -> Kek:
-        """The key as it is now; the last good one when what is there cannot be read."""
-        now = self._clock()
-        if self._path is not None and now - self._looked >= PAUSE:
-            self._looked = now
-            mark = self._mark()
-            if mark != self._seen:
+    def __call__(self) -> T:
+        """As it is now; the last good one when what is there cannot be read."""
+        last, now = self._last, self._clock()
+        if last is not None and (self._path is None or now - self._looked < PAUSE):
+            return last
+        return self.fresh()
+
+    def fresh(self) -> T:
+        """The same without waiting for the second to pass; raises KeyUnavailable at first."""
+        with self._lock:
+            self._looked, mark = self._clock(), self._mark()
+            if self._last is None:
+                self._last, self._seen = self._read(), mark
+            elif mark != self._seen:
                 with suppress(KeyUnavailable):
-                    self.kek = self._read()
-                    self._seen = mark
-        return self.kek
+                    self._last, self._seen = self._read(), mark
+            return self._last
 
-    def _mark(self) -> tuple[int, int] | None:
+    def _mark(self) -> _Mark | None:
         try:
             found = self._path.stat() if self._path is not None else None
         except OSError:

@@ -1,8 +1,8 @@
 """Seal octets at rest: AES-256-GCM under a key of its own for every box and every file.
 
-One key-encryption key yields a sub-key per purpose (HKDF-SHA256, RFC 5869); a box takes 24
-random octets, 12 to derive its own key and 12 as nonce, so no number of boxes wears a key
-out (the 2^32 bound of NIST SP 800-38D section 8.3).  Files are sealed by `stream`.
+Each purpose has a sub-key (`subkey`); a box takes 24 random octets, 12 to derive its own key
+and 12 as nonce, so no number of boxes wears a key out (the 2^32 bound of NIST SP 800-38D
+section 8.3).  Files are sealed by `stream`.
 """
 
 from __future__ import annotations
@@ -10,16 +10,14 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
-from collections.abc import Callable
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from gatepost.errors import GatepostError, KeyUnavailable
 from gatepost.vault.kek import Kek
 from gatepost.vault.stream import ChunkSealer
+from gatepost.vault.subkey import Source, Subkey, steady
 
 VERSION = 1
 _ID = 4
@@ -37,21 +35,17 @@ class SealBroken(GatepostError):
 class Sealer:
     """Seals and unseals for one purpose; boxes of one purpose do not open under another."""
 
-    __slots__ = ("_id", "_kek", "_keys", "_purpose", "_watch")
+    __slots__ = ("_last", "_purpose", "_source")
 
-    def __init__(self, kek: Kek, purpose: str, watch: Callable[[], Kek] | None = None) -> None:
-        """`watch` gives the key as it is at the moment, where it may change."""
+    def __init__(self, source: Kek | Source, purpose: str) -> None:
+        """Where the key may change, or is not there yet, `source` gives it when it is needed."""
         self._purpose = purpose
-        self._watch = watch
-        self._take(kek)
+        self._source = steady(source, purpose)
+        self._last: Subkey | None = None
 
-    def _take(self, kek: Kek) -> None:
-        self._keys = {one.id: _derived(one, self._purpose) for one in kek.each}
-        self._kek, self._id = kek, kek.id
-
-    def _look(self) -> None:
-        if self._watch is not None and (kek := self._watch()) is not self._kek:
-            self._take(kek)
+    def _look(self) -> Subkey:
+        self._last = found = self._source()
+        return found
 
     def seal(self, data: bytes, aad: bytes = b"") -> bytes:
         """Seal; `aad` names the place the box belongs to and must be the same to unseal."""
@@ -75,29 +69,34 @@ class Sealer:
         return self._stream(self._head(header, _HEAD), aad)
 
     def _begin(self) -> bytes:
-        self._look()
-        return bytes((VERSION,)) + self._id + os.urandom(_SALT + _NONCE)
+        return bytes((VERSION,)) + self._look().id + os.urandom(_SALT + _NONCE)
 
     def _stream(self, header: bytes, aad: bytes) -> ChunkSealer:
-        key = hmac.digest(self._keys[header[1 : 1 + _ID]], b"stream" + header, hashlib.sha256)
+        key = hmac.digest(self._key(header), b"stream" + header, hashlib.sha256)
         return ChunkSealer(header, AESGCM(key), aad, self._broken)
 
     def _cipher(self, head: bytes) -> AESGCM:
         salt = head[1 + _ID : 1 + _ID + _SALT]
-        return AESGCM(hmac.digest(self._keys[head[1 : 1 + _ID]], b"box" + salt, hashlib.sha256))
+        return AESGCM(hmac.digest(self._key(head), b"box" + salt, hashlib.sha256))
+
+    def _key(self, head: bytes) -> bytes:
+        """The sub-key that a box names."""
+        id_ = bytes(head[1 : 1 + _ID])
+        known = self._last
+        if known is None or id_ not in known.keys:
+            known = self._look()
+        if id_ not in known.keys:
+            raise KeyUnavailable(
+                f"{self._purpose} was sealed under key-encryption key {id_.hex()}, "
+                f"the one loaded is {known.id.hex()}"
+            )
+        return known.keys[id_]
 
     def _head(self, box: bytes, least: int) -> bytes:
         if len(box) < least:
             raise self._broken()
         if box[0] != VERSION:
             raise SealBroken(f"sealed {self._purpose} has format {box[0]}, known is {VERSION}")
-        if bytes(box[1 : 1 + _ID]) not in self._keys:
-            self._look()
-        if bytes(box[1 : 1 + _ID]) not in self._keys:
-            raise KeyUnavailable(
-                f"{self._purpose} was sealed under key-encryption key {box[1 : 1 + _ID].hex()}, "
-                f"the one loaded is {self._id.hex()}"
-            )
         return bytes(box[:_HEAD])
 
     def _broken(self) -> SealBroken:
@@ -107,11 +106,7 @@ class Sealer:
 
     def is_current(self, box: bytes) -> bool:
         """Whether a box is sealed under the key that seals now."""
-        return box[1 : 1 + _ID] == self._id
+        return box[1 : 1 + _ID] == self._look().id
 
     def __repr__(self) -> str:
         return f"Sealer({self._purpose!r})"
-
-
-def _derived(kek: Kek, purpose: str) -> bytes:
-    return HKDF(SHA256(), 32, None, b"gatepost " + purpose.encode()).derive(kek.key)
