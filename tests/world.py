@@ -15,6 +15,7 @@ from typing import TypeVar
 from tests.pki_builder import User, company_root, user
 
 from gatepost.certificate import Certificate
+from gatepost.flow.challenge import Expected
 from gatepost.flow.context import Context
 from gatepost.flow.course import decide
 from gatepost.flow.decision import Decision, decisions
@@ -22,6 +23,7 @@ from gatepost.flow.fact import (
     AnchorsFor,
     Answer,
     CertificateFor,
+    ChallengeFor,
     CorrespondentFor,
     DecryptorsFor,
     Fact,
@@ -115,6 +117,8 @@ def unknown(fact: Fact) -> Answer:
             return UNTRUSTED
         case RevocationOf():
             return Evidence(required=False)
+        case ChallengeFor():
+            return Expected()
 
 
 @dataclass(slots=True)

@@ -18,6 +18,7 @@ from gatepost.flow.fact import (
     AnchorsFor,
     Answer,
     CertificateFor,
+    ChallengeFor,
     CorrespondentFor,
     DecryptorsFor,
     Fact,
@@ -59,7 +60,13 @@ class _Surroundings(World):
                 return self.openers
             case SignersOf():
                 return self.facts[SignersOf(_reader())]
-            case CertificateFor() | CorrespondentFor() | SignerFor() | RevocationOf():
+            case (
+                CertificateFor()
+                | ChallengeFor()
+                | CorrespondentFor()
+                | SignerFor()
+                | RevocationOf()
+            ):
                 return super().answer(fact)
 
 

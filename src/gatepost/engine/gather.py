@@ -21,11 +21,13 @@ from gatepost.engine.standing import Standing
 from gatepost.enrol.local import RENEWED
 from gatepost.errors import GatepostError, Refused, Unsupported
 from gatepost.events import Name
+from gatepost.flow.challenge import Expected
 from gatepost.flow.fact import (
     AnchorsFor,
     Answer,
     Answers,
     CertificateFor,
+    ChallengeFor,
     CorrespondentFor,
     DecryptorsFor,
     Fact,
@@ -170,6 +172,8 @@ class Gatherer:
                 return self._anchors(domain)
             case RevocationOf():
                 return Evidence(required=False)  # nobody asks here: unknown
+            case ChallengeFor():
+                return Expected()  # no order of ours is pending
             case _:
                 assert_never(fact)
 

@@ -10,11 +10,13 @@ from typing import TypeVar
 
 from gatepost.certificate import Certificate
 from gatepost.cms.capability import Decryptor
+from gatepost.flow.challenge import Expected
 from gatepost.flow.fact import (
     AnchorsFor,
     Answer,
     Answers,
     CertificateFor,
+    ChallengeFor,
     CorrespondentFor,
     DecryptorsFor,
     Fact,
@@ -77,6 +79,10 @@ class Context:
     def revocation_of(self, fact: RevocationOf) -> Evidence | None:
         """The answer to a RevocationOf; nothing while it was not asked."""
         return self._answer(fact, Evidence) if fact in self.facts else None
+
+    def challenge_for(self, fact: ChallengeFor) -> Expected:
+        """The answer to a ChallengeFor asked before."""
+        return self._answer(fact, Expected)
 
     def _answer(self, fact: Fact, kind: type[T]) -> T:
         answer = self.facts[fact]

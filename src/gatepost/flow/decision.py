@@ -28,6 +28,7 @@ class Done(StrEnum):
     WAITING = "wait"
     DEFERRED = "defer"
     REFUSED = "refuse"
+    ANSWERED = "answer"  # inbound: meant for the gateway itself
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ WORDS = {
     Done.WAITING: "WAIT",
     Done.DEFERRED: "TRY LATER",
     Done.REFUSED: "REFUSE",
+    Done.ANSWERED: "ANSWER",
 }
 SHOWN = 8  # characters of a fingerprint: enough to tell certificates apart by eye
 WIDTH = 30

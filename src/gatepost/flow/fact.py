@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from gatepost.certificate import Certificate
 from gatepost.cms.capability import Decryptor, Signer
+from gatepost.flow.challenge import Expected
 from gatepost.mail.address import Mailbox
 from gatepost.pki.choose import Choice
 from gatepost.pki.evidence import Evidence
@@ -81,6 +82,13 @@ class RevocationOf:
     chain: tuple[Certificate, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class ChallengeFor:
+    """Does an order for this person's certificate wait for a mail?  Answer: `Expected`."""
+
+    mailbox: Mailbox
+
+
 Fact = (
     SignersOf
     | CertificateFor
@@ -89,6 +97,7 @@ Fact = (
     | DecryptorsFor
     | AnchorsFor
     | RevocationOf
+    | ChallengeFor
 )
 Answer = (
     Choice
@@ -98,5 +107,6 @@ Answer = (
     | tuple[Certificate, ...]
     | Anchors
     | Evidence
+    | Expected
 )
 Answers = Mapping[Fact, Answer]

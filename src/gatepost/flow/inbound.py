@@ -2,7 +2,29 @@
 
 from __future__ import annotations
 
-from gatepost.flow import addressee, cleanse, defuse, harvest, loop, mark, peel, stamp, vouch
+from gatepost.flow import (
+    addressee,
+    cleanse,
+    defuse,
+    harvest,
+    loop,
+    mark,
+    peel,
+    respond,
+    stamp,
+    vouch,
+)
 from gatepost.flow.stage import Stage
 
-STAGES: tuple[Stage, ...] = (loop, cleanse, peel, harvest, addressee, defuse, mark, vouch, stamp)
+STAGES: tuple[Stage, ...] = (
+    loop,
+    cleanse,
+    peel,
+    harvest,
+    respond,
+    addressee,
+    defuse,
+    mark,
+    vouch,
+    stamp,
+)

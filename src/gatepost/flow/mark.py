@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from gatepost.flow import cleanse, subject
 from gatepost.flow.addressee import AddresseeReport, Reach
+from gatepost.flow.challenge import ChallengeReport
 from gatepost.flow.context import Context
 from gatepost.flow.decision import Decision, Done
 from gatepost.flow.defuse import DefusedReport
@@ -49,7 +50,14 @@ ORDER = (
 )
 
 
-REPORTS = SealedReport | LayerReport | RevocationReport | AddresseeReport | DefusedReport
+REPORTS = (
+    SealedReport
+    | LayerReport
+    | RevocationReport
+    | AddresseeReport
+    | DefusedReport
+    | ChallengeReport
+)
 
 
 @dataclass(frozen=True, slots=True)

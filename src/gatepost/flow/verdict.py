@@ -63,7 +63,7 @@ class Reject:
 
 @dataclass(frozen=True, slots=True)
 class Discard:
-    """Accept and drop, on an administrator's explicit rule only."""
+    """Accept and drop: on an administrator's explicit rule, or what was meant for us alone."""
 
     reason: str
 
