@@ -11,9 +11,11 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
+from gatepost.config.certificate_source import LOCAL, CertificateSource
 from gatepost.config.database import Database, check_address
 from gatepost.config.endpoint import STRICT, Endpoint, Password
 from gatepost.config.federation import Federation
+from gatepost.config.identity import Identity
 from gatepost.config.listener import Listener, Mode
 from gatepost.config.lookup import Lookup
 from gatepost.config.public import Public
@@ -206,6 +208,8 @@ class Settings:
     tls: Tls | None = None
     account: tuple[Account, ...] = ()
     authority: Authority = field(default_factory=Authority)
+    identity: tuple[Identity, ...] = ()
+    certificate_source: tuple[CertificateSource, ...] = ()
     public: Public = field(default_factory=Public)
     revocation: Revocation = field(default_factory=Revocation)
     federation: Federation = field(default_factory=Federation)
@@ -220,6 +224,7 @@ class Settings:
     def _check(self) -> Settings:
         _check_listeners(self)
         _check_hops(self)
+        _check_sources(self)
         if self.database.address and self.queue.database:
             raise ValueError("queue.database: [database] says already where the queue is")
         return self
@@ -259,6 +264,15 @@ def _check_listeners(settings: Settings) -> None:
         raise ValueError("a listener offers authentication, but there is no [[account]]")
     if doubled := _doubled(one.name for one in settings.account):
         raise ValueError(f"two accounts are called {doubled!r}")
+
+
+def _check_sources(settings: Settings) -> None:
+    names = [one.name for one in settings.certificate_source]
+    if doubled := _doubled(names):
+        raise ValueError(f"certificate_source: two are called {doubled!r}")
+    for one in settings.identity:
+        if one.source not in {LOCAL, *names}:
+            raise ValueError(f"identity: no [[certificate_source]] is called {one.source!r}")
 
 
 def _check_hops(settings: Settings) -> None:

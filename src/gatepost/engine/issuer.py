@@ -1,0 +1,94 @@
+"""Makes what `[[certificate_source]]` names: the built-in kinds, and those that plug-ins bring.
+
+A plug-in announces itself by an entry point of the group `gatepost.certificate_sources` whose
+name is the kind: docs/reference/certificate-sources.md.  A built-in kind is a function here
+that imports its module only when it is configured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Final
+
+from gatepost.config import Settings
+from gatepost.config.certificate_source import CertificateSource as SourceSettings
+from gatepost.engine.journal import Journal, reason_of
+from gatepost.enrol.source import CertificateSource
+from gatepost.errors import ConfigError, GatepostError
+from gatepost.events import Name
+from gatepost.store.directory import Directory
+from gatepost.vault.keys import Vault
+
+GROUP: Final = "gatepost.certificate_sources"
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a built-in source may need of the process it works in."""
+
+    settings: Settings
+    directory: Directory
+    vault: Vault
+    clock: Callable[[], datetime]
+    journal: Journal
+
+
+Maker = Callable[[SourceSettings, Surroundings], CertificateSource]
+
+BUILT_IN: Final[dict[str, Maker]] = {}
+
+
+def issuer(one: SourceSettings, around: Surroundings) -> CertificateSource:
+    """One source; raises ConfigError saying what is wrong with it."""
+    try:
+        if one.kind in BUILT_IN:
+            return BUILT_IN[one.kind](one, around)
+        return _plugged_in(one)
+    except GatepostError as error:
+        raise ConfigError(f"certificate source {one.name!r}: {error}") from error
+
+
+def issuers(around: Surroundings) -> Mapping[str, CertificateSource]:
+    """Every source that can be made, by name; the others are noted, and their mail waits."""
+    made = {}
+    for one in around.settings.certificate_source:
+        try:
+            made[one.name] = issuer(one, around)
+        except GatepostError as error:
+            around.journal.note(Name.SERVICE_ERROR, service="enrolment", reason=str(error))
+    return made
+
+
+def kinds() -> tuple[str, ...]:
+    """Every kind that can be used here."""
+    return tuple(sorted({*BUILT_IN, *(one.name for one in entry_points(group=GROUP))}))
+
+
+def _plugged_in(one: SourceSettings) -> CertificateSource:
+    found = list(entry_points(group=GROUP, name=one.kind))
+    if not found:
+        raise ConfigError(f"there is no kind {one.kind!r}; known here: {_listed(kinds())}")
+    if len(found) > 1:
+        raise ConfigError(f"{len(found)} plug-ins bring the kind {one.kind!r}")
+    made = _made(found[0], one)
+    for name in ("name", "request", "collect"):
+        if not hasattr(made, name):
+            raise ConfigError(f"the plug-in for {one.kind!r} makes something without {name!r}")
+    return made
+
+
+def _made(found: EntryPoint, one: SourceSettings) -> CertificateSource:
+    try:
+        make: Callable[[str, dict[str, Any]], CertificateSource] = found.load()
+        return make(one.name, dict(one.options))
+    except GatepostError:
+        raise
+    except Exception as error:  # a stranger's code: whatever it raises
+        raise ConfigError(f"the plug-in for {one.kind!r} failed: {reason_of(error)}") from error
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(names) or "none"
