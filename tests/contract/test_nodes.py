@@ -14,6 +14,7 @@ import psycopg
 import pytest
 from tests.contract.conftest import Postgres
 from tests.contract.test_queue_contract import LARGE, due
+from tests.crash.load import PATIENCE
 from tests.unit.store.box import MARKER, Clock, TestSeal, new
 
 from gatepost.errors import ConfigError, Unavailable
@@ -283,6 +284,30 @@ async def test_database_restarts(postgres: Postgres) -> None:
     assert queue.gone(items) == {items[0].number}
     assert queue.has_room()
     assert due(queue) == ()
+
+
+async def test_close_without_an_answer(postgres: Postgres) -> None:
+    """A node that is cut off from its database must not hang when it is told to stop."""
+    queue = postgres.open()
+    (item,) = await queue.accept([new("A")])
+    with postgres.session() as connection:
+        rows = connection.execute(
+            "SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'gatepost%'"
+        ).fetchall()
+        pids = [int(str(pid)) for (pid,) in rows]
+        assert len(pids) >= 4  # to read, to write, to write large bodies, to live
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            queue.settle(Done(item))
+            reading = asyncio.create_task(asyncio.to_thread(queue.counts))
+            async with asyncio.timeout(PATIENCE):
+                await postgres.shut(queue)
+            with pytest.raises(Unavailable):
+                await reading
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
 
 
 async def test_nodes_migrate_at_once(postgres: Postgres) -> None:

@@ -72,6 +72,14 @@ async def delivering(postgres: Postgres, node: str, hop: Hop) -> AsyncIterator[M
         await postgres.shut(queue)
 
 
+async def sleep(queue: PostgresQueue) -> None:
+    """As after a pause: the clock has moved, nobody has renewed."""
+    async with asyncio.timeout(20):
+        while not queue._node._pause:  # noqa: ASYNC110  its first look, in another thread, renews
+            await asyncio.sleep(0.01)
+    queue._node._until = 0.0
+
+
 async def drained(queue: MailQueue) -> bool:
     """Whether everything left in time."""
     for _ in range(200):
@@ -140,7 +148,7 @@ async def test_sleeper_does_not_deliver(postgres: Postgres) -> None:
     delivery = _delivery(postgres, queue, "a", hop)
     await delivery.start()
     items = await queue.accept([new("A")])
-    queue._node._until = 0.0  # as after a pause: the clock has moved, nobody has renewed
+    await sleep(queue)
     delivery.submit(items)
     await asyncio.sleep(0.2)
     assert hop.got == []
@@ -162,7 +170,7 @@ async def test_paused_in_the_middle(postgres: Postgres) -> None:
     delivery.submit(await queue.accept([new("SMALL"), new("LARGE", bytes(SIZES[1]))]))
     async with asyncio.timeout(20):
         await hop.asked.wait()
-    queue._node._until = 0.0
+    await sleep(queue)
     hop.go_on.set()
     await delivery.stop(timedelta(seconds=5))
     await postgres.shut(queue)

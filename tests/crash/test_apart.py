@@ -100,7 +100,27 @@ def test_apart(pair: Pair) -> None:
     """A node's trouble would be its mail's: lost, late, or delivered by two at once."""
     for trouble in ("pause", "cut", "kill"):
         endure(pair, trouble)
+    if FULL:
+        leave(pair)
     assert pair.world.clear == 0
+
+
+def leave(pair: Pair) -> None:
+    """A machine that is shut down while it is cut off must not hang on its database."""
+    first, second = pair.nodes
+    acknowledged = fill(pair, first)
+    begin("cut", first)
+    pair.world.delay = 0.0
+    begun = time.monotonic()
+    assert first.gateway.stop() == 0
+    took = time.monotonic() - begun
+    ids = pair.world.ids
+    while_growing(lambda: len(ids), lambda: not acknowledged - ids.keys())
+    until(second.gateway.queue_is_empty, max(60.0, PATIENCE))
+    end("cut", first)
+    figures = {"trouble": "stopped while cut off", "acknowledged": len(acknowledged)}
+    figures |= {"lost": len(acknowledged - ids.keys()), "stopped after": round(took)}
+    logging.getLogger(__name__).info("%s", figures)
 
 
 def endure(pair: Pair, trouble: str) -> None:

@@ -28,6 +28,7 @@ from gatepost.events import Name
 
 PAUSE = 1.0  # seconds before a worker that died young is replaced
 LIVED = 5.0
+ENDING = 40.0  # seconds for a worker to end, which gives its mail 25
 PATIENCE = 90.0  # seconds for a worker to get ready
 
 
@@ -224,10 +225,16 @@ class Crew:
         for worker in self.workers:
             how(worker)
 
-    async def gone(self) -> None:
-        """Return when every worker has ended."""
-        for one in self.workers:
-            await asyncio.shield(one.ended)
+    async def gone(self, patience: float | None = None) -> None:
+        """Return when every worker has ended, by itself or after so many seconds."""
+        try:
+            async with asyncio.timeout(patience):
+                for one in self.workers:
+                    await asyncio.shield(one.ended)
+        except TimeoutError:
+            for one in self.workers:
+                one.kill()
+            await self.gone()
 
     def heirs(self) -> Iterator[Heir]:
         """Those who change their supervisor."""

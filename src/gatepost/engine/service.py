@@ -22,6 +22,7 @@ from gatepost.engine.custody import KEYS, custody, watch
 from gatepost.engine.delivery import Delivery, DeliverySettings
 from gatepost.engine.door import key
 from gatepost.engine.expiry import PERIOD, alert
+from gatepost.engine.farewell import Farewell
 from gatepost.engine.federation import federation
 from gatepost.engine.gateway import Gateway, Parts
 from gatepost.engine.gather import Gatherer
@@ -61,6 +62,8 @@ if TYPE_CHECKING:
 
 Clock = Callable[[], datetime]
 
+_CLIENTS = 0.5  # of the time for stopping
+_WRITING = 3.0  # seconds to write down what became of the last mails
 BODIES, TRACE, EVIDENCE = "queue", "trace", "evidence"  # what the vault's other sub-keys are for
 
 

@@ -22,7 +22,7 @@ from typing import Literal, cast
 
 from gatepost.config import Settings, parse, read
 from gatepost.engine import control
-from gatepost.engine.crew import Child, Crew, Worker, forked
+from gatepost.engine.crew import ENDING, Child, Crew, Worker, forked
 from gatepost.engine.door import Doors, assigned
 from gatepost.engine.handover import Handover
 from gatepost.engine.journal import Journal, configure_log
@@ -156,7 +156,7 @@ class Supervisor:
         elif stopping.done():
             starting.cancel()
             self._crew.dismiss(Worker.stop)
-            await self._crew.gone()
+            await self._crew.gone(ENDING)
             return False
         stopping.cancel()
         starting.result()
@@ -179,8 +179,7 @@ class Supervisor:
         for crew in self._crews:
             crew.dismiss(Worker.stop)
         self._doors.keep({})
-        for crew in tuple(self._crews):
-            await crew.gone()
+        await asyncio.gather(*(crew.gone(ENDING) for crew in self._crews))
         self._journal.note(Name.SERVICE_STOPPED, service="supervisor")
 
     # ── reload and restart ───────────────────────────────────────────────────────────

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from gatepost.store import postgres_database as database
 from gatepost.store.postgres_body import ChunkedBody
 from gatepost.store.postgres_database import Connect, Connection
 from gatepost.store.postgres_lease import DUE, LATE, WAITING, Taking
+from gatepost.store.postgres_line import Lines
 from gatepost.store.postgres_node import Node
 from gatepost.store.postgres_schema import opened
 from gatepost.store.postgres_writer import Body, Order, Writer
@@ -42,6 +44,7 @@ from gatepost.store.worker_queue import Recovered, WorkerQueue, ids, joined, lat
 
 LEASE = timedelta(seconds=60)
 
+_FAREWELL = 3.0  # seconds for the last words to a database that does not answer
 _PRUNE_BATCH = 1000
 _AUDIT = 60.0  # seconds after a failure during which strays are looked for
 _NUMBERS = 32  # bits of an item's number below its node's
@@ -74,7 +77,7 @@ class PostgresQueue(WorkerQueue):
     ) -> None:
         super().__init__(folder, seal, name, clock, database)
         self._address = address
-        self._connect = connect
+        self._connect = connect = Lines(connect)
         self._held: dict[int, int] = {}  # item number: the id we hold it under
         self._denied: set[int] = set()  # refused with an error, yet perhaps committed
         self._audit_until = 0.0
@@ -217,10 +220,19 @@ class PostgresQueue(WorkerQueue):
                 return total
 
     def close(self) -> None:
-        """Write everything settled and give the rest to the other nodes; blocks until done."""
-        self._bulk.close()
-        self._writer.close()
-        self._node.close()
+        """Write everything settled and give the rest to the other nodes; blocks until done.
+
+        A database that does not answer gets some seconds; then the others wait for the lease.
+        """
+        cutting = threading.Timer(_FAREWELL, self._connect.cut)
+        cutting.start()
+        try:
+            self._bulk.close()
+            self._writer.close()
+            self._node.close()
+        finally:
+            cutting.cancel()
+        self._connect.cut()  # whoever still reads has nobody to tell
         with self._reading:
             self._drop_reader()
         self._unlock()
@@ -356,7 +368,8 @@ class PostgresQueue(WorkerQueue):
 
     def _read(self, sql: str, values: tuple[object, ...] = ()) -> list[Any]:
         with self._reading:
-            for attempt in (1, 2):  # the connection may have gone while nobody used it
+            # An open connection may have gone while nobody used it; a new one has not.
+            for attempt in (1, 2) if self._reader is not None else (2,):
                 try:
                     if self._reader is None:
                         self._reader = self._connect(self._address)

@@ -24,6 +24,7 @@ CHANGED: Final = "gatepost_directory"
 
 _TICK = 1.0  # seconds between questions, should a notice be lost
 _STALE = 5.0  # seconds without an answer after which what is remembered counts no more
+_END = 2.0  # seconds to hear that it is over
 _START = 10.0  # seconds for the first answer
 _SELECT: Final = "SELECT value FROM setting WHERE key = %s"
 
@@ -62,7 +63,9 @@ class Watch:
         if self._thread is not None and self._wake is not None:
             wake, self._wake = self._wake, None
             os.write(wake[1], b"x")
-            self._thread.join()
+            self._thread.join(_END)
+            if self._thread.is_alive():
+                return  # a database that does not answer keeps it longer; it still needs the pipe
             for end in wake:
                 os.close(end)
 
