@@ -37,9 +37,10 @@ def issued(wanted: Wanted, found: Sequence[Certificate], now: datetime) -> Issue
     if not own:
         sent = f"one for {found[0].name!r}, with another key" if found else "none"
         raise Refused(f"no certificate for the requested key was sent, but {sent}")
-    best = max(own, key=lambda one: one.not_after)
-    if wrong := fault(wanted, best, now):
-        raise Refused(f"the certificate {wrong}")
+    own.sort(key=lambda one: one.not_after, reverse=True)
+    best = next((one for one in own if not fault(wanted, one, now)), None)
+    if best is None:
+        raise Refused(f"the certificate {fault(wanted, own[0], now)}")
     return Issued((best, *issuers(best, found)))
 
 
