@@ -39,11 +39,9 @@ _PURE = frozenset({"ed25519", "ml-dsa-44", "ml-dsa-65", "ml-dsa-87"})  # no dige
 
 
 @dataclass(frozen=True, slots=True)
-class SoftwareSigner:
-    """Signs with a key in memory."""
+class SoftwareKey:
+    """The `held.Holder` of a key in memory."""
 
-    certificate: Certificate
-    chain: tuple[Certificate, ...]
     key: PrivateKeyTypes = field(repr=False)
 
     def sign(self, data: bytes, scheme: SignatureScheme) -> bytes:
@@ -60,10 +58,10 @@ class SoftwareSigner:
                 return key.sign(data, padding.PKCS1v15(), digest)
             case "rsa-pss", rsa.RSAPrivateKey() as key:
                 salt = digest.digest_size if scheme.salt is None else scheme.salt
-                return key.sign(data, padding.PSS(padding.MGF1(digest), salt), digest)
+                return _pss(key, data, digest, salt)
             case "ecdsa", ec.EllipticCurvePrivateKey() as key:
                 return key.sign(data, ec.ECDSA(digest))
-        raise self._unfit(scheme)
+        raise _unfit(scheme)
 
     def _sign_itself(self, data: bytes, scheme: SignatureScheme) -> bytes:
         match scheme.family, self.key:
@@ -75,18 +73,7 @@ class SoftwareSigner:
                 return key.sign(data)
             case "ml-dsa-87", mldsa.MLDSA87PrivateKey() as key:
                 return key.sign(data)
-        raise self._unfit(scheme)
-
-    def _unfit(self, scheme: SignatureScheme) -> Unsupported:
-        return Unsupported(f"the key of {self.certificate.name!r} cannot sign {scheme.family}")
-
-
-@dataclass(frozen=True, slots=True)
-class SoftwareDecryptor:
-    """Decrypts with a key in memory."""
-
-    certificate: Certificate
-    key: PrivateKeyTypes = field(repr=False)
+        raise _unfit(scheme)
 
     def unwrap(self, encrypted_key: bytes, scheme: KeyTransport) -> bytes:
         """Recover a key sent by RSA key transport; raises DecryptionFailed."""
@@ -120,6 +107,50 @@ class SoftwareDecryptor:
             return self.key.decapsulate(ciphertext)
         except ValueError:  # only for a wrong length, which is public
             raise DecryptionFailed from None
+
+
+def _unfit(scheme: SignatureScheme) -> Unsupported:
+    return Unsupported(f"this kind of key cannot sign {scheme.family}")
+
+
+def _pss(key: rsa.RSAPrivateKey, data: bytes, digest: hashes.HashAlgorithm, salt: int) -> bytes:
+    try:
+        return key.sign(data, padding.PSS(padding.MGF1(digest), salt), digest)
+    except ValueError:  # RFC 8017 section 9.1.1: the key is too short for digest and salt
+        raise Unsupported(f"an RSA key of {key.key_size} bits has no room for this PSS") from None
+
+
+@dataclass(frozen=True, slots=True)
+class SoftwareSigner:
+    """Signs with a key in memory."""
+
+    certificate: Certificate
+    chain: tuple[Certificate, ...]
+    key: PrivateKeyTypes = field(repr=False)
+
+    def sign(self, data: bytes, scheme: SignatureScheme) -> bytes:
+        """Sign the data itself; raises Unsupported when the key cannot sign so."""
+        return SoftwareKey(self.key).sign(data, scheme)
+
+
+@dataclass(frozen=True, slots=True)
+class SoftwareDecryptor:
+    """Decrypts with a key in memory."""
+
+    certificate: Certificate
+    key: PrivateKeyTypes = field(repr=False)
+
+    def unwrap(self, encrypted_key: bytes, scheme: KeyTransport) -> bytes:
+        """Recover a key sent by RSA key transport; raises DecryptionFailed."""
+        return SoftwareKey(self.key).unwrap(encrypted_key, scheme)
+
+    def agree(self, public_key: bytes) -> bytes:
+        """Agree with a peer's point, which is checked to be one of our curve."""
+        return SoftwareKey(self.key).agree(public_key)
+
+    def decapsulate(self, ciphertext: bytes) -> bytes:
+        """The secret in an ML-KEM ciphertext; one that is wrong gives another secret."""
+        return SoftwareKey(self.key).decapsulate(ciphertext)
 
 
 def _padding(scheme: KeyTransport) -> padding.AsymmetricPadding:
