@@ -11,16 +11,17 @@ import hashlib
 import re
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from gatepost.certificate import mend
 from gatepost.errors import Malformed
@@ -31,22 +32,30 @@ if TYPE_CHECKING:
 MAXIMUM_SIZE = 64 * 1024
 _Parsed = x509.Certificate
 _QUIET = threading.Lock()  # Python's warning filters belong to the whole process
+_alive: WeakValueDictionary[bytes, Certificate] = WeakValueDictionary()
+_ALIVE = threading.Lock()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Certificate:
-    """One certificate.  Equal and hashed by its DER octets."""
+    """One certificate.  The same DER octets give the same object, so it is compared at no cost."""
 
     der: bytes
     x509: x509.Certificate = field(repr=False)
+    signed: bytes = field(repr=False)  # the octets its issuer has signed, as they came
+    # AlgorithmIdentifier of the signature; empty where inside and outside differ (4.1.1.2)
+    algorithm: bytes = field(repr=False)
+    is_mended: bool  # what `x509` holds is not quite what came
     issuer: bytes  # DER Name, for IssuerAndSerialNumber
     subject: bytes  # DER Name
+    key_info: bytes = field(repr=False)  # SubjectPublicKeyInfo, as it came
     serial: int
     key_id: bytes | None  # subjectKeyIdentifier
     public_key: CertificatePublicKeyTypes | None = field(repr=False)  # None: algorithm unknown
     emails: tuple[str, ...]  # rfc822Name of the SAN, then emailAddress of the subject
     key_usage: frozenset[str] | None  # RFC 5280 names; None: extension absent
     extended_key_usage: frozenset[str] | None  # dotted OIDs; None: extension absent
+    is_authority: bool  # whether basicConstraints says CA
     not_before: datetime  # aware, UTC
     not_after: datetime  # aware, UTC
     fingerprint: str  # SHA-256 of the DER, lower-case hex
@@ -81,11 +90,6 @@ class Certificate:
         return f"-----BEGIN CERTIFICATE-----\n{''.join(lines)}-----END CERTIFICATE-----\n"
 
     @property
-    def signed(self) -> bytes:
-        """The octets its issuer has signed, as they came."""
-        return _signed(self.der)
-
-    @property
     def name(self) -> str:
         """A short name for people: the common name, else the first address, else the subject."""
         with quietly():
@@ -95,20 +99,8 @@ class Certificate:
             return str(common[0].value)
         return self.emails[0] if self.emails else subject.rfc4514_string()
 
-    @property
-    def is_authority(self) -> bool:
-        """Whether basicConstraints says CA."""
-        try:
-            found = self.x509.extensions.get_extension_for_class(x509.BasicConstraints)
-        except x509.ExtensionNotFound:
-            return False
-        return found.value.ca
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Certificate) and other.der == self.der
-
-    def __hash__(self) -> int:
-        return hash(self.der)
+    def __reduce__(self) -> tuple[Callable[[bytes], Certificate], tuple[bytes]]:
+        return _parse, (self.der,)
 
 
 _FAULTS = (
@@ -123,8 +115,18 @@ _BLOCK = re.compile(rb"-----BEGIN (?:X509 )?CERTIFICATE-----([^-]*)-----END")
 
 @lru_cache(maxsize=4096)
 def _parse(der: bytes) -> Certificate:
+    """The cache keeps the latest; one that somebody still holds is found again without it."""
+    known = _alive.get(der)
+    if known is not None:
+        return known
     if len(der) > MAXIMUM_SIZE:
         raise Malformed(f"certificate of {len(der)} octets is over the limit of {MAXIMUM_SIZE}")
+    made = _first_reading(der)
+    with _ALIVE:
+        return _alive.setdefault(der, made)
+
+
+def _first_reading(der: bytes) -> Certificate:
     try:
         with quietly():
             return _read(der, x509.load_der_x509_certificate(der))
@@ -136,7 +138,7 @@ def _second_reading(der: bytes, wrong: str) -> Certificate:
     """With the faults mended that are known from the world; else as wrong as it was."""
     try:
         with quietly():
-            return _read(der, x509.load_der_x509_certificate(mend.mended(der)))
+            return _read(der, x509.load_der_x509_certificate(mend.mended(der)), is_mended=True)
     except _FAULTS as error:
         raise Malformed(f"not a certificate: {wrong}") from error
 
@@ -148,26 +150,26 @@ def _decoded(block: bytes) -> bytes:
         raise Malformed(f"not PEM certificates: {error}") from error
 
 
-def _signed(der: bytes) -> bytes:
-    start = _element(der, 0)[0]
-    return der[start : _element(der, start)[1]]
-
-
-def _read(der: bytes, parsed: x509.Certificate) -> Certificate:
-    extensions = parsed.extensions
-    issuer, subject = _names(_signed(der))
-    key_id = _extension(extensions, ExtensionOID.SUBJECT_KEY_IDENTIFIER)
+def _read(der: bytes, parsed: x509.Certificate, *, is_mended: bool = False) -> Certificate:
+    said: dict[type, Any] = {type(one.value): one.value for one in parsed.extensions}
+    signed, algorithm, issuer, subject, key_info = _slices(der)
+    key_id, basic = said.get(x509.SubjectKeyIdentifier), said.get(x509.BasicConstraints)
     return Certificate(
         der=der,
         x509=parsed,
+        signed=signed,
+        algorithm=algorithm,
+        is_mended=is_mended,
         issuer=issuer,
         subject=subject,
+        key_info=key_info,
         serial=parsed.serial_number,
-        key_id=key_id.digest if isinstance(key_id, x509.SubjectKeyIdentifier) else None,
+        key_id=key_id.digest if key_id else None,
         public_key=_public_key(parsed),
-        emails=_emails(parsed, extensions),
-        key_usage=_key_usage(_extension(extensions, ExtensionOID.KEY_USAGE)),
-        extended_key_usage=_purposes(_extension(extensions, ExtensionOID.EXTENDED_KEY_USAGE)),
+        emails=_emails(parsed, said.get(x509.SubjectAlternativeName)),
+        key_usage=_key_usage(said.get(x509.KeyUsage)),
+        extended_key_usage=_purposes(said.get(x509.ExtendedKeyUsage)),
+        is_authority=basic is not None and basic.ca,
         not_before=parsed.not_valid_before_utc,
         not_after=parsed.not_valid_after_utc,
         fingerprint=hashlib.sha256(der).hexdigest(),
@@ -182,19 +184,29 @@ def quietly() -> Iterator[None]:
         yield
 
 
-def _names(tbs: bytes) -> tuple[bytes, bytes]:
-    """Issuer and subject exactly as written: composing them anew may change string types.
+def _slices(der: bytes) -> tuple[bytes, bytes, bytes, bytes, bytes]:
+    """What was signed, by which algorithm, issuer, subject and key, exactly as written.
 
-    RFC 5280 section 4.1: [0] version, serialNumber, signature, issuer, validity, subject.
+    Composing names anew may change string types.  RFC 5280 section 4.1: [0] version,
+    serialNumber, signature, issuer, validity, subject, subjectPublicKeyInfo.
     """
-    position = _element(tbs, 0)[0]
-    if tbs[position] == 0xA0:
-        position = _element(tbs, position)[1]
-    for _ in range(2):
-        position = _element(tbs, position)[1]
-    issuer_end = _element(tbs, position)[1]
-    subject_start = _element(tbs, issuer_end)[1]
-    return tbs[position:issuer_end], tbs[subject_start : _element(tbs, subject_start)[1]]
+    start = _element(der, 0)[0]
+    position, end = _element(der, start)
+    if der[position] == 0xA0:
+        position = _element(der, position)[1]
+    algorithm = _element(der, position)[1]
+    issuer = _element(der, algorithm)[1]
+    validity = _element(der, issuer)[1]
+    subject = _element(der, validity)[1]
+    key = _element(der, subject)[1]
+    inside, outside = der[algorithm:issuer], der[end : _element(der, end)[1]]
+    return (
+        der[start:end],
+        inside if inside == outside else b"",
+        der[issuer:validity],
+        der[subject:key],
+        der[key : _element(der, key)[1]],
+    )
 
 
 def _element(der: bytes, start: int) -> tuple[int, int]:
@@ -206,15 +218,6 @@ def _element(der: bytes, start: int) -> tuple[int, int]:
     return body, body + length
 
 
-def _extension(
-    extensions: x509.Extensions, oid: x509.ObjectIdentifier
-) -> x509.ExtensionType | None:
-    try:
-        return extensions.get_extension_for_oid(oid).value
-    except x509.ExtensionNotFound:
-        return None
-
-
 def _public_key(parsed: x509.Certificate) -> CertificatePublicKeyTypes | None:
     try:
         return parsed.public_key()
@@ -222,10 +225,9 @@ def _public_key(parsed: x509.Certificate) -> CertificatePublicKeyTypes | None:
         return None
 
 
-def _emails(parsed: x509.Certificate, extensions: x509.Extensions) -> tuple[str, ...]:
+def _emails(parsed: x509.Certificate, names: x509.SubjectAlternativeName | None) -> tuple[str, ...]:
     found: list[str] = []
-    names = _extension(extensions, ExtensionOID.SUBJECT_ALTERNATIVE_NAME)
-    if isinstance(names, x509.SubjectAlternativeName):
+    if names is not None:
         found += names.get_values_for_type(x509.RFC822Name)
     found += [str(a.value) for a in parsed.subject.get_attributes_for_oid(NameOID.EMAIL_ADDRESS)]
     return tuple(dict.fromkeys(found))
@@ -242,16 +244,16 @@ _USAGES = (
 )
 
 
-def _key_usage(value: x509.ExtensionType | None) -> frozenset[str] | None:
-    if not isinstance(value, x509.KeyUsage):
+def _key_usage(value: x509.KeyUsage | None) -> frozenset[str] | None:
+    if value is None:
         return None
-    return frozenset(name for name in _USAGES if getattr(value, name))
+    return frozenset([name for name in _USAGES if getattr(value, name)])
 
 
-def _purposes(value: x509.ExtensionType | None) -> frozenset[str] | None:
-    if not isinstance(value, x509.ExtendedKeyUsage):
+def _purposes(value: x509.ExtendedKeyUsage | None) -> frozenset[str] | None:
+    if value is None:
         return None
-    return frozenset(purpose.dotted_string for purpose in value)
+    return frozenset([purpose.dotted_string for purpose in value])
 
 
 EMAIL_PROTECTION = ExtendedKeyUsageOID.EMAIL_PROTECTION.dotted_string

@@ -75,14 +75,14 @@ class Search:
         wanted = traits(child)
         named = self._above.get(wanted.issuer, ())
         found = [one for one in named if not self._unfit(one)]
-        found.sort(key=lambda one: self._merit(one, wanted.authority_key_id))
+        if len(found) > 1:
+            found.sort(key=lambda one: self._merit(one, wanted.authority_key_id))
         return found
 
     def _unfit(self, issuer: Certificate) -> bool:
         return bool(
-            role_objection(issuer)
+            _never_fit(issuer)
             or date_objection(issuer, self.moment)
-            or key_weakness(issuer)
             or (issuer not in self.roots and signature_weakness(issuer))
         )
 
@@ -103,9 +103,14 @@ class Search:
         return ""
 
 
+@lru_cache(maxsize=4096)
+def _never_fit(issuer: Certificate) -> bool:
+    return bool(role_objection(issuer) or key_weakness(issuer))
+
+
 def _signed(child: Certificate, issuer: Certificate) -> bool:
     """Authorities are met again and again, so their signatures are checked once."""
-    if traits(child).basic is None or not child.is_authority:
+    if not child.is_authority:
         return signed_by(child, issuer.public_key)
     return _signed_before(child, issuer)
 
@@ -117,5 +122,8 @@ def _signed_before(child: Certificate, issuer: Certificate) -> bool:
 
 def _repeats(chain: Chain, issuer: Certificate) -> bool:
     """RFC 4158 section 2.4.2: the same name and key lead only in circles."""
-    new = traits(issuer)
-    return any(old.subject == new.subject and old.key == new.key for old in map(traits, chain))
+    key = issuer.key_info
+    for old in chain:
+        if old.key_info == key and traits(old).subject == traits(issuer).subject:
+            return True
+    return False

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gatepost.certificate import Certificate
-from gatepost.pki.name import spelled
 from gatepost.pki.strength import security
+from gatepost.pki.trait import traits
 
 MAXIMUM_RIVALS = 16
 
@@ -29,8 +29,8 @@ class Known:
     @classmethod
     def of(cls, certificate: Certificate, beside: Iterable[Certificate]) -> Known:
         """What is to be remembered of this choice."""
-        issuer = spelled(certificate.x509.issuer)
-        rivals = [one.fingerprint for one in beside if spelled(one.x509.issuer) != issuer]
+        issuer = traits(certificate).issuer_spelled
+        rivals = [one.fingerprint for one in beside if traits(one).issuer_spelled != issuer]
         chosen = frozenset(sorted(rivals)[:MAXIMUM_RIVALS])
         return cls(certificate.fingerprint, issuer, security(certificate), chosen)
 

@@ -10,6 +10,7 @@ from functools import lru_cache
 
 from cryptography import x509
 
+UNREADABLE = "a name that cannot be read"
 Folded = tuple[bytes, ...]  # one item for each relative distinguished name
 
 
@@ -18,7 +19,7 @@ def spelled(name: x509.Name) -> str:
     try:
         return name.rfc4514_string()[:500]
     except ValueError:  # read lazily: a certificate can be whole and its names not
-        return "a name that cannot be read"
+        return UNREADABLE
 
 
 @lru_cache(maxsize=8192)

@@ -7,6 +7,7 @@ means it with them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Literal
 
 from gatepost.certificate import ANY_PURPOSE, EMAIL_PROTECTION, Certificate
@@ -50,6 +51,7 @@ def _roles(chain: Sequence[Certificate], purpose: Purpose) -> str:
     return ""
 
 
+@lru_cache(maxsize=4096)
 def role_objection(issuer: Certificate) -> str:
     """Why it may not have issued certificates (RFC 5280 section 6.1.4 (k), (n))."""
     basic = traits(issuer).basic
@@ -81,6 +83,8 @@ def _lengths(downward: Sequence[Traits]) -> str:
 
 def _names(downward: Sequence[Traits], budget: Budget) -> str:
     """Section 6.1.3 (b), (c); the names of self-issued intermediates are not asked."""
+    if not any(one.permitted or one.excluded for one in downward):
+        return ""
     said = Constraints(budget)
     said.add(downward[0])
     for one in downward[1:-1]:

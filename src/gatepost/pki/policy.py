@@ -43,6 +43,8 @@ class _State:
 
 def objection(below: Sequence[Traits], rules: PolicyRules) -> str:
     """What speaks against the path under these rules; the issuer of the first is the anchor."""
+    if not rules.explicit and not any(map(_says_something, below)):
+        return ""  # explicit_policy starts above the length of the path and never reaches zero
     count = len(below)
     state = _State(
         rules=rules,
@@ -64,6 +66,10 @@ def objection(below: Sequence[Traits], rules: PolicyRules) -> str:
             _map(state, one)
             _count_down(state, one)
     return _conclude(state, below[-1]) if below else ""
+
+
+def _says_something(one: Traits) -> bool:
+    return one.require_explicit is not None or bool(one.mappings)
 
 
 def _descend(state: _State, one: Traits, *, last: bool) -> None:

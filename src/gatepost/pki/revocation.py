@@ -143,7 +143,7 @@ class Inquiry:
                     why = f"a list does not count: {fault}"
                     continue
                 latest = deltas[0].this_update if deltas else crl.this_update
-                entry = _entry(crl, deltas, certificate)
+                entry = listed(crl, deltas, certificate)
                 if entry is not None:
                     used = (crl, *deltas)
                     return Finding(
@@ -225,7 +225,7 @@ class Inquiry:
         return bool(known)
 
 
-def _entry(crl: Crl, deltas: Iterable[Crl], certificate: Certificate) -> Entry | None:
+def listed(crl: Crl, deltas: Iterable[Crl], certificate: Certificate) -> Entry | None:
     """RFC 5280 section 6.3.3 (i) to (k): the newest delta's word goes first."""
     issuer = traits(certificate).issuer
     for delta in deltas:

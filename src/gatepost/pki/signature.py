@@ -8,15 +8,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, padding, rsa
 
 from gatepost.certificate import Certificate
-from gatepost.pki.der import after, inside
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
+MAXIMUM_REMEMBERED = 256  # algorithms
 _Pure = (
     ed25519.Ed25519PublicKey
     | ed448.Ed448PublicKey
@@ -37,18 +38,35 @@ class Algorithm:
 
 def signed_by(certificate: Certificate, key: CertificatePublicKeyTypes | None) -> bool:
     """Whether the key signed this certificate; names are another matter."""
-    parsed = certificate.x509
+    algorithm = _algorithm_of(certificate)
+    return algorithm is not None and made_by(
+        key, certificate.x509.signature, certificate.signed, algorithm
+    )
+
+
+def _algorithm_of(certificate: Certificate) -> Algorithm | None:
+    """Read once for the same octets; nothing where inside and outside differ, or it is unknown."""
+    octets = certificate.algorithm
+    if octets in (known := _known):
+        return known[octets]
+    found = _algorithm(certificate.x509) if octets else None
+    if len(known) < MAXIMUM_REMEMBERED:  # parameters are free, so strangers can write many
+        known[octets] = found
+    return found
+
+
+_known: dict[bytes, Algorithm | None] = {}
+
+
+def _algorithm(parsed: x509.Certificate) -> Algorithm | None:
     try:
-        algorithm = Algorithm(
+        return Algorithm(
             parsed.signature_algorithm_oid.dotted_string,
             parsed.signature_hash_algorithm,
             parsed.signature_algorithm_parameters,
         )
     except Exception:  # noqa: BLE001  an algorithm that is not known signs nothing
-        return False
-    return _one_algorithm(certificate) and made_by(
-        key, parsed.signature, certificate.signed, algorithm
-    )
+        return None
 
 
 def made_by(
@@ -100,15 +118,3 @@ _IDENTIFIERS: dict[type, str] = {
     mldsa.MLDSA65PublicKey: "2.16.840.1.101.3.4.3.18",
     mldsa.MLDSA87PublicKey: "2.16.840.1.101.3.4.3.19",
 }
-
-
-def _one_algorithm(certificate: Certificate) -> bool:
-    """RFC 5280 section 4.1.1.2: the algorithm inside and the one outside are the same."""
-    der = certificate.der
-    tbs = inside(der, 0)
-    outside = after(der, tbs)
-    position = inside(der, tbs)
-    if der[position] == 0xA0:  # version
-        position = after(der, position)
-    within = after(der, position)  # behind serialNumber
-    return der[within : after(der, within)] == der[outside : after(der, outside)]

@@ -65,6 +65,7 @@ def key_weakness(certificate: Certificate) -> str:
     return ""
 
 
+@lru_cache(maxsize=4096)
 def security(certificate: Certificate) -> int:
     """About how many bits an attacker must guess (NIST SP 800-57 part 1, table 2)."""
     match certificate.public_key:
@@ -98,9 +99,7 @@ def signature_weakness(certificate: Certificate) -> str:
 
 def _names_its_curve(certificate: Certificate) -> bool:
     """RFC 5480 section 2.1.1: written-out parameters can be an attacker's (CVE-2020-0601)."""
-    tbs = next(items(certificate.der))
-    fields = [one for one in items(tbs) if one[0] != 0xA0]  # but version
-    identifier = next(items(fields[5]))  # of subjectPublicKeyInfo
+    identifier = next(items(certificate.key_info))
     return [one[0] for one in items(identifier)] == [0x06, 0x06]
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtensionOID
 
 from gatepost.certificate import Certificate, quietly
@@ -15,6 +14,7 @@ from gatepost.pki import name
 from gatepost.pki.der import dotted, items
 
 _UNREADABLE = (("2.5.29.32.0", "2.5.29.32.0"),)
+MAXIMUM_NAMES = 4096
 _MAPPINGS = ExtensionOID.POLICY_MAPPINGS
 _Extension = TypeVar("_Extension", bound=x509.ExtensionType)
 
@@ -41,26 +41,35 @@ KNOWN_CRITICAL = frozenset(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Traits:
-    """The extensions in the words of RFC 5280; absent ones are None or empty."""
+    """The extensions in the words of RFC 5280; absent ones are None or empty.
 
-    subject: bytes  # folded
+    What a path rarely asks (names, addresses, places) is read only when it is asked.
+    """
+
+    certificate: Certificate
     issuer: bytes  # folded
-    relatives: name.Folded  # of the subject
-    key: bytes  # SubjectPublicKeyInfo
+    issuer_spelled: str
     basic: x509.BasicConstraints | None
     authority_key_id: bytes | None
     permitted: tuple[x509.GeneralName, ...]
     excluded: tuple[x509.GeneralName, ...]
-    alternative: tuple[x509.GeneralName, ...]
-    subject_emails: tuple[str, ...]
     policies: frozenset[str] | None
     repeats_policy: bool  # which RFC 5280 section 4.2.1.4 forbids
     mappings: tuple[tuple[str, str], ...]
     require_explicit: int | None
     inhibit_mapping: int | None
     inhibit_any: int | None
-    points: tuple[x509.DistributionPoint, ...]  # where its CRLs are
     unknown_critical: tuple[str, ...]
+
+    @property
+    def subject(self) -> bytes:
+        """Folded."""
+        return _folded(self.certificate)[1]
+
+    @property
+    def relatives(self) -> name.Folded:
+        """The relative names of the subject."""
+        return _folded(self.certificate)[0]
 
     @property
     def self_issued(self) -> bool:
@@ -72,53 +81,87 @@ class Traits:
         """How many more authorities may stand below."""
         return self.basic.path_length if self.basic else None
 
+    @property
+    def alternative(self) -> tuple[x509.GeneralName, ...]:
+        """Names beside the subject."""
+        said = _get(self.certificate.x509.extensions, x509.SubjectAlternativeName)
+        return tuple(said or ())
+
+    @property
+    def subject_emails(self) -> tuple[str, ...]:
+        """Addresses in the subject."""
+        found = self.certificate.x509.subject.get_attributes_for_oid(x509.NameOID.EMAIL_ADDRESS)
+        return tuple(str(one.value) for one in found)
+
+    @property
+    def points(self) -> tuple[x509.DistributionPoint, ...]:
+        """Where its CRLs are."""
+        return tuple(_get(self.certificate.x509.extensions, x509.CRLDistributionPoints) or ())
+
 
 @lru_cache(maxsize=4096)
 def traits(certificate: Certificate) -> Traits:
     """Read them; a certificate that was parsed has no unreadable extension but mappings."""
-    parsed = certificate.x509
-    with quietly():
-        subject, issuer = parsed.subject, _issuer(certificate)
-    found = parsed.extensions
-    constraints = _get(found, x509.NameConstraints)
-    policies = _get(found, x509.CertificatePolicies)
-    limits = _get(found, x509.PolicyConstraints)
-    inhibit = _get(found, x509.InhibitAnyPolicy)
-    identifier = _get(found, x509.AuthorityKeyIdentifier)
-    relatives = name.folded(subject)
+    found = certificate.x509.extensions
+    said: dict[x509.ObjectIdentifier, Any] = {one.oid: one.value for one in found}
+    constraints = said.get(ExtensionOID.NAME_CONSTRAINTS)
+    policies = said.get(ExtensionOID.CERTIFICATE_POLICIES)
+    limits = said.get(ExtensionOID.POLICY_CONSTRAINTS)
+    inhibit = said.get(ExtensionOID.INHIBIT_ANY_POLICY)
+    identifier = said.get(ExtensionOID.AUTHORITY_KEY_IDENTIFIER)
+    issuer, issuer_spelled = _issuer(certificate)
     return Traits(
-        subject=name.joined(relatives),
+        certificate=certificate,
         issuer=issuer,
-        relatives=relatives,
-        key=_key(certificate),
-        basic=_get(found, x509.BasicConstraints),
+        issuer_spelled=issuer_spelled,
+        basic=said.get(ExtensionOID.BASIC_CONSTRAINTS),
         authority_key_id=identifier.key_identifier if identifier else None,
         permitted=tuple((constraints and constraints.permitted_subtrees) or ()),
         excluded=tuple((constraints and constraints.excluded_subtrees) or ()),
-        alternative=tuple(_get(found, x509.SubjectAlternativeName) or ()),
-        subject_emails=_emails(subject),
         policies=frozenset(one.policy_identifier.dotted_string for one in policies)
         if policies is not None
         else None,
         repeats_policy=policies is not None
         and len({one.policy_identifier for one in policies}) < len(policies),
-        mappings=_mappings(found),
+        mappings=_mappings(said.get(_MAPPINGS)),
         require_explicit=limits.require_explicit_policy if limits else None,
         inhibit_mapping=limits.inhibit_policy_mapping if limits else None,
         inhibit_any=inhibit.skip_certs if inhibit else None,
-        points=tuple(_get(found, x509.CRLDistributionPoints) or ()),
         unknown_critical=tuple(
             one.oid.dotted_string for one in found if one.critical and one.oid not in KNOWN_CRITICAL
         ),
     )
 
 
-def _issuer(certificate: Certificate) -> bytes:
-    """Folded; one that cannot be read equals no other name, for those begin with a length."""
+@lru_cache(maxsize=4096)
+def _folded(certificate: Certificate) -> tuple[name.Folded, bytes]:
+    """The subject: its relative names, and the whole."""
+    with quietly():
+        relatives = name.folded(certificate.x509.subject)
+    return relatives, name.joined(relatives)
+
+
+def _issuer(certificate: Certificate) -> tuple[bytes, str]:
+    """Folded, and for people; one that cannot be read equals no other (those begin with a length).
+
+    The same octets are the same name, and few authorities issue all certificates there are.
+    """
+    known, octets = _issuers, (certificate.issuer, certificate.is_mended)
+    if found := known.get(octets):
+        return found
     try:
-        return name.key(certificate.x509.issuer)
+        with quietly():
+            issuer = certificate.x509.issuer
+        found = name.key(issuer), name.spelled(issuer)
     except ValueError:
-        return b"\xff" + certificate.issuer
+        found = b"\xff" + certificate.issuer, name.UNREADABLE
+    if len(known) >= MAXIMUM_NAMES:
+        known.clear()
+    known[octets] = found
+    return found
+
+
+_issuers: dict[tuple[bytes, bool], tuple[bytes, str]] = {}
 
 
 def _get(extensions: x509.Extensions, kind: type[_Extension]) -> _Extension | None:
@@ -128,25 +171,12 @@ def _get(extensions: x509.Extensions, kind: type[_Extension]) -> _Extension | No
         return None
 
 
-def _key(certificate: Certificate) -> bytes:
-    if certificate.public_key is None:
-        return certificate.der
-    return certificate.public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-
-
-def _emails(subject: x509.Name) -> tuple[str, ...]:
-    found = subject.get_attributes_for_oid(x509.NameOID.EMAIL_ADDRESS)
-    return tuple(str(one.value) for one in found)
-
-
-def _mappings(extensions: x509.Extensions) -> tuple[tuple[str, str], ...]:
+def _mappings(said: x509.ExtensionType | None) -> tuple[tuple[str, str], ...]:
     """RFC 5280 section 4.2.1.5; what cannot be read maps anyPolicy, which no path survives."""
-    try:
-        value = extensions.get_extension_for_oid(_MAPPINGS).value
-    except x509.ExtensionNotFound:
+    if said is None:
         return ()
     try:
-        pairs = [tuple(map(dotted, items(one))) for one in items(value.public_bytes())]
+        pairs = [tuple(map(dotted, items(one))) for one in items(said.public_bytes())]
         return tuple((theirs, ours) for theirs, ours in pairs) or _UNREADABLE
     except (IndexError, ValueError):
         return _UNREADABLE

@@ -7,6 +7,7 @@ forbid nothing.  Every reason is a clause that completes "not usable: …".
 from __future__ import annotations
 
 from datetime import datetime
+from functools import lru_cache
 from typing import Literal
 
 from cryptography.hazmat.primitives.asymmetric import ec, mlkem, rsa, x448, x25519
@@ -25,8 +26,15 @@ EncapsulationKey = mlkem.MLKEM768PublicKey | mlkem.MLKEM1024PublicKey
 
 def usable_for(certificate: Certificate, use: Use, moment: datetime) -> tuple[str, ...]:
     """Every reason why not; empty when usable."""
+    wrong = date_objection(certificate, moment)
+    lasting = _lasting_objections(certificate, use)
+    return (wrong, *lasting) if wrong else lasting
+
+
+@lru_cache(maxsize=8192)
+def _lasting_objections(certificate: Certificate, use: Use) -> tuple[str, ...]:
+    """Those that no time changes."""
     reasons = (
-        date_objection(certificate, moment),
         key_weakness(certificate),
         _algorithm_objection(certificate, use),
         _usage_objection(certificate, use),
