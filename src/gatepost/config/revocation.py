@@ -18,15 +18,17 @@ Strictness = Literal["hard", "grace", "soft", "off"]
 class Revocation:
     """Lists and OCSP answers of other authorities: fetched, kept, and asked."""
 
-    outbound: Strictness = "off"
-    """For certificates mail is encrypted to. hard: unknown counts as revoked | grace: so, but
-    the last good answer counts longer | soft: unknown is noted | off: nobody asks."""
-    inbound: Strictness = "off"
+    outbound: Strictness = "soft"
+    """For certificates mail is encrypted to. hard: unknown counts as revoked | grace: so where a
+    certificate says whom to ask, and the last good answer counts longer | soft: unknown is noted |
+    off: nobody asks."""
+    inbound: Strictness = "soft"
     """The same for signers of arriving mail."""
     grace: Duration = timedelta(days=7)
     """How long the last good answer counts beyond its end, with "grace"."""
-    patience: Duration = timedelta(seconds=5)
-    """How long a message waits for answers that are not here yet."""
+    patience: Duration = timedelta(seconds=3)
+    """How long a message waits for answers that are not here yet; with "soft" none waits once two
+    have waited in vain, until somebody answers or ten minutes have passed."""
     maximum: Annotated[Size, Field(ge=1024, le=64 << 20)] = 20 << 20
     """Octets of one list."""
     private: tuple[Network, ...] = ()

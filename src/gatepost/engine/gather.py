@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Protocol, assert_never
+from typing import Protocol, TypeVar, assert_never
 
 from gatepost.certificate import Certificate
 from gatepost.cms.capability import Decryptor, Signer
@@ -39,14 +39,15 @@ from gatepost.flow.fact import (
 from gatepost.mail.address import Mailbox
 from gatepost.pki.choose import Candidate, Choice, choose, watched
 from gatepost.pki.evidence import Evidence
-from gatepost.pki.validate import Anchors, validate
+from gatepost.pki.validate import Anchors
 from gatepost.smime.correspondent import Correspondent
 from gatepost.store.directory import Directory
 from gatepost.vault.keys import Vault
 
+Read = TypeVar("Read")
+
 MEMORY = timedelta(minutes=1)
 MAXIMUM_REMEMBERED = 10_000
-MAXIMUM_ASKED = 8  # candidates whose authorities are asked
 
 
 def _asked_about(fact: Fact) -> str:
@@ -125,18 +126,17 @@ class Gatherer:
             return known
         if self._federation is not None and (domain := _asked_about(fact)):
             await self._federation.meet(domain)
-        if self._directory.is_distant:  # the loop must not wait for a network
-            answer = await asyncio.to_thread(self._look_up, fact)
+        answer: Answer
+        if isinstance(fact, CertificateFor) and self._standing is not None:
+            answer = await self._unrevoked(fact.mailbox, self._standing)
         else:
-            answer = self._look_up(fact)
+            answer = await self._read(self._look_up, fact)
         if (
             isinstance(fact, SignerFor)
             and isinstance(answer, SignerAnswer)
             and self._is_due(answer)
         ):
             answer = await self._enrol(fact.mailbox, answer)
-        if isinstance(fact, CertificateFor) and self._standing is not None:
-            answer = await self._unrevoked(fact.mailbox, self._standing) or answer
         if isinstance(fact, CertificateFor) and isinstance(answer, Choice):
             answer = await self._searched(fact.mailbox, answer)
             if answer.unasked:
@@ -153,13 +153,15 @@ class Gatherer:
         if not found.candidates:
             return replace(known, unasked=found.unasked)
         anchors = await asyncio.to_thread(self._anchors, mailbox.domain_key)
+        if self._standing is not None:
+            anchors = await self._standing.weighed(found.candidates, anchors, self._clock())
         other = choose(found.candidates, mailbox, anchors, self._clock())
         return replace(other, rejected=(*other.rejected, *known.rejected))
 
     def _look_up(self, fact: Fact) -> Answer:
         match fact:
             case CertificateFor(mailbox):
-                return self._choice(mailbox)
+                return self._choice(mailbox, *self._offered(mailbox))
             case CorrespondentFor(mailbox):
                 return self._correspondent(mailbox)
             case SignersOf(mailbox):
@@ -177,15 +179,20 @@ class Gatherer:
             case _:
                 assert_never(fact)
 
-    async def _unrevoked(self, mailbox: Mailbox, standing: Standing) -> Choice | None:
-        """The choice by what is known of revocation; nothing where nobody asks."""
-        anchors, now = self._anchors(mailbox.domain_key), self._clock()
-        evidence: Evidence | None = None
-        for one in self._candidates(mailbox)[:MAXIMUM_ASKED]:
-            chain = validate(one.certificate, one.issuers, anchors, moment=now).chain
-            if len(chain) > 1:
-                evidence = await standing.of_recipient(chain) or evidence
-        return self._choice(mailbox, evidence) if evidence is not None else None
+    async def _read(self, work: Callable[..., Read], *asked: object) -> Read:
+        """What the directory says; the loop must not wait for a network."""
+        if self._directory.is_distant:
+            return await asyncio.to_thread(work, *asked)
+        return work(*asked)
+
+    async def _unrevoked(self, mailbox: Mailbox, standing: Standing) -> Choice:
+        """The choice by what is known of revocation."""
+        found, anchors = await self._read(self._offered, mailbox)
+        weighed = await standing.weighed(found, anchors, self._clock())
+        return await self._read(self._choice, mailbox, found, weighed)
+
+    def _offered(self, mailbox: Mailbox) -> tuple[tuple[Candidate, ...], Anchors]:
+        return self._candidates(mailbox), self._anchors(mailbox.domain_key)
 
     def _candidates(self, mailbox: Mailbox) -> tuple[Candidate, ...]:
         found = self._directory.candidates_for(mailbox)
@@ -193,11 +200,8 @@ class Gatherer:
             found = (*found, *self._federation.candidates(mailbox.domain_key))
         return found
 
-    def _choice(self, mailbox: Mailbox, evidence: Evidence | None = None) -> Choice:
-        found = self._candidates(mailbox)
-        anchors, now = self._anchors(mailbox.domain_key), self._clock()
-        if evidence is not None:
-            anchors = replace(anchors, evidence=evidence)
+    def _choice(self, mailbox: Mailbox, found: tuple[Candidate, ...], anchors: Anchors) -> Choice:
+        now = self._clock()
         chosen = choose(found, mailbox, anchors, now)
         known = self._directory.known_keys.of(mailbox)
         return watched(chosen, found, mailbox, anchors, now, known=known)

@@ -69,6 +69,7 @@ class _Seen:
     signatures: tuple[SignatureReport, ...]
     addressees: AddresseeReport | None
     defused: DefusedReport | None
+    revocation: tuple[str, ...]  # what is known of signers beside "good"
 
     @property
     def is_misdirected(self) -> bool:
@@ -110,6 +111,9 @@ def _seen(findings: Sequence[object]) -> _Seen:
         tuple(one for one in findings if isinstance(one, SignatureReport)),
         next((one for one in findings if isinstance(one, AddresseeReport)), None),
         next((one for one in findings if isinstance(one, DefusedReport)), None),
+        tuple(
+            said for one in findings if isinstance(one, RevocationReport) for said in one.remarks
+        ),
     )
 
 
@@ -152,6 +156,8 @@ def _results(seen: _Seen, unmet: str) -> list[Result]:
     remark = "; ".join(filter(None, (opened, sealed, aimed, changed, unmet)))
     if not seen.signatures:
         return [Result("smime", "none", remark)]
+    told = {said for one in seen.signatures for said in one.all_reasons}
+    remark = "; ".join(filter(None, (*(one for one in seen.revocation if one not in told), remark)))
     return [_result(one, remark) for one in seen.signatures]
 
 

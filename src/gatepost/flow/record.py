@@ -42,7 +42,10 @@ def decided(
         signature=f"{scheme.family} {scheme.digest}" if scheme and signer else "",
         cipher=plan.cipher if plan and certificate else "",
         key_transport=_transport(certificate, plan) if plan and certificate else "",
-        because=_because(plan, scheme if signer else None) if plan else (),
+        because=(
+            *(_because(plan, scheme if signer else None) if plan else ()),
+            *(choice.remarks if choice and certificate else ()),
+        ),
         apart=plan.apart if plan else False,
     )
 

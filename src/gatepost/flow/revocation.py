@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from gatepost.flow.context import Context
 from gatepost.flow.fact import RevocationOf
 from gatepost.pki.evidence import Evidence, Finding
-from gatepost.pki.place import names_places
+from gatepost.pki.place import names_place
 from gatepost.pki.validate import Anchors, validate
 from gatepost.smime.report import SignatureReport, SignerReport
 
@@ -25,7 +25,20 @@ class RevocationReport:
 
     def as_data(self) -> dict[str, object]:
         """Values JSON can carry."""
-        return {"layer": "revocation", "findings": [one.as_data() for one in self.findings]}
+        return {
+            "layer": "revocation",
+            "findings": [one.as_data() for one in self.findings],
+            "reasons": [str(one) for one in self.findings if one.status != "good"],
+        }
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a reader should know: nobody could tell though asked, or told something bad."""
+        return tuple(
+            str(one)
+            for one in self.findings
+            if one.status == "revoked" or (one.status == "unknown" and names_place(one.certificate))
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +52,7 @@ class Weighed:
 def lacks(found: SignatureReport, context: Context) -> RevocationOf | None:
     """The question still to be asked about a signature, if any."""
     signer = _signer(found)
-    if signer is None or not context.asks_revocation or not names_places(signer.chain):
+    if signer is None or not context.asks_revocation:
         return None
     fact = RevocationOf(signer.chain)
     return None if fact in context.facts else fact

@@ -1,37 +1,45 @@
 """Asks the authorities above a certificate whether they revoked it, and remembers.
 
-Lists by their distribution points (RFC 5280 section 4.2.1.13), else OCSP by POST without
-nonce (RFC 6960).  Whatever is here is used at once and fetched anew in the background; only
-what was never had makes anybody wait.  A place that failed is left alone for a while.
+Lists by their distribution points (RFC 5280 section 4.2.1.13) with their deltas (5.2.6), else
+OCSP by POST without nonce (RFC 6960).  Whatever is here is used at once and fetched anew in
+the background; only what was never had makes anybody wait, and not where nobody ever answers.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+import random
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import pairwise
-from typing import Protocol
+from itertools import islice, pairwise
+from typing import Any, Protocol
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 
 from gatepost.certificate import Certificate
-from gatepost.errors import GatepostError, Malformed
+from gatepost.errors import GatepostError
+from gatepost.lookup.freshness import Statement, check_newer, due, ends, read, recalled
 from gatepost.pki.crl import Crl
 from gatepost.pki.evidence import Evidence
 from gatepost.pki.ocsp import MAXIMUM_SIZE, Answer
-from gatepost.pki.place import Status, list_places, responder_places
+from gatepost.pki.place import Status, delta_places, list_places, responder_places
 
 FAILED = timedelta(minutes=10)  # before a place is asked again that had no good answer
-SOONEST = timedelta(minutes=5)
-LATEST = timedelta(days=1)
+LEASE = timedelta(minutes=2)  # for whoever fetches on behalf of all nodes
+TOUCHED = timedelta(days=1)  # between notes that mail uses a place
+USED = timedelta(days=30)  # after that nobody fetches in advance
+FORGOTTEN = timedelta(days=90)
 MAXIMUM_PLACES = 4  # of one certificate
+MAXIMUM_DELTAS = 2  # of one list
 MAXIMUM_KEPT = 1000  # lists and answers in memory
+MAXIMUM_REFRESHED = 20  # at a time
+MAXIMUM_IN_VAIN = 2  # waits without an answer; then mail waits no more for a while
+_LANES = 4
 _KIND = "application/ocsp-request"
 
 
@@ -54,6 +62,22 @@ class Statuses(Protocol):
         """Keep how it went."""
         ...
 
+    def use(self, id_: str, now: datetime) -> None:
+        """Note that mail asks this."""
+        ...
+
+    def due(self, now: datetime, used: datetime, limit: int) -> tuple[Status, ...]:
+        """What mail has used since then and is to be asked anew, without the octets."""
+        ...
+
+    def claim(self, one: Status, until: datetime) -> bool:
+        """Whether this node is to ask, rather than another."""
+        ...
+
+    def prune(self, before: datetime) -> int:
+        """Forget what nobody has used since."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -68,6 +92,14 @@ class Place:
         """Names the question on every node."""
         octets = f"{self.kind} {self.url} ".encode() + self.question
         return hashlib.sha256(octets).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """A place that mail depends on and that has said nothing that still counts."""
+
+    url: str
+    fault: str
 
 
 def places(certificate: Certificate, issuer: Certificate) -> Iterator[Place]:
@@ -88,67 +120,146 @@ class Revocations:
         clock: Callable[[], datetime],
         *,
         maximum: int = 20 << 20,
-        patience: float = 5.0,
+        patience: float = 3.0,
+        spread: Callable[[], float] = random.random,
     ) -> None:
         self._fetch, self._statuses, self._clock = fetch, statuses, clock
-        self._maximum, self._patience = maximum, patience
-        self._known: dict[str, tuple[Status, Crl | Answer | None]] = {}
+        self._maximum, self._patience, self._spread = maximum, patience, spread
+        self._known: dict[str, tuple[Status, Statement | None]] = {}
         self._fetching: dict[str, asyncio.Task[bool]] = {}
-        self._evidence: dict[tuple[bool, timedelta], Evidence] = {}
+        self._working: set[asyncio.Task[Any]] = set()
+        self._used: dict[str, datetime] = {}
+        self._evidence: dict[tuple[bool, bool, timedelta], Evidence] = {}
+        self._in_vain, self._until = 0, clock()
 
     async def evidence(
-        self, chain: tuple[Certificate, ...], *, required: bool, grace: timedelta
+        self,
+        chain: tuple[Certificate, ...],
+        *,
+        required: bool,
+        grace: timedelta,
+        where_told: bool = False,
     ) -> Evidence:
-        """All that is known now, after asking for this path as far as patience goes."""
-        try:
-            async with asyncio.timeout(self._patience):
-                await asyncio.gather(*(self._asked(*pair) for pair in pairwise(chain)))
-        except TimeoutError:
-            pass  # "not known" is an answer
-        return self._current(required=required, grace=grace)
+        """All that is known now, after asking for this path as far as patience goes.
+
+        Where the answer is not required, nobody waits once some have waited in vain: a gateway
+        without a way to the web would delay every mail.
+        """
+        waits = required or not self.is_cut_off
+        asking = [
+            self._work(self._asked(*pair, waits=waits))
+            for pair in pairwise(chain)
+            if any(True for _ in places(*pair))
+        ]
+        if asking:
+            _, pending = await asyncio.wait(asking, timeout=self._patience)
+            if pending:  # "not known" is an answer
+                self._in_vain += 1
+                self._until = self._clock() + FAILED
+        return self._current(required=required, where_told=where_told, grace=grace)
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether nobody has answered lately, whoever was asked."""
+        return self._in_vain >= MAXIMUM_IN_VAIN and self._clock() < self._until
 
     def fault(self, certificate: Certificate, issuer: Certificate) -> str:
         """Why the last try went wrong, for people."""
         found = (self._known.get(one.id) for one in places(certificate, issuer))
         return next((one[0].fault for one in found if one and one[0].fault), "")
 
+    async def refresh(self, grace: timedelta = timedelta()) -> tuple[Silence, ...]:
+        """Fetch in advance what mail has used and what is due; each by one node.
+
+        Returns the places that have nothing to say that counts, not even with grace.
+        """
+        now = self._clock()
+        found = await asyncio.to_thread(self._statuses.due, now, now - USED, MAXIMUM_REFRESHED)
+        lanes = asyncio.Semaphore(_LANES)
+
+        async def fetched(one: Status) -> Silence | None:
+            async with lanes:
+                return await self._renewed(one, now, grace)
+
+        done = await asyncio.gather(*map(fetched, found))
+        return tuple(one for one in done if one is not None)
+
+    async def tidy(self) -> None:
+        """Forget what nobody has used for long."""
+        await asyncio.to_thread(self._statuses.prune, self._clock() - FORGOTTEN)
+
     async def settle(self) -> None:
         """Wait for what is being fetched."""
-        while self._fetching:
-            await asyncio.gather(*self._fetching.values(), return_exceptions=True)
+        while self._fetching or self._working:
+            waited = (*self._fetching.values(), *self._working)
+            await asyncio.gather(*waited, return_exceptions=True)
 
-    def _current(self, *, required: bool, grace: timedelta) -> Evidence:
-        key = (required, grace)
+    async def close(self) -> None:
+        """Ask nobody any more."""
+        for one in (*self._fetching.values(), *self._working):
+            one.cancel()
+        await self.settle()
+
+    def _current(self, *, required: bool, where_told: bool, grace: timedelta) -> Evidence:
+        key = (required, where_told, grace)
         if key not in self._evidence:
             found = [one for _, one in self._known.values()]
             self._evidence[key] = Evidence(
                 lists=tuple(one for one in found if isinstance(one, Crl)),
                 answers=tuple(one for one in found if isinstance(one, Answer)),
                 required=required,
+                where_told=where_told,
                 grace=grace,
             )
         return self._evidence[key]
 
-    async def _asked(self, certificate: Certificate, issuer: Certificate) -> None:
-        asked: Iterable[Place] = places(certificate, issuer)
-        for place, _ in zip(asked, range(MAXIMUM_PLACES), strict=False):
-            if await self._is_answered(place):
-                return
+    async def _asked(self, certificate: Certificate, issuer: Certificate, *, waits: bool) -> None:
+        for place in islice(places(certificate, issuer), MAXIMUM_PLACES):
+            if not await self._is_answered(place, waits=waits):
+                if not waits and place.id in self._fetching:
+                    return
+                continue
+            _, found = self._known.get(place.id, (None, None))
+            if isinstance(found, Crl):
+                told = dict.fromkeys((*found.freshest, *delta_places(certificate)))
+                for url in islice(told, MAXIMUM_DELTAS):
+                    await self._is_answered(Place("crl", url), waits=waits)
+            return
 
-    async def _is_answered(self, place: Place) -> bool:
+    async def _is_answered(self, place: Place, *, waits: bool) -> bool:
         """Whether there is a good answer from this place, fetched if need be."""
         now = self._clock()
-        if place.id not in self._known:
-            kept = await asyncio.to_thread(self._statuses.read, place.id)
-            if kept is not None and place.id not in self._known:
-                self._keep(kept, await asyncio.to_thread(_parsed, kept))
+        await self._recall(place)
+        self._touch(place, now)
         status, found = self._known.get(place.id, (None, None))
+        is_good = found is not None and ends(found) >= now
         if status is not None and now < status.due_at:
-            return found is not None and _end(found) >= now
+            return is_good
         task = self._begin(place)
-        if found is not None and _end(found) >= now:
-            return True  # good still; nobody waits for the next one
+        if is_good or not waits:
+            return is_good  # good still; nobody waits for the next one
         return await asyncio.shield(task)
+
+    async def _recall(self, place: Place) -> None:
+        """Bring to mind what is kept of a place."""
+        if place.id in self._known:
+            return
+        kept = await asyncio.to_thread(self._statuses.read, place.id)
+        if kept is not None and place.id not in self._known:
+            self._keep(kept, await asyncio.to_thread(recalled, kept))
+
+    def _touch(self, place: Place, now: datetime) -> None:
+        before = self._used.get(place.id)
+        if before is not None and now - before < TOUCHED:
+            return
+        if len(self._used) >= MAXIMUM_KEPT:
+            self._used.clear()
+        self._used[place.id] = now
+        self._work(self._noted(place, now))
+
+    async def _noted(self, place: Place, now: datetime) -> None:
+        with suppress(GatepostError):  # a database that is away: it is noted another day
+            await asyncio.to_thread(self._statuses.use, place.id, now)
 
     def _begin(self, place: Place) -> asyncio.Task[bool]:
         task = self._fetching.get(place.id)
@@ -158,27 +269,63 @@ class Revocations:
             task.add_done_callback(lambda _: self._fetching.pop(place.id, None))
         return task
 
-    async def _fetched(self, place: Place) -> bool:
+    def _work(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._working.add(task)
+        task.add_done_callback(self._working.discard)
+        return task
+
+    async def _renewed(self, one: Status, now: datetime, grace: timedelta) -> Silence | None:
+        if not await asyncio.to_thread(self._statuses.claim, one, now + LEASE):
+            return None
+        place = Place(one.kind, one.place, one.question)
+        was_here = place.id in self._known
+        await self._recall(place)
+        await self._fetched(place, is_claimed=True)
+        status, found = self._known.get(place.id, (None, None))
+        if not was_here and place.id not in self._used:  # another process works with it
+            self._forget(place.id)
+        if found is None or ends(found) + grace < now:
+            return Silence(place.url, status.fault if status else "")
+        return None
+
+    async def _fetched(self, place: Place, *, is_claimed: bool = False) -> bool:
         now = self._clock()
+        if not is_claimed and await self._is_done_elsewhere(place, now):
+            _, kept = self._known[place.id]
+            return kept is not None and ends(kept) >= now
         last, before = self._known.get(place.id, (None, None))
-        found: Crl | Answer | None = None
+        found: Statement | None = None
         try:
             maximum = self._maximum if place.kind == "crl" else MAXIMUM_SIZE
             kind = _KIND if place.question else ""
             der = await self._fetch(place.url, maximum, body=place.question, kind=kind)
-            found = await asyncio.to_thread(_read, place.kind, der)
-            _check_newer(found, before)
-            status = Status(place.id, place.kind, place.url, der, now, _due(found, now))
+            found = await asyncio.to_thread(read, place.kind, der)
+            check_newer(found, before)
+            self._in_vain = 0
+            again = due(found, now, self._spread())
+            status = _status(place, der, now, again)
         except GatepostError as error:
-            kept, why = last.der if last else None, str(error)[:300]
-            status = Status(place.id, place.kind, place.url, kept, now, now + FAILED, why)
             found = before
+            old = last.der if last else None
+            status = _status(place, old, now, now + FAILED, str(error)[:300])
         self._keep(status, found)
         with suppress(GatepostError):  # a database that is away: it is fetched again some day
             await asyncio.to_thread(self._statuses.write, status)
-        return not status.fault and found is not None and _end(found) >= now
+        return not status.fault and found is not None and ends(found) >= now
 
-    def _keep(self, status: Status, found: Crl | Answer | None) -> None:
+    async def _is_done_elsewhere(self, place: Place, now: datetime) -> bool:
+        """Whether another node has asked meanwhile, or is asking; then its answer is here."""
+        last, _ = self._known.get(place.id, (None, None))
+        if last is None:
+            return False
+        kept = await asyncio.to_thread(self._statuses.read, place.id)
+        if kept is None or kept.due_at <= now:
+            return False
+        self._keep(kept, await asyncio.to_thread(recalled, kept))
+        return True
+
+    def _keep(self, status: Status, found: Statement | None) -> None:
         before = self._known.pop(status.id, (None, None))[1]
         self._known[status.id] = (status, found)
         while len(self._known) > MAXIMUM_KEPT:
@@ -186,38 +333,15 @@ class Revocations:
         if found is not before:
             self._evidence.clear()
 
-
-def _read(kind: str, der: bytes) -> Crl | Answer:
-    return Crl.from_der(der) if kind == "crl" else Answer.from_der(der)
-
-
-def _check_newer(found: Crl | Answer, before: Crl | Answer | None) -> None:
-    """Whoever plays back an old list would undo a revocation."""
-    if before is not None and _begins(found) < _begins(before):
-        raise Malformed("what was fetched is older than what was here")
+    def _forget(self, id_: str) -> None:
+        if self._known.pop(id_, None) is not None:
+            self._evidence.clear()
 
 
-def _parsed(status: Status) -> Crl | Answer | None:
-    try:
-        return _read(status.kind, status.der) if status.der else None
-    except GatepostError:
-        return None
-
-
-def _begins(one: Crl | Answer) -> datetime:
-    return one.this_update if isinstance(one, Crl) else one.produced
-
-
-def _end(one: Crl | Answer) -> datetime:
-    """Until when it counts; without an end it does not."""
-    ends = [one.next_update] if isinstance(one, Crl) else [end for _, end in one.spans]
-    return min((end or _begins(one) for end in ends), default=_begins(one))
-
-
-def _due(one: Crl | Answer, now: datetime) -> datetime:
-    """When three quarters of its time are over, so that the next one is here before its end."""
-    span = (_end(one) - _begins(one)) * 3 / 4
-    return min(max(_begins(one) + span, now + SOONEST), now + LATEST)
+def _status(
+    place: Place, der: bytes | None, now: datetime, again: datetime, fault: str = ""
+) -> Status:
+    return Status(place.id, place.kind, place.url, der, now, again, fault, place.question)
 
 
 def _question(certificate: Certificate, issuer: Certificate) -> bytes:

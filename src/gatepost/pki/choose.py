@@ -64,6 +64,7 @@ class Choice:
     known: Known | None = field(default=None, kw_only=True)  # to be remembered once it is used
     source: str = ""  # how the one taken came to us
     unasked: str = ""  # a source that could not be asked now, and why: later may be better
+    remarks: tuple[str, ...] = ()  # what is not known of the one taken
 
 
 def choose(
@@ -91,7 +92,8 @@ def choose(
     if not usable:
         return Choice(None, tuple(rejected))
     best = usable[0]
-    return Choice(best.certificate, tuple(rejected), best.domain, best.source)
+    remarks = _remarks(best, anchors, moment)
+    return Choice(best.certificate, tuple(rejected), best.domain, best.source, remarks=remarks)
 
 
 def watched(
@@ -134,6 +136,14 @@ def objections(
     if not reasons and candidate.source not in _PATHLESS:  # a path costs most, so it comes last
         reasons += validate(certificate, candidate.issuers, anchors, moment=moment).reasons
     return tuple(reasons)
+
+
+def _remarks(best: Candidate, anchors: Anchors, moment: datetime) -> tuple[str, ...]:
+    """What nobody could tell of its path, and did not have to."""
+    if anchors.evidence is None or best.source in _PATHLESS:
+        return ()
+    found = validate(best.certificate, best.issuers, anchors, moment=moment).revocation
+    return tuple(str(one) for one in found if one.status != "good")
 
 
 def _merit(candidate: Candidate) -> tuple[bool, float, float, str]:

@@ -15,6 +15,7 @@ from gatepost.pki.place import names_place
 
 # RFC 5280 section 5.3.1: the key was in its owner's hands until then.
 HARMLESS = frozenset({"affiliationChanged", "superseded", "cessationOfOperation"})
+SKEW = timedelta(minutes=5)  # an authority's clock may be ahead of ours
 MAXIMUM_KEPT = 16384  # verdicts and signatures
 
 Status = Literal["good", "revoked", "unknown"]
@@ -87,7 +88,7 @@ class Evidence:
             *((one.this_update, one.next_update) for one in self.lists),
             *((begin, end) for one in self.answers for begin, end in one.spans),
         ):
-            yield begin
+            yield begin - SKEW
             if end is not None:  # the end itself still counts
                 yield end + self.grace + timedelta(seconds=1)
 
@@ -117,7 +118,7 @@ class Evidence:
 
     def current(self, begin: datetime, end: datetime | None, moment: datetime) -> str:
         """Why something does not count now; empty when it does."""
-        if begin > moment:
+        if begin > moment + SKEW:
             return "it is from the future"
         if end is None:
             return "it does not say how long it counts"

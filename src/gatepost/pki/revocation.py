@@ -14,7 +14,7 @@ from cryptography import x509
 
 from gatepost.certificate import Certificate
 from gatepost.pki.crl import EVERY_REASON, Crl, Entry
-from gatepost.pki.evidence import Evidence, Finding
+from gatepost.pki.evidence import SKEW, Evidence, Finding
 from gatepost.pki.ocsp import Answer
 from gatepost.pki.point import Point, out_of_scope
 from gatepost.pki.trait import traits
@@ -166,7 +166,7 @@ class Inquiry:
 
     def _age(self, crl: Crl, deltas: Sequence[Crl]) -> str:
         """RFC 5280 section 6.3.3 (a): a current delta makes a list current that has ended."""
-        if deltas and crl.this_update <= self.moment:
+        if deltas and crl.this_update <= self.moment + SKEW:
             return ""
         return self.evidence.current(crl.this_update, crl.next_update, self.moment)
 

@@ -1,11 +1,15 @@
 """Asking other authorities: answers kept, failures borne, and no way into our own networks."""
 
+import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from gatepost.certificate import Certificate
 from gatepost.engine.journal import Journal
@@ -15,7 +19,7 @@ from gatepost.enrol.pointer import Pointers
 from gatepost.errors import GatepostError, Malformed, Refused, Unavailable
 from gatepost.lookup.download import Download
 from gatepost.lookup.resolver import Resolver, ResolverSettings
-from gatepost.lookup.revocation import FAILED, Revocations
+from gatepost.lookup.revocation import FAILED, FORGOTTEN, USED, Revocations
 from gatepost.mail.address import Mailbox
 from gatepost.net.http import HttpAnswer, HttpRequest, HttpServer
 from gatepost.pki.evidence import Evidence
@@ -35,18 +39,18 @@ NO_GRACE = timedelta()
 class World:
     """A partner's CA, its web server, and a clock."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, url: str = URL) -> None:
         self.now = START
         self.theirs = Directory(folder / "theirs.sqlite")
         self.ours = Directory(folder / "ours.sqlite")
-        vault = Vault(self.theirs, Sealer(Kek(bytes(range(32))), "private keys"))
+        self.vault = Vault(self.theirs, Sealer(Kek(bytes(range(32))), "private keys"))
         self.ca = LocalAuthority.create(
             self.theirs,
-            vault,
+            self.vault,
             "Partner",
             ["partner.example"],
             user_key="p256",
-            pointers=Pointers(URL),
+            pointers=Pointers(url),
             now=START,
         )
         self.routes = authority_routes(self.ca, lambda: self.now, Journal(lambda: self.now))
@@ -173,6 +177,88 @@ async def test_an_old_list_never_replaces_a_newer_one(world: World) -> None:
     world.routes = {"/pki/": lambda _: HttpAnswer(200, old.der), "/ocsp": lambda _: HttpAnswer(404)}
     assert not (await world.judged(one, required=False)).trusted
     assert not (await world.judged(one, required=False)).trusted
+
+
+async def test_deltas_are_fetched_too(world: World) -> None:
+    """A CA lists everything once a month; what it revoked since would be missed."""
+    one = world.ca.issue(BOB, "encrypt", START)
+    issuer = world.ca.lend(world.ca.issuing)
+    point = x509.DistributionPoint(
+        [x509.UniformResourceIdentifier(f"{URL}/delta")], None, None, None
+    )
+
+    def signed(number: int, base: int | None, entries: list[x509.RevokedCertificate]) -> bytes:
+        since = world.now - timedelta(hours=1)
+        builder = (
+            x509.CertificateRevocationListBuilder(revoked_certificates=entries)
+            .issuer_name(issuer.certificate.x509.subject)
+            .last_update(since)
+            .next_update(since + (timedelta(days=1) if base else timedelta(days=30)))
+            .add_extension(x509.CRLNumber(number), critical=False)
+        )
+        if base is None:
+            builder = builder.add_extension(x509.FreshestCRL([point]), critical=False)
+        else:
+            builder = builder.add_extension(x509.DeltaCRLIndicator(base), critical=True)
+        made = builder.sign(issuer.key, hashes.SHA256())
+        return made.public_bytes(Encoding.DER)
+
+    entry = x509.RevokedCertificateBuilder(one.serial, START).build()
+    shown = {"/delta": signed(2, 1, [entry]), "/pki/": signed(1, None, [])}
+    roots = world.routes["/pki/"]
+
+    def served(request: HttpRequest) -> HttpAnswer:
+        if world.ca.root.fingerprint[:16] in request.path:
+            return roots(request)
+        return HttpAnswer(200, shown["/delta" if request.path == "/delta" else "/pki/"])
+
+    world.routes = {"/pki/": served}
+    report = await world.judged(one)
+    assert not report.trusted
+    assert len(report.revocation[0].proofs) == 2
+    shown["/delta"] = signed(3, 1, [])  # it was a hold, and is over
+    world.now += timedelta(days=1)
+    await world.judged(one)  # it has begun to ask
+    assert (await world.judged(one)).trusted
+    assert world.asked.count("/delta") == 2
+
+
+async def test_fetched_in_advance_by_one_node(world: World) -> None:
+    """Mail would wait for lists that end, and each of ten nodes ask for each of them."""
+    one = world.ca.issue(BOB, "encrypt", START)
+    assert (await world.judged(one)).trusted
+    nodes = [world.opened() for _ in range(3)]
+    asked = len(world.asked)
+    for node in nodes:
+        assert await node.refresh() == ()
+    assert len(world.asked) == asked  # nothing is due
+    world.now += timedelta(days=1, minutes=1)
+    await asyncio.gather(*(node.refresh() for node in nodes))
+    assert len(world.asked) == 2 * asked
+    world.dead.add("/")
+    world.revocations = world.opened()  # mail that comes now finds everything
+    assert (await world.judged(one)).trusted
+    assert len(world.asked) == 2 * asked
+
+
+async def test_silence_is_told_and_what_nobody_uses_is_left(world: World) -> None:
+    """Nobody would notice that a list cannot be had until mail is refused for it."""
+    one = world.ca.issue(BOB, "encrypt", START)
+    assert (await world.judged(one)).trusted
+    world.dead.add("/")
+    world.now += timedelta(days=8)
+    silent = await world.revocations.refresh()
+    assert {found.fault for found in silent} == {"nobody there"}
+    world.now += FAILED + timedelta(seconds=1)
+    assert await world.revocations.refresh(grace=timedelta(days=7)) == ()
+    assert world.ours.statuses.failing(START, 10) != ()
+    world.now += USED
+    before = len(world.asked)
+    assert await world.revocations.refresh() == ()
+    assert len(world.asked) == before
+    world.now += FORGOTTEN
+    await world.revocations.tidy()
+    assert world.ours.statuses.failing(START, 10) == ()
 
 
 @pytest.mark.parametrize(
