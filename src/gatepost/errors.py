@@ -68,3 +68,7 @@ class ConfigError(GatepostError):
 
 class KeyUnavailable(Unavailable):
     """A private key exists but cannot be used now (vault locked, token absent)."""
+
+
+class NotYet(Unavailable):
+    """It was asked for and has not come yet."""

@@ -9,9 +9,8 @@ import pytest
 from tests.contract.shelf import Shelf
 from tests.pki_builder import company, user
 
-from gatepost.errors import Refused
 from gatepost.store.directory import Directory
-from gatepost.store.request import LEASE, MAXIMUM_STATE, Outcome, Request
+from gatepost.store.request import LEASE, Outcome, Request
 
 NOW = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=5)
@@ -98,9 +97,15 @@ def test_finished_as_one(directory: Directory) -> None:
     assert directory.issuers_of(new.certificate) == (company().certificate,)
 
 
-def test_a_source_remembers_within_bounds(directory: Directory) -> None:
-    """A source gone wild would fill the database that mail depends on."""
-    directory.requests.open(ONE)
-    directory.requests.claim(ONE, "node", NOW)
-    with pytest.raises(Refused, match="too much"):
-        directory.requests.settle(ONE, "node", Outcome(LATER, "x" * (MAXIMUM_STATE + 1)))
+def test_what_ends(directory: Directory) -> None:
+    """Nobody would be asked for a successor, or for everybody's every hour."""
+    requests = directory.requests
+    requests.open(ONE)
+    certificate = user("alice@example.com").certificate
+    requests.finish(ONE, (certificate,), now=NOW)
+    end, day = certificate.not_after, timedelta(days=1)
+    expected = tuple(("alice@example.com", kind, certificate) for kind in ("encrypt", "sign"))
+    assert requests.ending(end - day, end + day) == expected
+    assert requests.ending(end - day, end) == ()
+    assert requests.ending(end + timedelta(seconds=1), end + day) == ()
+    assert requests.current() == {("alice@example.com", kind) for kind in ("encrypt", "sign")}

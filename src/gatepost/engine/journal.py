@@ -25,6 +25,7 @@ _LEVELS = {
     Name.MESSAGE_REFUSED: "warning",
     Name.MESSAGE_DEFERRED: "warning",
     Name.DELIVERY_FAILED: "warning",
+    Name.CERTIFICATE_REFUSED: "warning",
     Name.SERVICE_ERROR: "error",
 }
 

@@ -24,7 +24,7 @@ from gatepost.mail.address import Mailbox, domain_key
 from gatepost.pki.signature import signed_by
 from gatepost.store.directory import Directory
 from gatepost.store.ledger import PublishedList
-from gatepost.store.record import Address, KeyPurpose, StoredKey
+from gatepost.store.record import Address, KeyPurpose, StoredKey, address_key
 from gatepost.vault.keys import Vault
 from gatepost.vault.software import SoftwareSigner
 
@@ -36,7 +36,8 @@ BARRING = frozenset(
 )
 ROOT, ISSUING = "authority.root", "authority.issuing"
 
-# RFC 3183 section 3.3: the name by which domain encryption is known.
+# RFC 3183 sections 3.1 and 3.3: the names by which domain signing and encryption are known.
+DOMAIN_SIGNER = "domain-signing-authority"
 DOMAIN_LOCAL = "domain-confidentiality-authority"
 
 
@@ -122,10 +123,10 @@ class LocalAuthority:
         """
         signer = self.vault.signer_for(mailbox, now)
         if signer is None or self._runs_out(signer.certificate, mailbox, "sign", now):
-            signer = self.vault.signer_of(self._current(mailbox, "sign", now))
+            signer = self.vault.signer_of(self.current(mailbox, "sign", now))
         encryption = self.vault.encryption_certificate_for(mailbox, now)
         if encryption is None or self._runs_out(encryption, mailbox, "encrypt", now):
-            encryption = self._current(mailbox, "encrypt", now)
+            encryption = self.current(mailbox, "encrypt", now)
         return Identity(signer, encryption)
 
     def rehearse(self, mailbox: Mailbox, now: datetime) -> Identity:
@@ -146,7 +147,11 @@ class LocalAuthority:
         """Issue a certificate with which a whole domain is encrypted to (RFC 3183)."""
         address = f"@{domain_key(domain)}"
         current = self.directory.enrolled(address, "encrypt")
-        return self._issue(f"{DOMAIN_LOCAL}{address}", address, "encrypt", current, now)
+        return self._issue(_name_of(address), address, "encrypt", current, now)
+
+    def issue_domain_signer(self, domain: str, now: datetime) -> Certificate:
+        """Issue a certificate that signs in a whole domain's name (RFC 3183)."""
+        return self.issue(Mailbox(DOMAIN_SIGNER, domain_key(domain)), "sign", now)
 
     def renew_issuing(self, now: datetime) -> Certificate:
         """Put a new issuing CA under the root; certificates of the old one stay valid."""
@@ -241,16 +246,17 @@ class LocalAuthority:
                 f"gatepost cert issue {current.name} makes a new one"
             )
 
-    def _current(self, mailbox: Mailbox, kind: Kind, now: datetime) -> Certificate:
-        current = self.directory.enrolled(mailbox, kind)
+    def current(self, address: Address, kind: Kind, now: datetime) -> Certificate:
+        """The certificate of this kind issued to an address, or to `@domain`; a new one in time."""
+        current = self.directory.enrolled(address, kind)
         if current is not None:
             self._check_barred(current)
-            if not self._runs_out(current, mailbox, kind, now):
+            if not self._runs_out(current, address, kind, now):
                 return current
-        return self._issue(mailbox.key, mailbox, kind, current, now)
+        return self._issue(_name_of(address), address, kind, current, now)
 
     def _runs_out(
-        self, certificate: Certificate, mailbox: Mailbox, kind: Kind, now: datetime
+        self, certificate: Certificate, address: Address, kind: Kind, now: datetime
     ) -> bool:
         """Whether to renew: only what we issued; an imported one is its owner's affair."""
         if certificate.fingerprint in self.directory.revoked():
@@ -259,7 +265,7 @@ class LocalAuthority:
             return False
         if certificate.not_after == self.root.not_after and now < certificate.not_after:
             return False  # a new one would end no later
-        return certificate == self.directory.enrolled(mailbox, kind)
+        return certificate == self.directory.enrolled(address, kind)
 
     def _issue(
         self,
@@ -305,6 +311,12 @@ class LocalAuthority:
         if fingerprint is None:
             raise Unavailable("this directory has no certification authority: run `gatepost init`")
         return self.directory.entry(fingerprint).certificate
+
+
+def _name_of(address: Address) -> str:
+    """What stands in the certificate."""
+    key = address_key(address)
+    return f"{DOMAIN_LOCAL}{key}" if key.startswith("@") else key
 
 
 def exists(directory: Directory) -> bool:

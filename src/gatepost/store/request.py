@@ -15,10 +15,9 @@ from typing import Any, Literal, cast
 from sqlalchemy import ColumnElement, Row, and_, delete, select, update
 
 from gatepost.certificate import Certificate
-from gatepost.errors import Refused
 from gatepost.store import keys, schema
 from gatepost.store.database import Database
-from gatepost.store.filing import bump, epoch, file_certificate, moment
+from gatepost.store.filing import bump, epoch, file_certificate, moment, revive
 from gatepost.store.record import Address, StoredKey, address_key
 from gatepost.store.upsert import insert
 
@@ -30,9 +29,9 @@ KINDS: dict[Purpose, tuple[str, ...]] = {
 }
 LEASE = timedelta(minutes=15)  # longer than any source may take
 MAXIMUM_DUE = 1000  # looked at in one go
-MAXIMUM_STATE = 1 << 20  # what a source may have us remember
+MAXIMUM_STATE = 1 << 20  # characters a source may have us remember
 
-_R = schema.certificate_request
+_R, _E, _C = schema.certificate_request, schema.enrolment, schema.certificate
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +146,6 @@ class Requests:
 
     def settle(self, request: Request, holder: str, outcome: Outcome) -> bool:
         """Remember what asking came to, and let go; false when somebody took over."""
-        if outcome.state is not None and len(outcome.state) > MAXIMUM_STATE:
-            raise Refused(f"the source {request.source} wants too much remembered")
         values = {
             "state": outcome.state,
             "waits_for": outcome.waits_for,
@@ -189,6 +186,26 @@ class Requests:
             connection.execute(delete(_R).where(_is(request)))
             bump(connection)
         return True
+
+    # The current certificates, whoever issued them
+
+    def current(self) -> frozenset[tuple[str, str]]:
+        """Every address and kind that has one."""
+        with self._database.reading() as connection:
+            rows = connection.execute(select(_E.c.address, _E.c.kind))
+            return frozenset((row.address, row.kind) for row in rows)
+
+    def ending(self, since: datetime, until: datetime) -> tuple[tuple[str, str, Certificate], ...]:
+        """Address, kind and certificate of those that end within a span, soonest first."""
+        query = (
+            select(_E.c.address, _E.c.kind, _C.c.der)
+            .join_from(_E, _C)
+            .where(_C.c.not_after >= epoch(since), _C.c.not_after < epoch(until))
+            .order_by(_C.c.not_after, _E.c.address, _E.c.kind)
+        )
+        with self._database.reading() as connection:
+            rows = connection.execute(query)
+            return tuple((row.address, row.kind, revive(row.der)) for row in rows)
 
 
 _PLAIN = (

@@ -1,0 +1,411 @@
+"""Certificates from authorities outside, from the request to their renewal."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
+
+from gatepost.certificate import Certificate
+from gatepost.cms.capability import SignatureScheme
+from gatepost.config.identity import Identity
+from gatepost.engine.enroller import FIRST, LONGEST, SKEW, UPKEEP, Enroller, accepted, pause
+from gatepost.engine.identity import Identities, Kept, is_ending
+from gatepost.engine.journal import Journal
+from gatepost.enrol import pkcs10, profile
+from gatepost.enrol.local import RENEWED, LocalAuthority
+from gatepost.enrol.profile import Issuer, make_key
+from gatepost.enrol.rule import Rules
+from gatepost.enrol.source import Issued, Pending, Wanted
+from gatepost.errors import NotYet, Refused, Unavailable
+from gatepost.events import Event, Name
+from gatepost.mail.address import Mailbox
+from gatepost.store.directory import Directory
+from gatepost.store.request import Request
+from gatepost.vault.kek import Kek
+from gatepost.vault.keys import Vault
+from gatepost.vault.seal import Sealer
+
+ALICE, BOB = Mailbox.parse("alice@example.com"), Mailbox.parse("bob@example.com")
+DOMAINS = frozenset({"example.com"})
+OUTSIDE = Identity(source="outside", key_type="p256")
+SEPARATE = replace(OUTSIDE, keys="separate")
+
+
+class Outside:
+    """An authority that answers as it is told."""
+
+    name = "outside"
+
+    def __init__(self, now: datetime) -> None:
+        self.root_key, self.key = make_key("p256"), make_key("p256")
+        self.root = profile.root("Outside", self.root_key, now)
+        self.ca = profile.issuing("Outside", self.key, Issuer(self.root, self.root_key), now, None)
+        self.life = timedelta(days=365)
+        self.asked: list[str] = []
+        self.wanted: list[Wanted] = []
+        self.answers: list[Callable[[Wanted, datetime], Issued | Pending]] = []
+
+    def issue(self, wanted: Wanted, now: datetime) -> Issued:
+        request = x509.load_der_x509_csr(wanted.request)
+        names = request.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        [name] = names.value.get_values_for_type(x509.RFC822Name)
+        usage = request.extensions.get_extension_for_class(x509.KeyUsage).value
+        return Issued((self.made(name, request.public_key(), usage, now), self.ca))
+
+    def made(self, name: str, key: object, usage: x509.KeyUsage, now: datetime) -> Certificate:
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)]))
+            .issuer_name(self.ca.x509.subject)
+            .public_key(key)  # type: ignore[arg-type]  # of a request
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(hours=1))
+            .not_valid_after(now + self.life)
+            .add_extension(x509.SubjectAlternativeName([x509.RFC822Name(name)]), critical=False)
+            .add_extension(usage, critical=True)
+        )
+        return Certificate.from_x509(builder.sign(self.key, SHA256()))
+
+    async def request(self, wanted: Wanted, now: datetime) -> Issued | Pending:
+        return self._answer("request", wanted, now)
+
+    async def collect(self, wanted: Wanted, state: str, now: datetime) -> Issued | Pending:
+        return self._answer(f"collect {state}", wanted, now)
+
+    def _answer(self, asked: str, wanted: Wanted, now: datetime) -> Issued | Pending:
+        self.asked.append(asked)
+        self.wanted.append(wanted)
+        return (self.answers.pop(0) if self.answers else self.issue)(wanted, now)
+
+
+def later(state: str) -> Callable[[Wanted, datetime], Pending]:
+    return lambda _wanted, _now: Pending(state, timedelta(minutes=10), "an approval")
+
+
+def failing(error: Exception) -> Callable[[Wanted, datetime], Pending]:
+    def answer(_wanted: Wanted, _now: datetime) -> Pending:
+        raise error
+
+    return answer
+
+
+class Home:
+    """A company with an embedded CA and an authority outside."""
+
+    def __init__(self, folder: Path, now: datetime, *rules: Identity) -> None:
+        self.now = now
+        self.directory = Directory(folder / "directory.db")
+        self.vault = Vault(self.directory, Sealer(Kek(b"k" * 32), "private-key"))
+        self.authority = LocalAuthority.create(
+            self.directory, self.vault, "Example", DOMAINS, user_key="p256", now=now
+        )
+        self.outside = Outside(now)
+        self.events: list[Event] = []
+        self.use(*rules)
+
+    def use(self, *rules: Identity) -> None:
+        self.identities = Identities(
+            self.directory, self.vault, self.authority, Rules(rules), DOMAINS, "p256"
+        )
+
+    def enroller(self, *, knows: bool = True) -> Enroller:
+        journal = Journal(lambda: self.now)
+        journal.observe(self.events.append)
+        sources = {"outside": self.outside} if knows else {}
+        return Enroller(self.identities, sources, journal, lambda: self.now)
+
+    def request(self) -> Request:
+        [found] = self.directory.requests.all()
+        return found
+
+    def told(self, name: Name) -> list[dict[str, object]]:
+        return [dict(one.fields) for one in self.events if one.name is name]
+
+
+@pytest.fixture
+def home(tmp_path: Path, now: datetime) -> Iterator[Home]:
+    found = Home(tmp_path, now, OUTSIDE)
+    yield found
+    found.directory.close()
+
+
+def sign(home: Home, mailbox: Mailbox) -> Certificate:
+    signer = home.identities.ensure(mailbox, home.now)[0]
+    assert signer.sign(b"data", SignatureScheme("ecdsa", "sha256"))
+    return signer.certificate
+
+
+async def test_asked_once_and_used_when_it_comes(home: Home) -> None:
+    """The first mail would order a certificate each time its server tries again, or be lost."""
+    home.outside.answers = [later("order 7"), later("order 7")]
+    for _ in range(2):
+        with pytest.raises(NotYet, match="asked for at 'outside'"):
+            home.identities.ensure(ALICE, home.now)
+    await home.enroller().look()
+    with pytest.raises(NotYet, match="waits for an approval"):
+        home.identities.ensure(ALICE, home.now)
+    await home.enroller().look()
+    assert home.outside.asked == ["request"]  # it said when to come again
+    for _ in range(2):
+        home.now += timedelta(minutes=10)
+        await home.enroller().look()
+    assert home.outside.asked == ["request", "collect order 7", "collect order 7"]
+    found = sign(home, ALICE)
+    assert home.identities.ensure(ALICE, home.now)[1] == found  # one key for both
+    assert home.directory.requests.all() == ()
+    assert home.vault.signer_of(found).chain == (home.outside.ca,)
+    assert len(home.told(Name.CERTIFICATE_WAITING)) == 1
+    [told] = home.told(Name.CERTIFICATE_ISSUED)
+    assert (told["address"], told["source"]) == ("alice@example.com", "outside")
+
+
+async def test_separate_keys(home: Home) -> None:
+    """One request would be taken for both, and mail be encrypted to a signature key."""
+    home.use(SEPARATE)
+    with pytest.raises(NotYet):
+        home.identities.ensure(ALICE, home.now)
+    await home.enroller().look()
+    signer, encryption = home.identities.ensure(ALICE, home.now)
+    assert encryption is not None
+    assert signer.certificate.key_usage == frozenset({"digital_signature"})
+    assert encryption.key_usage == frozenset({"key_agreement"})
+    assert [one.purpose for one in home.outside.wanted] == ["encrypt", "sign"]
+
+
+async def test_several_processes_ask_once(home: Home) -> None:
+    """Every worker would order a certificate, and all but one be paid for nothing."""
+    with pytest.raises(NotYet):
+        home.identities.ensure(ALICE, home.now)
+    await asyncio.gather(*(home.enroller().look() for _ in range(4)))
+    assert home.outside.asked == ["request"]
+
+
+async def test_failures_are_tried_again_ever_more_slowly(home: Home) -> None:
+    """An authority that is down for a night would be asked without end, or never again."""
+    with pytest.raises(NotYet):
+        home.identities.ensure(ALICE, home.now)
+    home.outside.answers = [failing(Unavailable("closed")), failing(ValueError("bug"))]
+    await home.enroller().look()
+    assert (home.request().tries, home.request().fault) == (1, "closed")
+    with pytest.raises(NotYet, match="waits for closed"):
+        home.identities.ensure(ALICE, home.now)
+    home.now += FIRST
+    await home.enroller().look()
+    assert (home.request().tries, home.request().fault) == (2, "ValueError: bug")
+    assert home.request().due == home.now + 2 * FIRST
+    home.now += 2 * FIRST
+    await home.enroller(knows=False).look()
+    assert "no usable" in home.request().fault
+    home.now += 4 * FIRST
+    await home.enroller().look()
+    assert sign(home, ALICE).emails == (ALICE.key,)
+    assert [pause(n) for n in (1, 2, 3)] == [FIRST, 2 * FIRST, 4 * FIRST]
+    assert pause(100) == LONGEST
+
+
+async def test_refused_is_the_end(home: Home) -> None:
+    """An authority that said no would be asked for ever, and nobody be told."""
+    with pytest.raises(NotYet):
+        home.identities.ensure(ALICE, home.now)
+    home.outside.answers = [failing(Refused("the contract ended"))]
+    await home.enroller().look()
+    home.now += timedelta(days=30)
+    await home.enroller().look()
+    assert home.outside.asked == ["request"]
+    with pytest.raises(Refused, match=r"'outside' issues no certificate.*the contract ended"):
+        home.identities.ensure(ALICE, home.now)
+    [told] = home.told(Name.CERTIFICATE_REFUSED)
+    assert told["remedy"] == "gatepost cert request alice@example.com asks anew"
+
+
+@pytest.mark.parametrize("wrong", ["key", "address", "purpose", "expired", "future", "nothing"])
+async def test_a_wrong_answer_is_not_used(home: Home, wrong: str) -> None:
+    """Alice would sign with Bob's certificate, or with one nobody can use."""
+    good = accepted_for(home, BOB if wrong == "address" else ALICE)
+
+    def answer(wanted: Wanted, now: datetime) -> Issued:
+        request = x509.load_der_x509_csr(wanted.request)
+        usage = request.extensions.get_extension_for_class(x509.KeyUsage).value
+        key, name = request.public_key(), "alice@example.com"
+        match wrong:
+            case "key":
+                key = make_key("p256").public_key()
+            case "address":
+                name = "bob@example.com"
+            case "purpose":
+                usage = good.x509.extensions.get_extension_for_class(x509.KeyUsage).value
+            case "expired":
+                home.outside.life = timedelta(minutes=-1)
+            case "future":
+                now = now + 2 * SKEW
+            case "nothing":
+                return Issued(())
+        return Issued((home.outside.made(name, key, usage, now), home.outside.ca))
+
+    with pytest.raises(NotYet):
+        home.identities.ensure(ALICE, home.now)
+    home.outside.answers = [answer]
+    await home.enroller().look()
+    assert home.request().ended
+    assert home.request().fault.startswith(("the certificate ", "no certificate "))
+    assert home.directory.keys_for(ALICE) == ()
+
+
+def accepted_for(home: Home, mailbox: Mailbox) -> Certificate:
+    """One for signing alone, by way of `accepted`."""
+    key = make_key("p256")
+    octets = pkcs10.make(key, mailbox.key, "sign")
+    asked = Request(mailbox.key, "sign", "outside", "id", b"", octets)
+    given = home.outside.issue(Wanted(mailbox.key, "sign", octets), home.now)
+    chain = accepted(asked, given, home.now)
+    assert chain == given.chain
+    return chain[0]
+
+
+async def test_renewed_in_time_and_the_old_key_kept(home: Home) -> None:
+    """On the day a certificate ends its owner would be mute, or his old mail unreadable."""
+    with pytest.raises(NotYet):
+        home.identities.ensure(ALICE, home.now)
+    await home.enroller().look()
+    old = sign(home, ALICE)
+    await home.enroller().keep()
+    assert home.directory.requests.all() == ()
+    home.now = old.not_after - RENEWED + timedelta(minutes=1)
+    home.outside.answers = [later("new")]
+    await home.enroller().keep()
+    await home.enroller().look()
+    assert home.outside.wanted[-1].replacing == old
+    assert sign(home, ALICE) == old  # meanwhile, as long as it lasts
+    home.now += timedelta(minutes=10)
+    await home.enroller().look()
+    new = sign(home, ALICE)
+    assert new != old
+    assert {one.certificate for one in home.vault.decryptors_for(ALICE)} == {old, new}
+    assert home.directory.requests.ending(home.now, home.now + RENEWED) == ()
+
+
+async def test_the_embedded_ca_renews_without_mail(home: Home) -> None:
+    """Who only reads mail would have an expired certificate, and be written to in clear."""
+    home.use()
+    old, encryption = home.authority.ensure(ALICE, home.now)
+    domain = home.authority.issue_domain("example.com", home.now)
+    home.authority.issue_domain_signer("example.com", home.now)
+    home.now = encryption.not_after - timedelta(days=20)
+    await home.enroller().keep()
+    issued = [one["address"] for one in home.told(Name.CERTIFICATE_ISSUED)]
+    signer = "domain-signing-authority@example.com"
+    assert issued == ["@example.com", "alice@example.com", "alice@example.com", signer]
+    assert sign(home, ALICE) != old.certificate
+    assert home.directory.enrolled("@example.com", "encrypt") != domain
+    await home.enroller().keep()
+    assert len(home.told(Name.CERTIFICATE_ISSUED)) == 4
+    home.authority.revoke(sign(home, ALICE), "affiliationChanged", home.now)
+    home.now += timedelta(days=725)
+    await home.enroller().keep()  # who left gets no new one
+    assert home.told(Name.SERVICE_ERROR) == []
+
+
+async def test_one_process_keeps_up(home: Home) -> None:
+    """Every worker of every node would make new keys for everybody in the same hour."""
+    first, second = home.enroller(), home.enroller()
+    home.use(Identity(addresses=("bob@example.com",), issue="at-once"))
+    first.identities = second.identities = home.identities
+    await first.keep()
+    await second.keep()
+    assert len(home.told(Name.CERTIFICATE_ISSUED)) == 1
+    home.now += UPKEEP
+    await second.keep()
+    assert len(home.told(Name.CERTIFICATE_ISSUED)) == 1
+
+
+def test_at_once(home: Home, tmp_path: Path) -> None:
+    """A list of function mailboxes would wait until each of them has written."""
+    people = tmp_path / "people"
+    people.write_text("alice@example.com\nbob@example.com\ncarol@elsewhere.example\n@example.com\n")
+    never = Identity(addresses=("bob@example.com",), issue="never")
+    home.use(never, Identity(list=people, issue="at-once"))
+    kept = list(home.identities.keep(home.now))
+    assert [one.address for one in kept if one.issued] == ["@example.com", "alice@example.com"]
+    [fault] = [one.fault for one in kept if one.fault]
+    assert "elsewhere.example" in fault
+    home.use(replace(OUTSIDE, addresses=("carl@example.com", "@example.com"), issue="at-once"))
+    assert list(home.identities.keep(home.now)) == []
+    assert home.request().address == "carl@example.com"  # the domain has one already
+    gone = Identity(list=tmp_path / "gone", issue="at-once")
+    home.use(gone)
+    [one] = home.identities.keep(home.now)
+    assert isinstance(one, Kept)
+    assert "cannot be read" in one.fault
+
+
+def test_never_and_no_ca(home: Home) -> None:
+    """A machine's address would get what its rule forbids."""
+    home.use(Identity(addresses=("bob@example.com",), issue="never"))
+    with pytest.raises(Refused, match="gives bob@example"):
+        home.identities.ensure(BOB, home.now)
+    assert home.identities.rehearse(ALICE, home.now)[0].certificate.emails == (ALICE.key,)
+    home.identities = replace(home.identities, authority=None)
+    with pytest.raises(Refused, match="gatepost init"):
+        home.identities.ensure(ALICE, home.now)
+    home.use(OUTSIDE)
+    with pytest.raises(NotYet, match="has to come from 'outside'"):
+        home.identities.rehearse(ALICE, home.now)
+    with pytest.raises(Refused, match="not in a domain of ours"):
+        home.identities.ask("mallory@evil.example", "both", OUTSIDE, home.now)
+
+
+async def test_a_domain_signs_with_a_certificate_of_its_own(home: Home) -> None:
+    """RFC 3183: mail signed by the company would carry an encryption certificate as well."""
+    signer = Mailbox.parse("domain-signing-authority@example.com")
+    home.use()
+    found, encryption = home.identities.ensure(signer, home.now)
+    assert (found.certificate.emails, encryption) == ((signer.key,), None)
+    assert found.certificate.key_usage == frozenset({"digital_signature"})
+    assert home.directory.enrolled(signer, "encrypt") is None
+
+
+async def test_and_from_outside(home: Home) -> None:
+    """The company's signature would come from the embedded CA, which nobody outside trusts."""
+    signer = Mailbox.parse("domain-signing-authority@example.com")
+    home.use(replace(OUTSIDE, addresses=("@example.com",)))
+    with pytest.raises(NotYet):
+        home.identities.ensure(signer, home.now)
+    assert home.request().purpose == "sign"
+    await home.enroller().look()
+    assert sign(home, signer).emails == (signer.key,)
+
+
+def test_short_lives_are_renewed_in_their_last_third(home: Home) -> None:
+    """Certificates of 30 days would be renewed all the time."""
+    home.outside.life = timedelta(days=30)
+    one = accepted_for(home, ALICE)
+    assert not is_ending(one, one.not_after - timedelta(days=11))
+    assert is_ending(one, one.not_after - timedelta(days=9))
+
+
+async def test_who_stops_lets_go(home: Home) -> None:
+    """After a restart a request would lie for a quarter of an hour."""
+    with pytest.raises(NotYet):
+        home.identities.ensure(ALICE, home.now)
+    reached = asyncio.Event()
+
+    class Hanging(Outside):
+        async def request(self, wanted: Wanted, now: datetime) -> Issued | Pending:
+            reached.set()
+            await asyncio.Event().wait()
+            raise AssertionError((wanted, now))
+
+    home.outside = Hanging(home.now)
+    asking = asyncio.create_task(home.enroller().look())
+    await reached.wait()
+    assert home.directory.requests.due(home.now) == ()
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+    assert len(home.directory.requests.due(home.now)) == 1
