@@ -9,11 +9,13 @@ from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from gatepost.config.endpoint import STRICT
+from gatepost.config.est import Est
+from gatepost.config.folder import Folders
 
 LOCAL: Final = "local"  # the embedded CA's name among the sources
 
 # Every kind that is built in: its settings stand in the table of the same name.
-BUILT_IN: Final[frozenset[str]] = frozenset()
+BUILT_IN: Final[frozenset[str]] = frozenset({"est", "file"})
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
@@ -26,6 +28,10 @@ class CertificateSource:
     """How it is asked: a built-in kind, or that of a plug-in."""
     options: dict[str, Any] = field(default_factory=dict)
     """What a plug-in wants to know."""
+    est: Est | None = None
+    """How a server of EST is reached: for kind "est"."""
+    file: Folders | None = None
+    """The folders requests and certificates pass through: for kind "file"."""
 
     @model_validator(mode="after")
     def _check(self) -> CertificateSource:

@@ -16,6 +16,7 @@ from typing import Any, Final
 from gatepost.config import Settings
 from gatepost.config.certificate_source import CertificateSource as SourceSettings
 from gatepost.engine.journal import Journal, reason_of
+from gatepost.engine.secret import password
 from gatepost.enrol.source import CertificateSource
 from gatepost.errors import ConfigError, GatepostError
 from gatepost.events import Name
@@ -38,7 +39,33 @@ class Surroundings:
 
 Maker = Callable[[SourceSettings, Surroundings], CertificateSource]
 
-BUILT_IN: Final[dict[str, Maker]] = {}
+
+def _est(one: SourceSettings, _: Surroundings) -> CertificateSource:
+    from gatepost.enrol.carrier import Carrier  # noqa: PLC0415  where it is configured
+    from gatepost.enrol.est import Est  # noqa: PLC0415
+
+    table = one.est
+    assert table is not None  # as the settings were checked
+    carrier = Carrier(
+        table.url.rstrip("/"),
+        anchors=table.anchors,
+        certificate=table.certificate,
+        key=table.key,
+        user=table.user,
+        password=password(table) if table.user else "",
+    )
+    return Est(one.name, carrier, table.label, table.attributes)
+
+
+def _file(one: SourceSettings, _: Surroundings) -> CertificateSource:
+    from gatepost.enrol.file import ByFile  # noqa: PLC0415  where it is configured
+
+    table = one.file
+    assert table is not None  # as the settings were checked
+    return ByFile(one.name, table.outbox, table.inbox)
+
+
+BUILT_IN: Final[dict[str, Maker]] = {"est": _est, "file": _file}
 
 
 def issuer(one: SourceSettings, around: Surroundings) -> CertificateSource:

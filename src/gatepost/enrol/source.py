@@ -49,7 +49,10 @@ class CertificateSource(Protocol):
     and Unavailable when it cannot be asked now.
     """
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What it is called in the settings."""
+        ...
 
     async def request(self, wanted: Wanted, now: datetime) -> Issued | Pending:
         """Ask for a certificate."""

@@ -1,0 +1,54 @@
+"""The tables of the built-in kinds of `[[certificate_source]]`."""
+
+from __future__ import annotations
+
+import pytest
+from tests.unit.config.test_identity import read
+
+from gatepost.errors import ConfigError
+
+SOURCE = '[[certificate_source]]\nname = "ca"\n'
+EST = SOURCE + 'kind = "est"\n[certificate_source.est]\nurl = "https://est.example.com:8443"\n'
+FILES = SOURCE + 'kind = "file"\n[certificate_source.file]\n'
+
+
+def test_read() -> None:
+    """An authority is asked elsewhere, or as somebody else."""
+    (one,) = read(
+        EST + 'user = "gw"\npassword_environment = "P"\nlabel = "mail"\n'
+    ).certificate_source
+    assert one.est is not None
+    assert (one.est.url, one.est.user, one.est.label) == (
+        "https://est.example.com:8443",
+        "gw",
+        "mail",
+    )
+    assert one.est.attributes
+    (one,) = read(FILES + 'outbox = "/srv/out"\ninbox = "/srv/in"\n').certificate_source
+    assert one.file is not None
+    assert (str(one.file.outbox), str(one.file.inbox)) == ("/srv/out", "/srv/in")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (SOURCE + 'kind = "est"', "est: is missing, the settings of this kind stand in it"),
+        (EST + "[certificate_source.file]\noutbox='/a'\ninbox='/b'", "file: has no meaning"),
+        (EST.replace("https", "http"), 'expected an address such as "https://ca.example.com"'),
+        (EST.replace("est.example.com", "user@est.example.com"), "expected an address"),
+        (EST.replace(":8443", ":99999"), "expected an address"),
+        (EST.replace(":8443", "/est?a=b"), "expected an address"),
+        (EST.replace(":8443", "/my/est"), "the path is always /.well-known/est; see label"),
+        (EST.replace("est.example.com", "e st"), "without spaces"),
+        (EST + 'user = "gw"', "user needs exactly one of password_file"),
+        (EST + 'password_environment = "P"', "user needs exactly one of password_file"),
+        (EST + 'key = "/k"', "key: is the key of a certificate, which is missing"),
+        (FILES + 'outbox = "/srv/a"\ninbox = "/srv/a"\n', "inbox: is the outbox, too"),
+        (FILES + 'outbox = "/srv/a"\n', "inbox"),
+    ],
+)
+def test_refused(text: str, said: str) -> None:
+    """What is wrong shows only when the first certificate is to be had."""
+    with pytest.raises(ConfigError) as error:
+        read(text)
+    assert said in str(error.value)

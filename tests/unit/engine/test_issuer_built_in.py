@@ -1,0 +1,59 @@
+"""What `[[certificate_source]]` makes of the kinds that are built in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from gatepost.config.certificate_source import BUILT_IN
+from gatepost.config.certificate_source import CertificateSource as SourceSettings
+from gatepost.config.est import Est as EstSettings
+from gatepost.config.folder import Folders
+from gatepost.engine import issuer as registry
+from gatepost.engine.issuer import Surroundings, issuer
+from gatepost.enrol.est import Est
+from gatepost.enrol.file import ByFile
+from gatepost.errors import ConfigError
+
+AROUND = cast("Surroundings", None)  # which these do not need
+
+
+def test_every_kind_is_made() -> None:
+    """A kind that the settings know is refused at the first mail."""
+    assert set(registry.BUILT_IN) == BUILT_IN
+
+
+def test_est(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server is asked without the password, or somebody else is believed to be it."""
+    monkeypatch.setenv("EST_PASSWORD", "sesame")
+    table = EstSettings(
+        url="https://est.example.com/",
+        label="mail",
+        anchors=Path("/a"),
+        user="gw",
+        password_environment="EST_PASSWORD",
+        attributes=False,
+    )
+    made = issuer(SourceSettings("vendor", "est", est=table), AROUND)
+    assert isinstance(made, Est)
+    assert (made.name, made.label, made.heeds) == ("vendor", "mail", False)
+    assert made.carrier.url == "https://est.example.com"
+    assert (made.carrier.user, made.carrier.password) == ("gw", "sesame")
+    assert made.carrier.anchors == Path("/a")
+
+
+def test_est_without_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A password that is missing is noticed by the server alone."""
+    monkeypatch.delenv("EST_PASSWORD", raising=False)
+    table = EstSettings(url="https://e", user="gw", password_environment="EST_PASSWORD")
+    with pytest.raises(ConfigError, match="source 'vendor': environment variable EST_PASSWORD"):
+        issuer(SourceSettings("vendor", "est", est=table), AROUND)
+
+
+def test_file() -> None:
+    """Requests go where nobody looks."""
+    table = Folders(outbox=Path("/out"), inbox=Path("/in"))
+    made = issuer(SourceSettings("vendor", "file", file=table), AROUND)
+    assert made == ByFile("vendor", Path("/out"), Path("/in"))
