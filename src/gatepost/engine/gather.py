@@ -14,12 +14,14 @@ from typing import Protocol, TypeVar, assert_never
 
 from gatepost.certificate import Certificate
 from gatepost.cms.capability import Decryptor, Signer
+from gatepost.engine.chase import Chase
 from gatepost.engine.federation import Federation
 from gatepost.engine.journal import Journal, reason_of
+from gatepost.engine.respond import Challenges
 from gatepost.engine.source import Sources
 from gatepost.engine.standing import Standing
 from gatepost.enrol.local import RENEWED
-from gatepost.errors import GatepostError, Refused, Unsupported
+from gatepost.errors import GatepostError, NotYet, Refused, Unsupported
 from gatepost.events import Name
 from gatepost.flow.challenge import Expected
 from gatepost.flow.fact import (
@@ -45,6 +47,7 @@ from gatepost.store.directory import Directory
 from gatepost.vault.keys import Vault
 
 Read = TypeVar("Read")
+Candidates = tuple[Candidate, ...]
 
 MEMORY = timedelta(minutes=1)
 MAXIMUM_REMEMBERED = 10_000
@@ -64,11 +67,14 @@ def _asked_about(fact: Fact) -> str:
 class Authority(Protocol):
     """Issues certificates to our own people."""
 
-    def ensure(self, mailbox: Mailbox, now: datetime) -> tuple[Signer, Certificate]:
-        """The mailbox's signer and encryption certificate, issued now if need be."""
+    def ensure(self, mailbox: Mailbox, now: datetime) -> tuple[Signer, Certificate | None]:
+        """The mailbox's signer and encryption certificate, issued now if need be.
+
+        Raises NotYet while they are on their way.
+        """
         ...
 
-    def rehearse(self, mailbox: Mailbox, now: datetime) -> tuple[Signer, Certificate]:
+    def rehearse(self, mailbox: Mailbox, now: datetime) -> tuple[Signer, Certificate | None]:
         """What `ensure` would issue; nothing is kept."""
         ...
 
@@ -89,6 +95,7 @@ class Gatherer:
         federation: Federation | None = None,
         sources: Sources | None = None,
         standing: Standing | None = None,
+        challenges: Challenges | None = None,
     ) -> None:
         self._directory = directory
         self._vault = vault
@@ -98,7 +105,7 @@ class Gatherer:
         self._journal = journal
         self._read_only = read_only
         self._federation, self._sources = federation, sources
-        self._standing = standing
+        self._standing, self._challenges = standing, challenges
         self.rehearsed: set[Mailbox] = set()  # whose certificates the live path would issue
         self._remembered: dict[Fact, Answer] = {}
         self._generation = -1
@@ -121,47 +128,68 @@ class Gatherer:
     async def _answer(self, fact: Fact) -> Answer:
         if isinstance(fact, RevocationOf) and self._standing is not None:
             return await self._standing.of_signer(fact.chain)  # it remembers for itself
+        if isinstance(fact, ChallengeFor) and self._challenges is not None:
+            return await self._challenges.expected(fact.mailbox)  # of this very moment
         known = self.known(fact)
         if known is not None:
             return known
         if self._federation is not None and (domain := _asked_about(fact)):
             await self._federation.meet(domain)
-        answer: Answer
-        if isinstance(fact, CertificateFor) and self._standing is not None:
-            answer = await self._unrevoked(fact.mailbox, self._standing)
-        else:
-            answer = await self._read(self._look_up, fact)
+        if isinstance(fact, CertificateFor):
+            choice = await self._chosen(fact.mailbox)
+            if choice.unasked:
+                return choice  # which the source may know the next moment
+            return self._remember(fact, choice)
+        answer = await self._read(self._look_up, fact)
         if (
             isinstance(fact, SignerFor)
             and isinstance(answer, SignerAnswer)
             and self._is_due(answer)
         ):
             answer = await self._enrol(fact.mailbox, answer)
-        if isinstance(fact, CertificateFor) and isinstance(answer, Choice):
-            answer = await self._searched(fact.mailbox, answer)
-            if answer.unasked:
-                return answer  # which the source may know the next moment
+        return self._remember(fact, answer)
+
+    def _remember(self, fact: Fact, answer: Answer) -> Answer:
         if len(self._remembered) < MAXIMUM_REMEMBERED:
             self._remembered[fact] = answer
         return answer
 
-    async def _searched(self, mailbox: Mailbox, known: Choice) -> Choice:
-        """What sources outside have, where nothing that we have can be used."""
+    async def _chosen(self, mailbox: Mailbox) -> Choice:
+        """The best of what we have, else of what sources outside have."""
+        own, anchors = await self._read(self._offered, mailbox)
+        known = best = await self._weighed(mailbox, own, (), anchors)
         if self._sources is None or known.chosen is not None:
             return known
-        found = await self._sources.find(mailbox)
-        if not found.candidates:
-            return replace(known, unasked=found.unasked)
-        anchors = await asyncio.to_thread(self._anchors, mailbox.domain_key)
+
+        async def enough(candidates: Candidates) -> bool:
+            nonlocal best
+            best = await self._weighed(mailbox, candidates, own, anchors)
+            return best.chosen is not None
+
+        found = await self._sources.find(mailbox, enough)
+        rejected = known.rejected if best is known else (*best.rejected, *known.rejected)
+        if best.chosen is None:
+            remarks = (*best.remarks, *found.remarks)
+            return replace(best, rejected=rejected, remarks=remarks, unasked=found.unasked)
+        unasked = (found.unasked,) if found.unasked else ()
+        remarks = (*best.remarks, *found.remarks, *unasked)
+        return replace(best, rejected=rejected, remarks=remarks)
+
+    async def _weighed(
+        self, mailbox: Mailbox, found: Candidates, beside: Candidates, anchors: Anchors
+    ) -> Choice:
+        """The choice among what was found, its paths made whole and asked about."""
+        found = await self._chase.completed(found, anchors)
         if self._standing is not None:
-            anchors = await self._standing.weighed(found.candidates, anchors, self._clock())
-        other = choose(found.candidates, mailbox, anchors, self._clock())
-        return replace(other, rejected=(*other.rejected, *known.rejected))
+            anchors = await self._standing.weighed(found, anchors, self._clock())
+        return await self._read(self._choice, mailbox, found, anchors, beside)
 
     def _look_up(self, fact: Fact) -> Answer:
         match fact:
             case CertificateFor(mailbox):
-                return self._choice(mailbox, *self._offered(mailbox))
+                return self._choice(
+                    mailbox, self._candidates(mailbox), self._anchors(mailbox.domain_key)
+                )
             case CorrespondentFor(mailbox):
                 return self._correspondent(mailbox)
             case SignersOf(mailbox):
@@ -185,26 +213,23 @@ class Gatherer:
             return await asyncio.to_thread(work, *asked)
         return work(*asked)
 
-    async def _unrevoked(self, mailbox: Mailbox, standing: Standing) -> Choice:
-        """The choice by what is known of revocation."""
-        found, anchors = await self._read(self._offered, mailbox)
-        weighed = await standing.weighed(found, anchors, self._clock())
-        return await self._read(self._choice, mailbox, found, weighed)
-
-    def _offered(self, mailbox: Mailbox) -> tuple[tuple[Candidate, ...], Anchors]:
+    def _offered(self, mailbox: Mailbox) -> tuple[Candidates, Anchors]:
         return self._candidates(mailbox), self._anchors(mailbox.domain_key)
 
-    def _candidates(self, mailbox: Mailbox) -> tuple[Candidate, ...]:
+    def _candidates(self, mailbox: Mailbox) -> Candidates:
         found = self._directory.candidates_for(mailbox)
         if self._federation is not None:
             found = (*found, *self._federation.candidates(mailbox.domain_key))
         return found
 
-    def _choice(self, mailbox: Mailbox, found: tuple[Candidate, ...], anchors: Anchors) -> Choice:
+    def _choice(
+        self, mailbox: Mailbox, found: Candidates, anchors: Anchors, beside: Candidates = ()
+    ) -> Choice:
+        """The best of what was found, beside what else may be known of the mailbox."""
         now = self._clock()
         chosen = choose(found, mailbox, anchors, now)
         known = self._directory.known_keys.of(mailbox)
-        return watched(chosen, found, mailbox, anchors, now, known=known)
+        return watched(chosen, (*found, *beside), mailbox, anchors, now, known=known)
 
     def _anchors(self, domain: str) -> Anchors:
         """What is trusted for a domain, by an administrator's word or its own announcement."""
@@ -241,17 +266,18 @@ class Gatherer:
         """Issue certificates at a user's first mail; key generation is too slow for the loop."""
         if self._authority is None or mailbox.domain_key not in self._domains:
             return without
-        if self._read_only:
-            return without if without.signer else await self._rehearse(mailbox)
+        if self._read_only and without.signer is not None:
+            return without
         lock = self._enrolling.setdefault(mailbox.key, asyncio.Lock())
         try:
             async with lock:
-                return await self._ensured(mailbox)
+                return await (self._rehearse if self._read_only else self._ensured)(mailbox)
         except GatepostError as error:
             if without.signer is not None:  # good for some days yet: renewing can wait, mail not
                 self._trouble(mailbox, error)
                 return without
-            if isinstance(error, Refused | Unsupported):  # for good: policy says what then
+            # for good, or for as long as others take: policy says what then
+            if isinstance(error, Refused | Unsupported | NotYet):
                 return SignerAnswer(None, str(error))
             raise
         finally:
@@ -265,8 +291,9 @@ class Gatherer:
         known = {answer.signer.certificate if answer.signer else None, *answer.certificates}
         ensure, now = self._authority.ensure, self._clock()
         signer, encryption = await asyncio.to_thread(ensure, mailbox, now)
-        self._note(mailbox, *({signer.certificate, encryption} - known))
-        return SignerAnswer(signer, certificates=(encryption,))
+        certificates = (encryption,) if encryption else ()
+        self._note(mailbox, *({signer.certificate, *certificates} - known))
+        return SignerAnswer(signer, certificates=certificates)
 
     async def _rehearse(self, mailbox: Mailbox) -> SignerAnswer:
         """Decide as if the certificate were there, for the live path would issue it."""
@@ -275,7 +302,7 @@ class Gatherer:
             self._authority.rehearse, mailbox, self._clock()
         )
         self.rehearsed.add(mailbox)
-        return SignerAnswer(signer, certificates=(encryption,))
+        return SignerAnswer(signer, certificates=(encryption,) if encryption else ())
 
     def _trouble(self, mailbox: Mailbox, error: GatepostError) -> None:
         if self._journal is not None:
