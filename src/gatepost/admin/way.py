@@ -40,8 +40,12 @@ class Request:
         """From a domain or an address; raises Malformed."""
         if not text.strip("@"):
             raise Malformed("name a domain or an address")
-        address = text if "@" in text else f"postmaster@{text}"
-        return cls(Mailbox.parse(address), connect, secure)
+        if "@" in text:
+            return cls(Mailbox.parse(text), connect, secure)
+        try:
+            return cls(Mailbox.parse(f"postmaster@{text}"), connect, secure)
+        except Malformed as error:
+            raise Malformed(f"{text[:80]!r} is neither a domain nor an address") from error
 
 
 @dataclass(frozen=True, slots=True)

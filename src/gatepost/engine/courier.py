@@ -16,7 +16,7 @@ from typing import Final, Protocol
 from gatepost.config import Settings
 from gatepost.engine.judgement import unreached
 from gatepost.lookup.destination import Destinations
-from gatepost.lookup.policy_file import PolicyFiles
+from gatepost.lookup.policy_file import FOLDER, PolicyFiles
 from gatepost.lookup.resolver import NameServiceFailed, Resolver, ResolverSettings
 from gatepost.lookup.sts import Policies
 from gatepost.lookup.web import Web
@@ -58,7 +58,7 @@ def destinations(settings: Settings, clock: Callable[[], datetime]) -> Destinati
     asks = resolver(settings)
     policies = None
     if settings.resolver.mta_sts:
-        files = PolicyFiles(settings.gateway.state / "mta-sts")
+        files = PolicyFiles(settings.gateway.state / FOLDER)
         policies = Policies(asks, Web(asks), files, clock)
     return Destinations(asks, secrets.token_bytes, settings.gateway.hostname, policies)
 

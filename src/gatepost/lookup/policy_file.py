@@ -12,6 +12,7 @@ import secrets
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Final
 
 import structlog
 
@@ -20,6 +21,9 @@ from gatepost.route.sts import MODES, StsPolicy
 
 _MAXIMUM = 256 * 1024
 _log = structlog.get_logger("gatepost.lookup")
+
+
+FOLDER: Final = "mta-sts"  # below the state
 
 
 class PolicyFiles:

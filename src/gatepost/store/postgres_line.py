@@ -23,23 +23,23 @@ class Lines:
         self._connect = connect
         self._open: list[Connection] = []
         self._lock = threading.Lock()
-        self._is_cut = False
+        self._cut = threading.Event()
 
     def __call__(self, address: str) -> Connection:
         """One more connection."""
-        if self._is_cut:
+        if self._cut.is_set():
             raise psycopg.OperationalError("the queue is being closed")
         connection = self._connect(address)
         with self._lock:
             self._open = [one for one in self._open if not one.closed]
             self._open.append(connection)
-        if self._is_cut:
+        if self._cut.is_set():
             connection.close()
         return connection
 
     def cut(self) -> None:
         """Whoever waits for an answer hears that there will be none."""
-        self._is_cut = True
+        self._cut.set()
         with self._lock:
             for one in self._open:
                 _shut(one)

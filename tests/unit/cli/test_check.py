@@ -1,5 +1,6 @@
 """`gatepost check`: findings, exit codes, and that it changes nothing."""
 
+import re
 import shutil
 import socket
 import sqlite3
@@ -113,6 +114,36 @@ def test_a_mode_for_going_live_is_not_forgotten(gatepost: Gatepost, home: Path) 
         path.write_text(before)
         assert statuses(ran, "MOD-01") == {"WARN"}
         assert said in finding(ran, "MOD-01")[0]["detail"]
+
+
+@pytest.mark.parametrize(
+    ("hop", "rule", "said"),
+    [
+        ("10.0.0.9:25", "", "WARN"),
+        ("mx", "", "WARN"),  # for plain.example
+        ("mx", 'to = "other.example"', "PASS"),
+        ("10.0.0.9:25", 'to = "lawyers.example"', "PASS"),
+        ("10.0.0.9:25", 'to = "*.example"', "WARN"),
+        ("mx", 'to = "plain.example"', "WARN"),
+    ],
+)
+def test_verified_tls_has_a_way(
+    gatepost: Gatepost, home: Path, hop: str, rule: str, said: str
+) -> None:
+    """Mail for which TLS is enough waits for days for a proof that its way cannot give."""
+    path = home / "gatepost.toml"
+    text = re.sub(r"(?m)^outbound = .*$", f'outbound = "{hop}"', path.read_text())
+    text += '\n[[route]]\ndomain = "lawyers.example"\nhost = "10.0.0.8"\ntls = "verified"\n'
+    path.write_text(text + '\n[[route]]\ndomain = "plain.example"\nhost = "10.0.0.8"\n')
+    assert statuses(gatepost("check", "--only", "POL-02", "--json"), "POL-02") == {"PASS"}
+    policy = home / "policy.toml"
+    head = f'[[rule]]\nname = "lawyers"\n{rule}' if rule else "[defaults]"
+    policy.write_text(f'{head}\nencrypt = "mandatory"\nunencryptable = "verified-tls"\n')
+    assert gatepost("policy", "apply", policy).code == 0
+    ran = gatepost("check", "--only", "POL-02", "--json")
+    assert statuses(ran, "POL-02") == {said}
+    if said == "WARN":
+        assert "until it expires" in finding(ran, "POL-02")[0]["detail"]
 
 
 def _usage(usage: Any, free: int, _: object) -> Any:

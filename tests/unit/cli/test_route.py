@@ -60,6 +60,9 @@ def test_nowhere(gatepost: Gatepost, home: Path) -> None:
         assert ran.data["refused"].startswith("550 5.1.2")
         assert gatepost("route", "gone.example").code == 1
         assert gatepost("route", "@").code == 2
+        said = gatepost("route", "nonsense..").err
+        assert "'nonsense..' is neither a domain" in said
+        assert "postmaster" not in said
         assert gatepost("route", "no such domain").code == 2
 
 

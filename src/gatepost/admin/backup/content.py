@@ -59,16 +59,29 @@ def read(payload: bytes) -> Any:
     return json.loads(payload, object_hook=_plain)
 
 
-def file_entry(path: str, mode: int, octets: bytes) -> bytes:
+@dataclass(frozen=True, slots=True)
+class File:
     """A file with its place and its mode."""
-    return written({"path": path, "mode": mode}) + b"\n" + octets
 
+    path: str
+    mode: int
+    octets: bytes
+    below: str = ""  # its place below the state, wherever that will be
 
-def file_of(payload: bytes) -> tuple[str, int, bytes]:
-    """Undo `file_entry`."""
-    head, _, octets = payload.partition(b"\n")
-    told = read(head)
-    return str(told["path"]), int(told["mode"]) & 0o777, octets
+    def as_entry(self) -> bytes:
+        """The payload of a backup's entry."""
+        told = {"path": self.path, "mode": self.mode, "below": self.below}
+        return written(told) + b"\n" + self.octets
+
+    @classmethod
+    def of(cls, payload: bytes) -> File:
+        """Undo `as_entry`; raises ValueError for a place outside of the state."""
+        head, _, octets = payload.partition(b"\n")
+        told = read(head)
+        below = str(told.get("below", ""))
+        if ".." in below.split("/") or below.startswith("/"):
+            raise ValueError(below)
+        return cls(str(told["path"]), int(told["mode"]) & 0o777, octets, below)
 
 
 def rows_entry(table: str, rows: Iterable[dict[str, Any]]) -> bytes:

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from gatepost.admin.backup import content
-from gatepost.admin.backup.content import Manifest, Summary
+from gatepost.admin.backup.content import File, Manifest, Summary
 from gatepost.admin.backup.place import moved, rewritten
 from gatepost.config import Settings, load
 from gatepost.engine import backend
 from gatepost.engine.custody import kek_source, load_kek
-from gatepost.engine.service import BODIES
 from gatepost.engine.supervisor import LOCK, locked
+from gatepost.engine.service import BODIES
 from gatepost.errors import ConfigError, KeyUnavailable, Unavailable
 from gatepost.store import schema, transfer
 from gatepost.store.copying import FIRST, Entry, Target
@@ -131,15 +131,15 @@ class _Restoring:
         """Write; the configuration last, so that it never names what is not there."""
         self._entries.take()  # the manifest
         key = Kek.of(self._entries.take())
-        files = dict(self._placed())
-        text, settings = self._settings(files.pop(self._summary.manifest.config)[1])
+        files = {one.path: one for one in map(File.of, self._entries.of(content.FILE))}
+        text, settings = self._settings(files.pop(self._summary.manifest.config).octets)
         self._consider(settings)
         self._folder(settings.gateway.state, 0o700)
         lock = locked(settings.gateway.state)
         try:
             self._key(settings, key)
-            for mode, octets, place in files.values():
-                self._file(place, octets, mode)
+            for one in files.values():
+                self._file(self._place(one, settings), one.octets, one.mode)
             self._stores(settings, Sealer(key, BODIES))
             if text is not None:
                 self._file(self._config, text.encode(), 0o644)
@@ -152,11 +152,10 @@ class _Restoring:
             self._config, state, written, tuple(self._kept), self._summary, self._remark
         )
 
-    def _placed(self) -> Iterator[tuple[str, tuple[int, bytes, Path]]]:
-        old = Path(self._summary.manifest.config)
-        for payload in self._entries.of(content.FILE):
-            path, mode, octets = content.file_of(payload)
-            yield path, (mode, octets, moved(Path(path), old, self._config))
+    def _place(self, file: File, settings: Settings) -> Path:
+        if file.below:
+            return settings.gateway.state / file.below
+        return moved(Path(file.path), Path(self._summary.manifest.config), self._config)
 
     def _settings(self, octets: bytes) -> tuple[str | None, Settings]:
         """The configuration to write, if one is lacking, and what holds."""
@@ -295,7 +294,7 @@ class _Count:
         self._place = place
         match kind:
             case content.FILE:
-                self.files.append(content.file_of(payload)[0])
+                self.files.append(File.of(payload).path)
             case content.ITEM:
                 self.counts["items"] += 1
                 self.owed = int(content.read(payload)[-1])

@@ -7,29 +7,31 @@ backup and would be delivered twice after a restore: better than lost.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from gatepost import __version__
 from gatepost.admin.access import opened
 from gatepost.admin.backup import content
-from gatepost.admin.backup.content import Manifest, Summary
+from gatepost.admin.backup.content import File, Manifest, Summary
 from gatepost.admin.backup.place import KEY_FILE, STATE, named
 from gatepost.config import Settings, find, read
 from gatepost.engine import backend
 from gatepost.engine.custody import load_kek
 from gatepost.engine.service import BODIES
 from gatepost.errors import ConfigError, Unavailable
+from gatepost.lookup.policy_file import FOLDER
 from gatepost.store import schema, transfer
 from gatepost.store.copying import Entry
 from gatepost.store.sealing import Corrupt
 from gatepost.vault import archive
 from gatepost.vault.seal import Sealer
+
+_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +60,7 @@ def save(config: Path | None, target: Path, passphrase: str, now: datetime) -> S
             raise ConfigError(f"{target} exists already; it was not touched") from error
         try:
             with os.fdopen(descriptor, "wb") as file:
-                writer = archive.Writer(file, passphrase)
-                summary, left_out = _Saving(settings, config, writer, now).everything()
-                writer.finish()
+                saving = _written(settings, config, file, passphrase, now)
                 file.flush()
                 os.fsync(file.fileno())
                 size = file.tell()
@@ -70,7 +70,23 @@ def save(config: Path | None, target: Path, passphrase: str, now: datetime) -> S
         except BaseException:
             target.unlink(missing_ok=True)
             raise
-    return Saved(target, size, summary, left_out)
+    return Saved(target, size, saving.summary, saving.left_out)
+
+
+def _written(
+    settings: Settings, config: Path, file: BinaryIO, passphrase: str, now: datetime
+) -> _Saving:
+    """Begin anew when the keys were changed meanwhile: their boxes need a key that is in it."""
+    for _ in range(_ATTEMPTS):
+        file.seek(0)
+        file.truncate()
+        writer = archive.Writer(file, passphrase)
+        saving = _Saving(settings, config, writer, now)
+        saving.everything()
+        writer.finish()
+        if saving.has_every_key():
+            return saving
+    raise Unavailable("the vault's key was changed while the backup was written; try again")
 
 
 class _Saving:
@@ -83,6 +99,7 @@ class _Saving:
         self._kek = load_kek(settings)
         self._items = self._records = self._rows = 0
         self._left_out: list[str] = []
+        self._files_added: list[str] = []
         self._manifest = Manifest(
             content.FORMAT,
             now.isoformat(),
@@ -93,29 +110,49 @@ class _Saving:
             str(config),
         )
 
-    def everything(self) -> tuple[Summary, tuple[str, ...]]:
+    @property
+    def summary(self) -> Summary:
+        """What is in it."""
+        files = tuple(self._files_added)
+        return Summary(self._manifest, files, self._items, self._records, self._rows)
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Items whose body cannot be read."""
+        return tuple(self._left_out)
+
+    def has_every_key(self) -> bool:
+        """Whether nothing can be sealed under a key that is not in it."""
+        return set(load_kek(self._settings).each) <= set(self._kek.each)
+
+    def everything(self) -> None:
         """Write entry after entry."""
         add = self._writer.add
         add(content.MANIFEST, content.written(asdict(self._manifest)))
         add(content.KEY, self._kek.octets)
-        files = tuple(self._files())
+        self._files()
         self._queue()
         self._directory()
-        summary = Summary(self._manifest, files, self._items, self._records, self._rows)
-        add(content.END, content.written({"files": len(files), **summary.counts()}))
-        return summary, tuple(self._left_out)
+        counts = {"files": len(self._files_added), **self.summary.counts()}
+        add(content.END, content.written(counts))
 
-    def _files(self) -> Iterator[str]:
+    def _files(self) -> None:
         """The configuration and the files it names, the sealing key aside."""
         own = read(self._config).encode()
-        self._writer.add(content.FILE, content.file_entry(str(self._config), 0o644, own))
-        yield str(self._config)
+        self._file(File(str(self._config), 0o644, own))
         named_files = {path for name, path in named(self._settings) if name not in _ELSEWHERE}
         for path in sorted(named_files):
             with path.open("rb") as file:
                 mode, octets = os.fstat(file.fileno()).st_mode, file.read(archive.LARGEST)
-            self._writer.add(content.FILE, content.file_entry(str(path), mode & 0o777, octets))
-            yield str(path)
+            self._file(File(str(path), mode & 0o777, octets))
+        # What domains promised about their TLS must not be forgotten (RFC 8461 section 10.2).
+        for path in sorted((self._settings.gateway.state / FOLDER).glob("*.json")):
+            with suppress(FileNotFoundError):  # it ended meanwhile
+                self._file(File(str(path), 0o600, path.read_bytes(), f"{FOLDER}/{path.name}"))
+
+    def _file(self, file: File) -> None:
+        self._writer.add(content.FILE, file.as_entry())
+        self._files_added.append(file.path)
 
     def _queue(self) -> None:
         with ExitStack() as stack:

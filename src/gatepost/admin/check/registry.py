@@ -17,7 +17,17 @@ from typing import Any
 from gatepost.config import Settings, find, load
 from gatepost.errors import ConfigError, GatepostError
 
-_MODULES = ("configuration", "mode", "key", "directory", "queue", "machine", "network", "dns")
+_MODULES = (
+    "configuration",
+    "mode",
+    "key",
+    "directory",
+    "transport",
+    "queue",
+    "machine",
+    "network",
+    "dns",
+)
 
 
 class Status(StrEnum):
