@@ -119,11 +119,11 @@ class Announcer:
 
     def _replaced(self, known: str | None, now: datetime) -> bool:
         key = ec.generate_private_key(ec.SECP256R1())
-        carrier = _carrier(key, now)
+        holder = carrier(key, "federation key", now)
         key_id, sealed = self.authority.vault.seal(key)
-        stored = StoredKey(carrier, key_id, "authority", sealed)
+        stored = StoredKey(holder, key_id, "authority", sealed)
         self.authority.directory.add_key(stored, source="issued", now=now)
-        names = [carrier.fingerprint, *json.loads(known or "[]")[:_PREDECESSORS]]
+        names = [holder.fingerprint, *json.loads(known or "[]")[:_PREDECESSORS]]
         return self.register.swap(_KEYS, known, json.dumps(names))
 
 
@@ -131,9 +131,9 @@ def _still_holds(last: Announcement, said: Announcement, now: datetime) -> bool:
     return last.content == said.content and now < last.issued + RENEWED
 
 
-def _carrier(key: ec.EllipticCurvePrivateKey, now: datetime) -> Certificate:
+def carrier(key: ec.EllipticCurvePrivateKey, title: str, now: datetime) -> Certificate:
     """A certificate that nobody is shown: private keys are kept with one."""
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "federation key")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, title)])
     made = (
         x509.CertificateBuilder()
         .subject_name(name)

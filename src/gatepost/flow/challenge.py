@@ -41,6 +41,7 @@ class Challenge:
     token: str = field(repr=False)  # the second part
     thumbprint: str  # of our account's key (RFC 7638)
     source: str  # the source's name in the configuration
+    order: str = ""  # which one it is
     answered: tuple[str, ...] = ()  # marks of the first parts that were answered
     proof: bool = False  # believe a challenge only with DKIM or S/MIME
     boundary: str = ""  # whose Authentication-Results say so

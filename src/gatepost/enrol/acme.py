@@ -1,0 +1,322 @@
+"""Certificates by ACME for S/MIME, the challenge mails answered by ourselves (RFC 8555, RFC 8823).
+
+An order waits until the authority's mail has come by and was answered (`flow.respond`); then
+the authority is told, and what it issues is fetched.  For one address one order at a time:
+a challenge does not say which order it belongs to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from gatepost.certificate import Certificate
+from gatepost.enrol import receipt
+from gatepost.enrol.acme_account import Accounts
+from gatepost.enrol.expectation import Expectation, Expectations
+from gatepost.enrol.source import Issued, Pending, Wanted
+from gatepost.errors import ConfigError, GatepostError, Malformed, Refused, Unavailable, Unsupported
+from gatepost.mail.address import Mailbox
+
+if TYPE_CHECKING:
+    from gatepost.enrol.acme_wire import Reply, Wire
+
+LOOKED: Final = timedelta(seconds=15)  # whether the mail was answered: asks our directory only
+SENT: Final = timedelta(seconds=30)  # the answer needs time to arrive before it is looked for
+SOON: Final = timedelta(seconds=10)
+TURN: Final = timedelta(minutes=1)
+LATER: Final = timedelta(hours=1)
+PATIENCE: Final = timedelta(days=2)  # with a challenge mail, where the order says nothing
+LONGEST: Final = timedelta(days=30)
+CHALLENGE: Final = "email-reply-00"
+_STEPS: Final = 4  # of one order in one go
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """An authority and what we are to it."""
+
+    url: str  # of its directory
+    contact: str = ""
+    terms: str = ""  # of service, agreed to
+    kid: str = ""  # of the external account binding
+    hmac_key: Callable[[], str] = str  # read when it is needed
+    anchors: Path | None = None  # PEM; None: those of the system
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What is remembered of an order."""
+
+    ticket: str
+    url: str
+    until: str
+    told: bool = False  # the authority knows that the mail was answered
+
+
+@dataclass(frozen=True, slots=True)
+class Acme:
+    """One account at one authority."""
+
+    name: str
+    service: Service
+    accounts: Accounts
+    expectations: Expectations
+    sent: timedelta = SENT
+
+    async def request(self, wanted: Wanted, now: datetime) -> Issued | Pending:
+        """Place an order."""
+        return await asyncio.to_thread(self._requested, wanted, now)
+
+    async def collect(self, wanted: Wanted, state: str, now: datetime) -> Issued | Pending:
+        """Go on with an order, or place one where none could be placed yet."""
+        if not state:
+            return await self.request(wanted, now)
+        return await asyncio.to_thread(self._collected, wanted, _Order(**json.loads(state)), now)
+
+    def _requested(self, wanted: Wanted, now: datetime) -> Issued | Pending:
+        mailbox, ticket = _mailbox(wanted), secrets.token_hex(16)
+        if not self.expectations.begin(mailbox, ticket, self.name, now):
+            return Pending("", TURN, f"another order for {mailbox} to end")
+        try:
+            with self._connected(now) as wire:
+                return self._placed(wire, wanted, ticket, now)
+        except BaseException as error:
+            self.expectations.end(mailbox, ticket)
+            if (later := _limited(error)) is not None:
+                return Pending("", later, str(error))
+            raise
+
+    def _collected(self, wanted: Wanted, order: _Order, now: datetime) -> Issued | Pending:
+        mailbox = _mailbox(wanted)
+        if now >= datetime.fromisoformat(order.until):
+            self.expectations.end(mailbox, order.ticket)
+            waited = f"an hour to pass: no challenge mail to {mailbox} came in time"
+            return Pending("", LATER, waited)
+        expected = self.expectations.of(mailbox, now)
+        if expected is not None and expected.ticket == order.ticket and not order.told:
+            if not expected.answered:
+                return self._waiting(wanted, order, expected)
+            if (left := self.sent - _since(expected, now)) > timedelta(0):
+                return _pending(order, left, f"the answer to arrive at {expected.sender}")
+        try:
+            with self._connected(now) as wire:
+                return self._advanced(wire, wanted, order, wire.look(order.url), now)
+        except Refused:
+            self.expectations.end(mailbox, order.ticket)
+            raise
+        except Unavailable as error:
+            if (later := _limited(error)) is not None:
+                return _pending(order, later, str(error))
+            raise
+
+    def _waiting(self, wanted: Wanted, order: _Order, expected: Expectation) -> Pending:
+        return _pending(
+            order, LOOKED, f"the challenge mail of {expected.sender} to {wanted.address}"
+        )
+
+    def _placed(self, wire: Wire, wanted: Wanted, ticket: str, now: datetime) -> Issued | Pending:
+        reply = wire.place(wanted.address)
+        if not reply.place:
+            raise Unavailable(f"{wire.host} does not say where its order is")
+        until = min(_moment(reply.data.get("expires")) or now + PATIENCE, now + LONGEST)
+        order = _Order(ticket, reply.place, until.isoformat())
+        return self._advanced(wire, wanted, order, reply, now)
+
+    def _advanced(
+        self, wire: Wire, wanted: Wanted, order: _Order, reply: Reply, now: datetime
+    ) -> Issued | Pending:
+        """As far as it goes without waiting (RFC 8555 section 7.1.6)."""
+        for _ in range(_STEPS):
+            match reply.data.get("status"):
+                case "pending":
+                    return self._authorized(wire, wanted, order, reply.data, now)
+                case "ready":
+                    reply = wire.finalize(_url(reply.data, "finalize"), wanted.request)
+                case "valid":
+                    return self._issued(wire, wanted, order, reply.data, now)
+                case "processing":
+                    break
+                case "invalid":
+                    raise Refused(f"{wire.host} gave the order up: {_why(wire, reply.data)}")
+                case status:
+                    raise Unavailable(f"{wire.host}: an order is {str(status)[:40]!r}")
+        return _pending(order, reply.retry_after or SOON, f"{wire.host} to issue the certificate")
+
+    def _authorized(
+        self, wire: Wire, wanted: Wanted, order: _Order, data: dict[str, Any], now: datetime
+    ) -> Pending:
+        """See to the authorization that the order waits for."""
+        urls = data.get("authorizations")
+        if not isinstance(urls, list) or len(urls) != 1:
+            raise Unavailable(f"{wire.host}: an order for one address has not one authorization")
+        reply = wire.look(urls[0])
+        if reply.data.get("status") == "valid":  # the order will follow
+            return _pending(order, SOON, f"{wire.host} to go on")
+        found = [one for one in _challenges(reply.data) if one.get("type") == CHALLENGE]
+        if not found:
+            raise Refused(f"{wire.host} offers no challenge by mail ({CHALLENGE})")
+        return self._challenged(wire, wanted, order, found[0], now)
+
+    def _challenged(
+        self, wire: Wire, wanted: Wanted, order: _Order, data: dict[str, Any], now: datetime
+    ) -> Pending:
+        mailbox = _mailbox(wanted)
+        expected = self.expectations.of(mailbox, now)
+        if expected is None or expected.ticket != order.ticket:
+            raise Refused(f"the order for {mailbox} was overtaken by another one")
+        if not expected.is_settled:
+            return self._waiting(wanted, order, self._settled(wire, mailbox, order, data))
+        if data.get("status") == "pending" and expected.answered:
+            reply = wire.respond(_url(data, "url"))
+            told = _Order(order.ticket, order.url, order.until, told=True)
+            again = reply.retry_after or (TURN if order.told else SOON)
+            return _pending(told, again, f"{wire.host} to read the answer")
+        if data.get("status") == "processing":
+            return _pending(order, SOON, f"{wire.host} to read the answer")
+        return self._waiting(wanted, order, expected)
+
+    def _settled(
+        self, wire: Wire, mailbox: Mailbox, order: _Order, data: dict[str, Any]
+    ) -> Expectation:
+        """Say what mail is to be answered, and how."""
+        known = wire.challenge(data)
+        sender = _parsed(known.sender) if known else None
+        if known is None or sender is None:
+            raise Unavailable(f"{wire.host}: its challenge does not say who will write")
+        until = datetime.fromisoformat(order.until)
+        self.expectations.settle(
+            mailbox,
+            order.ticket,
+            sender=str(sender),
+            token=known.token,
+            thumbprint=wire.thumbprint,
+            until=until,
+        )
+        return Expectation(order.ticket, self.name, 0, str(sender))
+
+    def _issued(
+        self, wire: Wire, wanted: Wanted, order: _Order, data: dict[str, Any], now: datetime
+    ) -> Issued:
+        pem = wire.chain(_url(data, "certificate"))
+        try:
+            found = Certificate.from_pem(pem)
+        except Malformed as error:
+            raise Unavailable(f"{wire.host} sends no certificate: {error}") from error
+        self.expectations.end(_mailbox(wanted), order.ticket)
+        try:
+            return receipt.issued(wanted, found, now)
+        except Refused as error:
+            raise Refused(f"{wire.host}: {error}") from error
+
+    @contextmanager
+    def _connected(self, now: datetime) -> Iterator[Wire]:
+        """Speak in the name of our account, made now if there is none."""
+        from gatepost.enrol.acme_wire import AccountUnknown, Wire  # noqa: PLC0415  0.3 s
+
+        account = self.accounts.of(self.name, self.service.url, now)
+        wire = Wire(self.service.url, account.key, self.service.anchors)
+        try:
+            url = account.url or self._registered(wire)
+            if not account.url:
+                self.accounts.confirm(self.name, account, url)
+            wire.use(url)
+            yield wire
+        except AccountUnknown:
+            self.accounts.forget(self.name)  # the next time it is made anew
+            raise
+        finally:
+            wire.close()
+
+    def _registered(self, wire: Wire) -> str:
+        service = self.service
+        if wire.terms and service.terms != wire.terms:
+            raise Refused(
+                f"{wire.host} has terms of service: read {wire.terms} and, if you agree, "
+                "write this URL into the setting terms"
+            )
+        if wire.wants_binding and not service.kid:
+            raise Refused(f"{wire.host} makes accounts for its customers only: set eab_kid")
+        try:
+            secret = service.hmac_key() if service.kid else ""
+        except ConfigError as error:
+            raise Unavailable(str(error)) from error
+        agreed = bool(service.terms)
+        url = wire.register(service.contact, agreed=agreed, kid=service.kid, hmac_key=secret)
+        if not url:
+            raise Unavailable(f"{wire.host} does not say where our account is")
+        return url
+
+
+def _mailbox(wanted: Wanted) -> Mailbox:
+    """RFC 8823 section 3: mailboxes only, and in ASCII."""
+    if wanted.address.startswith("@"):
+        raise Unsupported(f"ACME certifies mailboxes, not a whole domain such as {wanted.address}")
+    if not wanted.address.isascii():
+        raise Unsupported(f"{wanted.address}: ACME certifies addresses in ASCII only")
+    return Mailbox.parse(wanted.address)
+
+
+def _pending(order: _Order, again: timedelta, waits_for: str) -> Pending:
+    return Pending(json.dumps(asdict(order)), again, waits_for)
+
+
+def _since(expected: Expectation, now: datetime) -> timedelta:
+    return now - datetime.fromtimestamp(expected.answered_at, UTC)
+
+
+def _limited(error: BaseException) -> timedelta | None:
+    """How long an authority that limits its customers wants us to wait."""
+    again = getattr(error, "again", None)
+    return again if isinstance(error, GatepostError) and isinstance(again, timedelta) else None
+
+
+def _challenges(data: dict[str, Any]) -> list[dict[str, Any]]:
+    found = data.get("challenges")
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+
+
+def _why(wire: Wire, data: dict[str, Any]) -> str:
+    """What the authority says of an order that failed: of itself, or of its challenge."""
+    problems = [data.get("error")]
+    urls = data.get("authorizations")
+    for url in urls[:1] if isinstance(urls, list) else []:
+        problems += [one.get("error") for one in _challenges(wire.look(url).data)]
+    told = [_told(one) for one in problems if isinstance(one, dict)]
+    return "; ".join(filter(None, told)) or "it does not say why"
+
+
+def _told(problem: dict[str, Any]) -> str:
+    from gatepost.enrol.acme_wire import plain  # noqa: PLC0415  as above
+
+    return plain(str(problem.get("detail") or problem.get("type") or ""))
+
+
+def _url(data: dict[str, Any], name: str) -> str:
+    found = data.get(name)
+    if not isinstance(found, str):
+        raise Unavailable(f"the authority does not say where to {name}")
+    return found
+
+
+def _parsed(address: str) -> Mailbox | None:
+    try:
+        return Mailbox.parse(address)
+    except Malformed:
+        return None
+
+
+def _moment(text: object) -> datetime | None:
+    """RFC 3339."""
+    try:
+        found = datetime.fromisoformat(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+    return found.astimezone(UTC) if found is not None and found.tzinfo else None
