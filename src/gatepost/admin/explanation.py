@@ -16,6 +16,7 @@ from typing import Any
 from gatepost.admin.access import opened
 from gatepost.config import Settings
 from gatepost.engine.drive import drive
+from gatepost.engine.enrolment import identities
 from gatepost.engine.federation import federation
 from gatepost.engine.gather import Gatherer
 from gatepost.engine.rulebook import Rulebook
@@ -124,10 +125,12 @@ async def _explained(
     def clock() -> datetime:
         return now
 
+    ours = identities(settings, stores.directory, stores.vault, stores.authority)
+    await ours.rules.refresh()
     gather = Gatherer(
         stores.directory,
         stores.vault,
-        stores.authority,
+        ours,
         domains=own_domains(settings),
         clock=clock,
         read_only=True,

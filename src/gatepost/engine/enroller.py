@@ -61,6 +61,7 @@ class Enroller:
     sources: Mapping[str, CertificateSource]
     journal: Journal
     clock: Callable[[], datetime]
+    is_leaving: bool = False  # a long round of new keys ends with the key at hand
 
     @property
     def _directory(self) -> Directory:
@@ -167,6 +168,8 @@ class Enroller:
 
     def _keep(self) -> None:
         for one in self.identities.keep(self.clock()):
+            if self.is_leaving:
+                return
             if one.issued is not None:
                 note_issued(self.journal, one.address, one.issued, "local")
             if one.fault:
@@ -182,7 +185,8 @@ class Enrolment:
     """The Enroller at its hours."""
 
     def __init__(self, enroller: Enroller) -> None:
-        journal = enroller.journal
+        self.identities, journal = enroller.identities, enroller.journal
+        self._enroller = enroller
         self._asking = Ticker("enrolment", PERIOD, enroller.look, journal)
         self._keeping = Ticker("upkeep", UPKEEP_PERIOD, enroller.keep, journal)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -195,6 +199,7 @@ class Enrolment:
 
     async def stop(self) -> None:
         """End; what a source was asked meanwhile is asked again later."""
+        self._enroller.is_leaving = True
         await self._asking.stop()
         await self._keeping.stop()
 

@@ -21,11 +21,13 @@ from gatepost.engine.bounce import Bouncer
 from gatepost.engine.custody import KEYS, custody, watch
 from gatepost.engine.delivery import Delivery, DeliverySettings
 from gatepost.engine.door import key
+from gatepost.engine.enrolment import enrolment
 from gatepost.engine.expiry import PERIOD, alert
 from gatepost.engine.farewell import Farewell
 from gatepost.engine.federation import federation
 from gatepost.engine.gateway import Gateway, Parts
 from gatepost.engine.gather import Gatherer
+from gatepost.engine.issuer import Surroundings
 from gatepost.engine.journal import Journal
 from gatepost.engine.public import public_server
 from gatepost.engine.routing import Routes
@@ -174,10 +176,13 @@ class Service:
         self._federation = federation(
             settings, self.stores.directory.register, domains, clock, self.journal
         )
+        stores = self.stores
+        around = Surroundings(settings, stores.directory, stores.vault, clock, self.journal)
+        self._enrolment = enrolment(around, stores.authority)
         self.gather = Gatherer(
             self.stores.directory,
             self.stores.vault,
-            self.stores.authority,
+            self._enrolment.identities,
             domains=domains,
             clock=clock,
             journal=self.journal,
@@ -267,6 +272,7 @@ class Service:
             )
         self._adopter.start()
         self._alerting.start()
+        self._enrolment.start()
 
     async def retire(self, limit: float) -> None:
         """Take no new clients; return when all have left, or after so many seconds."""
@@ -281,6 +287,7 @@ class Service:
         draining = asyncio.gather(*(one.drain(patience) for one in self._listeners.values()))
         await farewell.of("listeners", draining)
         await farewell.of("alerts", self._alerting.stop())
+        await farewell.of("enrolment", self._enrolment.stop())
         await farewell.of("learning", self._gateway.settle())
         delivering = timedelta(seconds=max(farewell.left - _WRITING, 0.0))
         await farewell.of("adopter", self._adopter.stop(delivering))
