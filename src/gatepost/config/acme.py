@@ -6,15 +6,16 @@ from pydantic import model_validator
 from pydantic.dataclasses import dataclass
 
 from gatepost.config.endpoint import STRICT, Password
+from gatepost.config.est import check_url
 from gatepost.config.quantity import File
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=STRICT)
 class Acme(Password):
-    """An account at an authority that speaks ACME; see certificates.md."""
+    """An account at an authority that speaks ACME; see reference/certificate-sources.md."""
 
-    directory: str
-    """The authority's directory URL."""
+    url: str
+    """Of the authority's directory, such as "https://ca.example.com/acme/directory"."""
     contact: str = ""
     """Address at which the authority may reach you; empty: none is told."""
     terms: str = ""
@@ -22,7 +23,7 @@ class Acme(Password):
     eab_kid: str = ""
     """Key identifier of an external account binding; its HMAC key, in base64url as the authority
     gave it, stands in password_file, password_environment or password_credential."""
-    ca_file: File | None = None
+    anchors: File | None = None
     """PEM file of CAs that its web server is believed by; nothing: those of the system."""
     require_proof: bool = False
     """Answer only challenge mails whose sender DKIM or S/MIME proves."""
@@ -34,8 +35,7 @@ class Acme(Password):
 
     @model_validator(mode="after")
     def _check(self) -> Acme:
-        if not self.directory.startswith("https://"):
-            raise ValueError('directory: expected a URL such as "https://ca.example/directory"')
+        check_url(self.url, ("https",))
         if self.contact and not all(self.contact.partition("@")):
             raise ValueError("contact: expected an address such as pki@example.com")
         if self.eab_kid and self.password_sources != 1:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
+from gatepost.config.acme import Acme
 from gatepost.config.endpoint import STRICT
 from gatepost.config.est import Est
 from gatepost.config.folder import Folders
@@ -15,7 +16,7 @@ from gatepost.config.folder import Folders
 LOCAL: Final = "local"  # the embedded CA's name among the sources
 
 # Every kind that is built in: its settings stand in the table of the same name.
-BUILT_IN: Final[frozenset[str]] = frozenset({"est", "file"})
+BUILT_IN: Final[frozenset[str]] = frozenset({"acme", "est", "file"})
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
@@ -28,6 +29,8 @@ class CertificateSource:
     """How it is asked: a built-in kind, or that of a plug-in."""
     options: dict[str, Any] = field(default_factory=dict)
     """What a plug-in wants to know."""
+    acme: Acme | None = None
+    """How an authority that speaks ACME for S/MIME (RFC 8823) is reached: for kind "acme"."""
     est: Est | None = None
     """How a server of EST is reached: for kind "est"."""
     file: Folders | None = None

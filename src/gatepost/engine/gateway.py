@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -17,9 +18,11 @@ from gatepost.engine import evidence
 from gatepost.engine.bounce import Bouncer
 from gatepost.engine.delivery import Delivery
 from gatepost.engine.drive import drive
+from gatepost.engine.evidence import Testimony
 from gatepost.engine.gather import Gatherer
 from gatepost.engine.intake import split
 from gatepost.engine.journal import Journal, reason_of
+from gatepost.engine.respond import Respondent
 from gatepost.engine.routing import Routes
 from gatepost.engine.suspicion import PACE, Suspicion, has_failed, was_encrypted
 from gatepost.engine.verdict import Resolution, records, resolve
@@ -69,6 +72,7 @@ class Parts:
     soft_bounce: bool = False  # say 4xx where 5xx is due
     maximum_age: timedelta = Schedule().maximum_age  # how long mail waits for a key
     evidence_seal: Seal | None = None  # None: no evidence is kept
+    respondent: Respondent | None = None  # None: nobody answers challenge mails
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,9 +191,9 @@ class Gateway:
             original=transaction.content,
         )
         items = (*resolution.items, *self._notices(transaction, resolution))
-        stored = await parts.queue.accept(
-            items, records(transaction.queue_id, context.now, outcomes)
-        )
+        noted = records(transaction.queue_id, context.now, outcomes)
+        async with self._responses(resolution, outcomes, context.now) as responses:
+            stored = await parts.queue.accept((*items, *responses), noted)
         parts.delivery.submit(stored)
         if resolution.reply.is_positive:
             self._learn(outcomes, context.now)
@@ -197,6 +201,15 @@ class Gateway:
         self._report(transaction, resolution)
         await self._paced(transaction, outcomes, started)
         return resolution.replies(transaction.envelope) if is_lmtp else resolution.reply
+
+    def _responses(
+        self, resolution: Resolution, outcomes: tuple[Outcome, ...], now: datetime
+    ) -> AbstractAsyncContextManager[tuple[NewItem, ...]]:
+        """What answers a challenge mail that is accepted."""
+        respondent = self._parts.respondent
+        if respondent is None or not resolution.reply.is_positive:
+            return nullcontext(())
+        return respondent.responses(outcomes, now)
 
     async def _paced(
         self, transaction: Transaction, outcomes: tuple[Outcome, ...], started: float
@@ -258,16 +271,17 @@ class Gateway:
         seal = self._parts.evidence_seal
         if seal is None or not transaction.context.policy.inbound.keep_evidence:
             return
-        found = evidence.record(transaction.queue_id, transaction.content, outcomes)
+        found = evidence.testimony(transaction.queue_id, transaction.content, outcomes)
         if found is not None:
             task = asyncio.get_running_loop().create_task(self._kept(found, transaction, seal))
             self._learning.add(task)
             task.add_done_callback(self._learning.discard)
 
-    async def _kept(self, record: bytes, transaction: Transaction, seal: Seal) -> None:
+    async def _kept(self, found: Testimony, transaction: Transaction, seal: Seal) -> None:
         parts, now = self._parts, transaction.context.now
+        keep = parts.directory.evidence.keep
         try:
-            await asyncio.to_thread(parts.directory.evidence.keep, record, seal, now=now)
+            await asyncio.to_thread(keep, found.record, seal, now=now, proofs=found.proofs)
         except Exception as error:  # noqa: BLE001 - the mail itself is on its way
             reason = reason_of(error)
             parts.journal.note(

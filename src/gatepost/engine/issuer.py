@@ -40,6 +40,25 @@ class Surroundings:
 Maker = Callable[[SourceSettings, Surroundings], CertificateSource]
 
 
+def _acme(one: SourceSettings, around: Surroundings) -> CertificateSource:
+    from gatepost.enrol.acme import Acme, Service  # noqa: PLC0415  where it is configured
+    from gatepost.enrol.acme_account import Accounts  # noqa: PLC0415
+    from gatepost.enrol.expectation import Expectations  # noqa: PLC0415
+
+    table = one.acme
+    assert table is not None  # as the settings were checked
+    service = Service(
+        table.url,
+        contact=table.contact,
+        terms=table.terms,
+        kid=table.eab_kid,
+        hmac_key=lambda: password(table),
+        anchors=table.anchors,
+    )
+    accounts = Accounts(around.directory, around.vault)
+    return Acme(one.name, service, accounts, Expectations(around.directory.register))
+
+
 def _est(one: SourceSettings, _: Surroundings) -> CertificateSource:
     from gatepost.enrol.carrier import Carrier  # noqa: PLC0415  where it is configured
     from gatepost.enrol.est import Est  # noqa: PLC0415
@@ -65,7 +84,7 @@ def _file(one: SourceSettings, _: Surroundings) -> CertificateSource:
     return ByFile(one.name, table.outbox, table.inbox)
 
 
-BUILT_IN: Final[dict[str, Maker]] = {"est": _est, "file": _file}
+BUILT_IN: Final[dict[str, Maker]] = {"acme": _acme, "est": _est, "file": _file}
 
 
 def issuer(one: SourceSettings, around: Surroundings) -> CertificateSource:

@@ -9,6 +9,9 @@ from gatepost.errors import ConfigError
 
 SOURCE = '[[certificate_source]]\nname = "ca"\n'
 EST = SOURCE + 'kind = "est"\n[certificate_source.est]\nurl = "https://est.example.com:8443"\n'
+ACME = (
+    SOURCE + 'kind = "acme"\n[certificate_source.acme]\nurl = "https://ca.example.com/directory"\n'
+)
 FILES = SOURCE + 'kind = "file"\n[certificate_source.file]\n'
 
 
@@ -24,6 +27,12 @@ def test_read() -> None:
         "mail",
     )
     assert one.est.attributes
+    (one,) = read(
+        ACME + 'terms = "https://ca.example.com/terms"\neab_kid = "7"\npassword_environment = "P"\n'
+    ).certificate_source
+    assert one.acme is not None
+    assert (one.acme.terms, one.acme.eab_kid) == ("https://ca.example.com/terms", "7")
+    assert not one.acme.deliver_challenges
     (one,) = read(FILES + 'outbox = "/srv/out"\ninbox = "/srv/in"\n').certificate_source
     assert one.file is not None
     assert (str(one.file.outbox), str(one.file.inbox)) == ("/srv/out", "/srv/in")
@@ -43,6 +52,10 @@ def test_read() -> None:
         (EST + 'user = "gw"', "user needs exactly one of password_file"),
         (EST + 'password_environment = "P"', "user needs exactly one of password_file"),
         (EST + 'key = "/k"', "key: is the key of a certificate, which is missing"),
+        (ACME.replace("https", "http"), 'expected an address such as "https://ca.example.com"'),
+        (ACME + 'contact = "nobody"', "contact: expected an address"),
+        (ACME + 'eab_kid = "7"', "eab_kid needs one of password_file"),
+        (ACME + 'password_environment = "P"', "an HMAC key needs eab_kid"),
         (FILES + 'outbox = "/srv/a"\ninbox = "/srv/a"\n', "inbox: is the outbox, too"),
         (FILES + 'outbox = "/srv/a"\n', "inbox"),
     ],

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
 
+from gatepost.config.acme import Acme as AcmeSettings
 from gatepost.config.certificate_source import BUILT_IN
 from gatepost.config.certificate_source import CertificateSource as SourceSettings
 from gatepost.config.est import Est as EstSettings
 from gatepost.config.folder import Folders
 from gatepost.engine import issuer as registry
 from gatepost.engine.issuer import Surroundings, issuer
+from gatepost.enrol.acme import Acme
 from gatepost.enrol.est import Est
 from gatepost.enrol.file import ByFile
 from gatepost.errors import ConfigError
+from gatepost.store.directory import Directory
 
 AROUND = cast("Surroundings", None)  # which these do not need
 
@@ -50,6 +54,25 @@ def test_est_without_password(monkeypatch: pytest.MonkeyPatch) -> None:
     table = EstSettings(url="https://e", user="gw", password_environment="EST_PASSWORD")
     with pytest.raises(ConfigError, match="source 'vendor': environment variable EST_PASSWORD"):
         issuer(SourceSettings("vendor", "est", est=table), AROUND)
+
+
+def test_acme(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The account is bound to nobody, or the authority's terms are agreed to by nobody."""
+    monkeypatch.setenv("EAB", "a2V5")
+    table = AcmeSettings(
+        url="https://ca.example.com/directory",
+        contact="pki@example.com",
+        terms="https://ca.example.com/terms",
+        eab_kid="7",
+        password_environment="EAB",
+    )
+    with Directory(tmp_path / "directory.sqlite") as directory:
+        around = cast("Surroundings", SimpleNamespace(directory=directory, vault=None))
+        made = issuer(SourceSettings("vendor", "acme", acme=table), around)
+    assert isinstance(made, Acme)
+    service = made.service
+    assert (service.url, service.contact) == (table.url, table.contact)
+    assert (service.terms, service.kid, service.hmac_key()) == (table.terms, "7", "a2V5")
 
 
 def test_file() -> None:
