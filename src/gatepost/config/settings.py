@@ -16,6 +16,7 @@ from gatepost.config.database import Database, check_address
 from gatepost.config.endpoint import STRICT, Endpoint, Password
 from gatepost.config.federation import Federation
 from gatepost.config.identity import Identity
+from gatepost.config.ldap import Ldap
 from gatepost.config.listener import Listener, Mode
 from gatepost.config.lookup import Lookup
 from gatepost.config.public import Public
@@ -214,6 +215,7 @@ class Settings:
     revocation: Revocation = field(default_factory=Revocation)
     federation: Federation = field(default_factory=Federation)
     lookup: Lookup = field(default_factory=Lookup)
+    ldap: tuple[Ldap, ...] = ()
     limits: Limits = field(default_factory=Limits)
     database: Database = field(default_factory=Database)
     queue: Queue = field(default_factory=Queue)

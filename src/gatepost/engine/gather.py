@@ -96,6 +96,7 @@ class Gatherer:
         sources: Sources | None = None,
         standing: Standing | None = None,
         challenges: Challenges | None = None,
+        chase: Chase | None = None,
     ) -> None:
         self._directory = directory
         self._vault = vault
@@ -106,6 +107,7 @@ class Gatherer:
         self._read_only = read_only
         self._federation, self._sources = federation, sources
         self._standing, self._challenges = standing, challenges
+        self._chase = chase or Chase(directory, clock)
         self.rehearsed: set[Mailbox] = set()  # whose certificates the live path would issue
         self._remembered: dict[Fact, Answer] = {}
         self._generation = -1

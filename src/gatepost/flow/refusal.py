@@ -14,6 +14,7 @@ from gatepost.pki.choose import Choice
 from gatepost.policy.treatment import Treatment
 
 MAXIMUM_NAMED = 10  # recipients named in one reply
+MAXIMUM_REMARKS = 2
 MAXIMUM_LINE = 400  # RFC 5321 section 4.5.3.1.5 allows 512 octets with code and line end
 
 
@@ -47,7 +48,8 @@ def lacking(choice: Choice) -> str:
     if choice.unasked:
         return f"no certificate is known, and it cannot be looked up now ({choice.unasked})"
     if not choice.rejected:
-        return "no certificate is known"
+        told = "; ".join(choice.remarks[:MAXIMUM_REMARKS])
+        return f"no certificate is known ({told})" if told else "no certificate is known"
     first, others = choice.rejected[0], len(choice.rejected) - 1
     more = f" and {others} more" if others else ""
     return f"no usable certificate is known ({first.certificate.name}: {first.reason}{more})"

@@ -43,6 +43,11 @@ class Candidate:
         """Whether somebody with authority said whose it is."""
         return self.source not in _UNPROVEN
 
+    @property
+    def needs_path(self) -> bool:
+        """Whether it counts only with a path to an anchor."""
+        return self.source not in _PATHLESS
+
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
@@ -133,14 +138,14 @@ def objections(
         reasons.append(f"it is not issued to {mailbox}")
     if why := anchors.denial(certificate):
         reasons.append(why)
-    if not reasons and candidate.source not in _PATHLESS:  # a path costs most, so it comes last
+    if not reasons and candidate.needs_path:  # a path costs most, so it comes last
         reasons += validate(certificate, candidate.issuers, anchors, moment=moment).reasons
     return tuple(reasons)
 
 
 def _remarks(best: Candidate, anchors: Anchors, moment: datetime) -> tuple[str, ...]:
     """What nobody could tell of its path, and did not have to."""
-    if anchors.evidence is None or best.source in _PATHLESS:
+    if anchors.evidence is None or not best.needs_path:
         return ()
     found = validate(best.certificate, best.issuers, anchors, moment=moment).revocation
     return tuple(str(one) for one in found if one.status != "good")

@@ -11,11 +11,12 @@ from tests.unit.engine.test_gather import Home
 
 from gatepost.certificate import Certificate
 from gatepost.engine.gather import Gatherer
-from gatepost.engine.source import KEPT, SILENCE, Ask, Sources
+from gatepost.engine.source import KEPT, SILENCE, Ask, Asked, Sources
 from gatepost.errors import Unavailable
 from gatepost.flow.fact import CertificateFor
 from gatepost.flow.refusal import unencryptable
 from gatepost.lookup import smimea
+from gatepost.lookup.offer import Offer
 from gatepost.lookup.resolver import NameServiceFailed, Resolver, ResolverSettings
 from gatepost.mail.address import Mailbox
 from gatepost.pki.choose import Choice
@@ -39,18 +40,17 @@ class Shelf:
         self.held, self.asked = held, 0
         self.fault: Exception | None = None
 
-    async def __call__(self, _: Mailbox) -> tuple[Certificate, ...]:
+    async def __call__(self, _: Mailbox) -> Offer:
         self.asked += 1
         if self.fault is not None:
             raise self.fault
-        return self.held
+        return Offer(self.held)
 
 
 def gatherer(home: Home, *asks: Ask, patience: float = 20) -> Gatherer:
     own = frozenset({"example.com"})
-    made = Sources(
-        tuple(("smimea", one) for one in asks), own, lambda: home.now, timedelta(seconds=patience)
-    )
+    asked = tuple(Asked("smimea", "smimea", one) for one in asks)
+    made = Sources(asked, own, lambda: home.now, timedelta(seconds=patience))
     return Gatherer(
         home.directory,
         home.vault,
@@ -94,12 +94,12 @@ async def test_nothing_is_remembered_for_a_while(home: Home) -> None:
 async def test_who_does_not_answer_is_waited_for(home: Home) -> None:
     """451, not 550 and never clear: the certificate may be there the next minute."""
 
-    async def never(_: Mailbox) -> tuple[Certificate, ...]:
+    async def never(_: Mailbox) -> Offer:
         await asyncio.Event().wait()
-        return ()
+        return Offer()
 
     found = await choice(gatherer(home, never, patience=0.05))
-    assert found.unasked == "no answer in 0.05 s"
+    assert found.unasked == "smimea: no answer in 0.05 s"
     policy = parse('[defaults]\nencrypt = "mandatory"\n', "policy")
     wish = evaluate(policy, None, BOB)
     refused = unencryptable({BOB: found}, {BOB: wish})
