@@ -19,6 +19,9 @@ MAXIMUM_ELEMENTS = 1_000_000  # …but no more than this, about one second of wo
 INDEFINITE = -1
 END_OF_CONTENTS = b"\x00\x00"
 
+# X.690 8.1.5 gives zero to what ends an indefinite length; numbers above 30 take more octets
+_COMMON = bytes(0 < tag and tag & 0x1F != 0x1F for tag in range(256))
+
 
 class Source:
     """The octets being read, the ends found so far, and how many elements may still come."""
@@ -116,7 +119,7 @@ class Element(NamedTuple):
                 room = source.budget
             inner, tag = position + 2, octets[position]
             # what most elements look like is read here: a call for each takes as long as all else
-            size = octets[position + 1] if inner <= limit and tag & 0x1F != 0x1F else 0xFF
+            size = octets[position + 1] if inner <= limit and _COMMON[tag] else 0xFF
             if size == 0x82 and inner + 2 <= limit:
                 size = octets[inner] << 8 | octets[inner + 1]
                 inner += 2
@@ -278,8 +281,9 @@ def head(octets: bytes, position: int, limit: int) -> tuple[int, int, int]:
     if inner > limit:
         raise Malformed(f"BER: cut short at offset {position}")
     tag, first = octets[position], octets[position + 1]
-    if tag & 0x1F == 0x1F:
-        raise Malformed(f"BER: a tag number above 30 at offset {position}")
+    if not _COMMON[tag]:
+        why = "a tag number above 30" if tag else "an end of nothing"
+        raise Malformed(f"BER: {why} at offset {position}")
     if first < 0x80:
         outer = inner + first
     elif first == 0x80:

@@ -98,8 +98,6 @@ def encapsulated(element: ber.Element) -> tuple[bytes, Pieces | None]:
     if len(inside) != 1:
         element.fail("encapsulated content that is not one value")
     value = inside[0]
-    if not value.tag:  # X.690 8.1.5: what ends an indefinite length is nothing's tag
-        element.fail("encapsulated content without a type")
     if value.tag & ~der.CONSTRUCTED == der.OCTET_STRING:
         return fields[0].oid(), Pieces(value.pieces())
     # RFC 5652 5.2.1: PKCS #7 allowed any type here, digested without its tag and length
