@@ -155,7 +155,7 @@ class Gateway:
         """End it without a chance to say anything (SIGKILL)."""
         process, self.process = self.process, None
         assert process is not None
-        workers = children(process.pid)
+        workers = offspring(process.pid)
         process.kill()
         for worker in workers:  # they would finish their work, as nobody killed them
             with contextlib.suppress(ProcessLookupError):
@@ -201,8 +201,20 @@ class Gateway:
 
 
 def children(pid: int) -> list[int]:
-    """The processes that this one started and that still run, oldest first."""
+    """The workers that this one started and that still run, oldest first."""
+    return [one for one in offspring(pid) if not keeps_keys(one)]
+
+
+def offspring(pid: int) -> list[int]:
+    """The same with the key process."""
     return sorted(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+
+
+def keeps_keys(pid: int) -> bool:
+    """Whether this is a key process."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/comm").read_text() == "gatepost-keys\n"
+    return False
 
 
 def call(*arguments: str, codes: tuple[int, ...] = (0,)) -> str:

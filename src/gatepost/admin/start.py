@@ -7,13 +7,18 @@ every queued body corrupt.  So neither starts.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 from gatepost.admin import check
+from gatepost.admin.check.key import opened
+from gatepost.admin.check.registry import Installation
 from gatepost.config import load
 from gatepost.errors import ConfigError
+from gatepost.vault.client import Client, Remote
 
-NEEDED = ("KEY-01", "KEY-02", "TLS-01", "DIR-01")
+NEEDED = ("TLS-01", "DIR-01")
+KEYS = ("KEY-01", "KEY-02")  # where a key process has the keys, `prove` looks at them
 FREE = ("PRT-01",)
 
 
@@ -22,9 +27,21 @@ def consider(config: Path, is_listening: bool = False) -> None:  # noqa: FBT001,
 
     Who listens already, or was given sockets, need not look whether the ports are free.
     """
-    load(config)
-    findings = check.run(config, NEEDED if is_listening else NEEDED + FREE).findings
+    keys = () if load(config).vault.process else KEYS
+    findings = check.run(config, keys + (NEEDED if is_listening else NEEDED + FREE)).findings
     if faults := [one for one in findings if one.status is check.Status.FAIL]:
         said = "\n".join(f"{one.detail} ({one.id})" for one in faults)
         fixes = dict.fromkeys(one.fix for one in faults if one.fix)
         raise ConfigError(said, hint="\n  → ".join(fixes))
+
+
+def prove(config: Path, keys: Client) -> None:
+    """Raise ConfigError, saying what to do, when the key process does not open our private keys.
+
+    This process must not see them: its children would.
+    """
+    settings = load(config)
+    answers = opened(Installation(config, settings, "", datetime.now(UTC)), Remote(keys))
+    for one in answers:
+        if one.status is check.Status.FAIL:
+            raise ConfigError(f"{one.detail} (KEY-02)", hint=one.fix)

@@ -15,22 +15,27 @@ if TYPE_CHECKING:
 def serve(
     config: option.Config = None,
     worker: Annotated[bool, typer.Option("--worker", hidden=True)] = False,  # noqa: FBT002
+    keys: Annotated[bool, typer.Option("--keys", hidden=True)] = False,  # noqa: FBT002
 ) -> None:
     """Run the gateway until SIGTERM or Ctrl-C.
 
     SIGHUP takes a changed configuration into use, SIGUSR2 a new version of the program.
     """
-    from gatepost.admin import start  # noqa: PLC0415
     from gatepost.config import find  # noqa: PLC0415
 
     path = config or find()
+    if keys:  # the same, for the key process
+        from gatepost.engine.keeper import keep  # noqa: PLC0415
+
+        raise typer.Exit(keep(path))
     if worker:  # started by a supervisor
         from gatepost.engine.worker import work  # noqa: PLC0415
 
         raise typer.Exit(work(path))
+    from gatepost.admin import start  # noqa: PLC0415
     from gatepost.engine import supervisor  # noqa: PLC0415
 
-    raise typer.Exit(supervisor.serve(path, start.consider))
+    raise typer.Exit(supervisor.serve(path, supervisor.Precaution(start.consider, start.prove)))
 
 
 def reload(config: option.Config = None, *, json: option.Json = False) -> None:

@@ -107,6 +107,8 @@ class Vault:
     """Name of a systemd credential (LoadCredential=)."""
     four_eyes: bool = False
     """Whether private keys leave by `gatepost key export` alone, with two passphrases."""
+    process: bool = True
+    """Whether `gatepost serve` keeps private keys in a process of their own, not in its workers."""
     wrap: Wrap | None = None
     """What that key is wrapped with, so that it opens nothing by itself."""
     token: Token | None = None

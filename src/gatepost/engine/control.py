@@ -25,8 +25,7 @@ def ask(state: Path, word: str, patience: float) -> Mapping[str, Any]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
         line.settimeout(patience)
         try:
-            with _short(state) as path:
-                line.connect(path)
+            _connect(line, state, NAME)
             line.sendall(word.encode() + b"\n")
             answer = b""
             while not answer.endswith(b"\n") and len(answer) < _MAXIMUM:
@@ -51,22 +50,44 @@ def ask(state: Path, word: str, patience: float) -> Mapping[str, Any]:
 
 def listening(state: Path) -> socket.socket:
     """The supervisor's end; only the owner of the state folder reaches it."""
+    line = bound(state, NAME)
+    line.listen(16)
+    line.setblocking(False)
+    return line
+
+
+def bound(state: Path, name: str) -> socket.socket:
+    """A socket of this name in the state folder, in place of one that was there."""
     line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         with suppress(FileNotFoundError):
-            (state / NAME).unlink()
+            (state / name).unlink()
         mask = os.umask(0o177)
         try:
-            with _short(state) as path:
+            with _short(state, name) as path:
                 line.bind(path)
         finally:
             os.umask(mask)
-        line.listen(16)
-        line.setblocking(False)
     except BaseException:
         line.close()
         raise
     return line
+
+
+def reached(state: Path, name: str) -> socket.socket:
+    """A connection to the socket of this name; raises OSError."""
+    line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        _connect(line, state, name)
+    except BaseException:
+        line.close()
+        raise
+    return line
+
+
+def _connect(line: socket.socket, state: Path, name: str) -> None:
+    with _short(state, name) as path:
+        line.connect(path)
 
 
 def answer(line: socket.socket, **fields: object) -> None:
@@ -78,10 +99,10 @@ def answer(line: socket.socket, **fields: object) -> None:
 
 
 @contextmanager
-def _short(state: Path) -> Iterator[str]:
+def _short(state: Path, name: str) -> Iterator[str]:
     """A path to the socket that fits into 107 octets, however deep the folder is."""
     folder = os.open(state, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        yield f"/proc/self/fd/{folder}/{NAME}"
+        yield f"/proc/self/fd/{folder}/{name}"
     finally:
         os.close(folder)

@@ -18,13 +18,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from gatepost.engine.handover import OURS_ALONE, Handover, Heir
 from gatepost.engine.journal import Journal
-from gatepost.engine.worker import FAILED, READY, RETIRE
+from gatepost.engine.line import FAILED, READY, RETIRE
 from gatepost.errors import ConfigError
 from gatepost.events import Name
+
+if TYPE_CHECKING:
+    from gatepost.engine.strongroom import Strongroom
 
 PAUSE = 1.0  # seconds before a worker that died young is replaced
 LIVED = 5.0
@@ -55,6 +58,27 @@ def forked(size: int, lock: int, work: Callable[[socket.socket], int]) -> list[C
         its.close()
         children.append((pid, ours))
     return children
+
+
+def spawned(path: Path, handover: Handover, role: str) -> Child:
+    """A fresh process that inherits; its standard input is the line."""
+    ours, its = socket.socketpair()
+    command = [sys.executable, "-m", "gatepost", "serve", "--config", str(path), role]
+    try:
+        pid = os.posix_spawn(
+            sys.executable,
+            command,
+            handover.for_child(),
+            file_actions=[(os.POSIX_SPAWN_DUP2, its.fileno(), 0)],
+            setsigmask=[],
+        )
+    except BaseException:
+        ours.close()
+        raise
+    finally:
+        its.close()
+        handover.close()
+    return pid, ours
 
 
 def _become(work: Callable[[socket.socket], int], line: socket.socket) -> NoReturn:
@@ -88,25 +112,9 @@ class Worker:
         loop.add_reader(line, self._hear)
 
     @classmethod
-    def start(cls, path: Path, handover: Handover) -> Worker:
+    def start(cls, path: Path, handover: Handover, role: str = "--worker") -> Worker:
         """Start a process that inherits."""
-        ours, its = socket.socketpair()
-        command = [sys.executable, "-m", "gatepost", "serve", "--config", str(path), "--worker"]
-        try:
-            pid = os.posix_spawn(
-                sys.executable,
-                command,
-                handover.for_worker(),
-                file_actions=[(os.POSIX_SPAWN_DUP2, its.fileno(), 0)],
-                setsigmask=[],
-            )
-        except BaseException:
-            ours.close()
-            raise
-        finally:
-            its.close()
-            handover.close()
-        return cls(pid, ours)
+        return cls(*spawned(path, handover, role))
 
     @classmethod
     def inherited(cls, heir: Heir) -> Worker:
@@ -190,6 +198,7 @@ class Crew:
     handover: Handover  # text and sockets
     size: int
     journal: Journal
+    rooms: list[Strongroom] = field(default_factory=list)  # the first is for new workers
     workers: list[Worker] = field(default_factory=list)
     _keepers: list[asyncio.Task[None]] = field(default_factory=list)
     _is_dismissed: bool = False

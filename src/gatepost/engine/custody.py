@@ -1,20 +1,29 @@
-"""The vault's part of the configuration: where the key-encryption key and the keys are."""
+"""Opens the vault a configuration describes: here, or by asking the key process."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from contextlib import suppress
 
 from gatepost.config import Settings
 from gatepost.config.token import Token as TokenSettings
+from gatepost.engine import control
 from gatepost.engine.secret import password
 from gatepost.errors import ConfigError, KeyUnavailable
-from gatepost.vault.custody import Safe
+from gatepost.vault.client import Client, Remote
+from gatepost.vault.custody import Custody, Safe
 from gatepost.vault.kek import Kek, KekSource, Watch, load
+from gatepost.vault.mac import purpose_of
 from gatepost.vault.seal import Sealer
+from gatepost.vault.subkey import Drawn, Source
 from gatepost.vault.token import Token
 from gatepost.vault.wrap import Passphrase, Transit, Wrap
 
-KEYS = "private-key"  # what the sub-key of private keys is for
+# What sub-keys are for: private keys, which workers never open, and what they seal themselves.
+KEYS = "private-key"
+BODIES, TRACE, EVIDENCE = "queue", "trace", "evidence"
+LENT = (BODIES, purpose_of(TRACE), EVIDENCE)
 
 
 def kek_source(settings: Settings) -> KekSource:
@@ -57,6 +66,37 @@ def custody(settings: Settings, sealer: Sealer) -> Safe:
     if one is None:
         return Safe(sealer)
     return Safe(sealer, _token(one), frozenset(one.makes))
+
+
+def opened(
+    settings: Settings, keys: Client | None = None
+) -> tuple[Custody, Callable[[str], Source]]:
+    """Who keeps the private keys, and where the sub-key of a purpose comes from."""
+    if keys is not None:
+        return Remote(keys), lambda purpose: _asked(settings, keys, purpose)
+    key = watch(settings)
+    key()
+    return custody(settings, Sealer(Drawn(key, KEYS), KEYS)), lambda purpose: Drawn(key, purpose)
+
+
+def client_of(settings: Settings, name: str) -> Client:
+    """Asks the key process behind a socket of this name."""
+    return Client(lambda: control.reached(settings.gateway.state, name))
+
+
+def _asked(settings: Settings, keys: Client, purpose: str) -> Source:
+    """A sub-key of the key process, asked for again when the key file was changed."""
+    lent = Watch(kek_source(settings), lambda: keys.subkey(purpose), time.monotonic)
+    with suppress(KeyUnavailable):  # it is away, or locked: then when it is needed
+        lent()
+    return lent
+
+
+def withheld(settings: Settings) -> tuple[str, ...]:
+    """Environment variables that only the key process may have."""
+    vault = settings.vault
+    found = [one.password_environment for one in (vault.wrap, vault.token) if one is not None]
+    return tuple(one for one in (vault.key_environment, *found) if one)
 
 
 def _token(one: TokenSettings) -> Token:

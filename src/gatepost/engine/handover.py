@@ -30,14 +30,27 @@ class Heir:
 
 
 @dataclass(frozen=True, slots=True)
+class Room:
+    """A running key process that changes its supervisor."""
+
+    pid: int
+    channel: int
+    name: str  # of its socket
+    is_retiring: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Handover:
-    """Everything inherited; only a supervisor's successor gets the last three."""
+    """Everything inherited; only a supervisor's successor gets heirs, lock, asker and rooms."""
 
     text: str  # of the configuration in force, which the file may have left behind
     sockets: Mapping[str, Sockets]  # by the `door.key` of their listener
     heirs: Sequence[Heir] = ()
     lock: int = -1  # the descriptor that keeps other supervisors away
     asker: int = -1  # who waits to hear that the successor runs
+    keys: str = ""  # the name of the key process's socket
+    rooms: Sequence[Room] = ()  # key processes, for a supervisor's successor
+    withheld: Sequence[str] = ()  # environment variables that are not for workers
     _copies: list[int] = field(default_factory=list, init=False)
 
     def environment(self) -> dict[str, str]:
@@ -53,13 +66,18 @@ class Handover:
             ],
             "lock": self._inherited(self.lock),
             "asker": self._inherited(self.asker),
+            "keys": self.keys,
+            "rooms": [
+                [one.pid, self._inherited(one.channel), one.name, one.is_retiring]
+                for one in self.rooms
+            ],
         }
         return {**os.environ, VARIABLE: json.dumps(names)}
 
-    def for_worker(self) -> dict[str, str]:
-        """The same for a worker."""
-        whole = self.environment()
-        return {name: value for name, value in whole.items() if name not in OURS_ALONE}
+    def for_child(self) -> dict[str, str]:
+        """The same for a worker or key process."""
+        kept = {*OURS_ALONE, *self.withheld}
+        return {name: value for name, value in self.environment().items() if name not in kept}
 
     def close(self) -> None:
         """Drop the inheritable copies: further children must not have them."""
@@ -77,13 +95,16 @@ class Handover:
             address: tuple(map(adopt, numbers)) for address, numbers in names["sockets"].items()
         }
         heirs = [Heir(*one) for one in names["heirs"]]
-        for number in (names["lock"], names["asker"], *(one.channel for one in heirs)):
+        rooms = [Room(*one) for one in names.get("rooms", ())]
+        lines = [*(one.channel for one in heirs), *(one.channel for one in rooms)]
+        for number in (names["lock"], names["asker"], *lines):
             if number >= 0:
                 os.set_inheritable(number, False)
         with os.fdopen(names["text"], encoding="utf-8") as file:
             file.seek(0)
             text = file.read()
-        return cls(text, sockets, heirs, names["lock"], names["asker"])
+        keys = names.get("keys", "")  # an earlier version knew of none
+        return cls(text, sockets, heirs, names["lock"], names["asker"], keys, rooms)
 
     def _inherited(self, number: int) -> int:
         """A copy of the descriptor that survives execve."""

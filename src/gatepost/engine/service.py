@@ -18,7 +18,8 @@ from gatepost.config import Settings
 from gatepost.engine.adoption import Adopter
 from gatepost.engine.backend import free_queue, open_directory
 from gatepost.engine.bounce import Bouncer
-from gatepost.engine.custody import KEYS, custody, watch
+from gatepost.engine.custody import BODIES as BODIES  # noqa: PLC0414  backups ask for it here
+from gatepost.engine.custody import EVIDENCE, TRACE, opened
 from gatepost.engine.delivery import Delivery, DeliverySettings
 from gatepost.engine.door import key
 from gatepost.engine.enrolment import enrolment
@@ -54,10 +55,10 @@ from gatepost.smtp.settings import ServerSettings
 from gatepost.store.contract import MailQueue
 from gatepost.store.directory import Directory
 from gatepost.store.queue_id import Identifier
+from gatepost.vault.client import Client
 from gatepost.vault.keys import Vault
 from gatepost.vault.mac import Mac, purpose_of
 from gatepost.vault.seal import Sealer
-from gatepost.vault.subkey import Drawn
 
 if TYPE_CHECKING:
     from gatepost.engine.courier import Courier
@@ -66,7 +67,6 @@ Clock = Callable[[], datetime]
 
 _CLIENTS = 0.5  # of the time for stopping
 _WRITING = 3.0  # seconds to write down what became of the last mails
-BODIES, TRACE, EVIDENCE = "queue", "trace", "evidence"  # what the vault's other sub-keys are for
 
 
 def utc_now() -> datetime:
@@ -87,20 +87,22 @@ class Stores:
     evidence_seal: Sealer
 
     @classmethod
-    def open(cls, settings: Settings) -> Stores:
-        """Open directory and vault; raises ConfigError or KeyUnavailable saying what to do."""
-        key = watch(settings)
-        key()
+    def open(cls, settings: Settings, keys: Client | None = None) -> Stores:
+        """Open directory and vault; raises ConfigError or KeyUnavailable saying what to do.
+
+        With `keys`, private keys stay in the key process.
+        """
+        custody, subkey = opened(settings, keys)
         directory = open_directory(settings)
-        vault = Vault(directory, custody(settings, Sealer(Drawn(key, KEYS), KEYS)))
+        vault = Vault(directory, custody)
         return cls(
             directory,
             vault,
             _authority(settings, directory, vault),
             settings.gateway.queue_folder,
-            Sealer(Drawn(key, BODIES), BODIES),
-            Mac(Drawn(key, purpose_of(TRACE)), TRACE),
-            Sealer(Drawn(key, EVIDENCE), EVIDENCE),
+            Sealer(subkey(BODIES), BODIES),
+            Mac(subkey(purpose_of(TRACE)), TRACE),
+            Sealer(subkey(EVIDENCE), EVIDENCE),
         )
 
     def close(self) -> None:
@@ -156,11 +158,12 @@ class Service:
         sockets: Mapping[str, Sockets] = MappingProxyType({}),
         clock: Clock = utc_now,
         journal: Journal | None = None,
+        keys: Client | None = None,
     ) -> None:
-        """`sockets` are those of a supervisor, by the `key` of their listener."""
+        """`sockets` are those of a supervisor, by the `key` of their listener; `keys` its vault."""
         self.settings = settings
         self.journal = journal or Journal(clock)
-        self.stores = Stores.open(settings)
+        self.stores = Stores.open(settings, keys)
         domains = own_domains(settings)
         identify = Identifier(secrets.token_bytes)
         hostname = settings.gateway.hostname

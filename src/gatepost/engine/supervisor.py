@@ -15,7 +15,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
@@ -23,18 +23,20 @@ from typing import Literal, cast
 from gatepost.config import Settings, parse, read
 from gatepost.engine import control
 from gatepost.engine.crew import ENDING, Child, Crew, Worker, forked
+from gatepost.engine.custody import withheld
 from gatepost.engine.door import Doors, assigned
-from gatepost.engine.handover import Handover
+from gatepost.engine.handover import Handover, Room
 from gatepost.engine.journal import Journal, configure_log
 from gatepost.engine.notify import Notifier
 from gatepost.engine.service import utc_now
+from gatepost.engine.strongroom import Strongroom
 from gatepost.engine.worker import serve_as_told
 from gatepost.errors import ConfigError, GatepostError
 from gatepost.events import Name
 from gatepost.net.bind import activated
+from gatepost.vault.client import Client
 
 Word = Literal["reload", "restart"]
-Consider = Callable[[Path, bool], None]  # raises when a gateway must not run like this
 
 SIGNALS: dict[signal.Signals, Word] = {signal.SIGHUP: "reload", signal.SIGUSR2: "restart"}
 STOPS = (signal.SIGTERM, signal.SIGINT)
@@ -42,13 +44,21 @@ HELD = (*SIGNALS, *STOPS, signal.SIGCHLD)
 LOCK = "serve.lock"
 
 
-def serve(path: Path, consider: Consider) -> int:
+@dataclass(frozen=True, slots=True)
+class Precaution:
+    """What is looked at beforehand; each raises ConfigError."""
+
+    consider: Callable[[Path, bool], None]  # whether a gateway may run like this
+    prove: Callable[[Path, Client], None]  # whether the key process has the directory's keys
+
+
+def serve(path: Path, precaution: Precaution) -> int:
     """Run the gateway of a configuration file until told to stop; returns the exit code."""
     legacy = Handover.take()
     given = activated()
     settings = parse(legacy.text if legacy else (text := read(path)), path, os.environ)
     if legacy is None:
-        consider(path, bool(given))
+        precaution.consider(path, bool(given))
     configure_log(settings.log.format, settings.log.level)
     journal = Journal(utc_now)
     if legacy is None:
@@ -57,8 +67,9 @@ def serve(path: Path, consider: Consider) -> int:
             reason = f"no listener is for the socket {one}"
             journal.note(Name.SERVICE_ERROR, service="supervisor", reason=reason)
         legacy = Handover(text, sockets, lock=locked(settings.gateway.state))
-    supervisor = Supervisor(path, settings, legacy, journal, consider)
+    supervisor = Supervisor(path, settings, legacy, journal, precaution)
     if not legacy.heirs:
+        supervisor.unlock()
         supervisor.fork()
     return asyncio.run(supervisor.run(legacy))
 
@@ -94,25 +105,42 @@ class Supervisor:
         settings: Settings,
         legacy: Handover,
         journal: Journal,
-        consider: Consider,
+        precaution: Precaution,
     ) -> None:
         self._path, self._settings, self._text = path.absolute(), settings, legacy.text
         self._doors, self._lock = Doors(legacy.sockets), legacy.lock
-        self._journal, self._consider = journal, consider
+        self._journal, self._precaution = journal, precaution
         self._notifier = Notifier()
         self._requests: asyncio.Queue[Request | None] = asyncio.Queue()
         self._crews: list[Crew] = []  # the one in force, one that begins, those that end
         self._tasks: set[asyncio.Task[None]] = set()
         self._born: list[Child] = []
-        self._crew = self._planned(self._text, settings)
+        self._crew = self._planned(self._text, settings, self._room(settings, legacy.keys))
         self._doors.keep(self._crew.handover.sockets)
 
+    def unlock(self) -> None:
+        """Have the first key process born; raises ConfigError when it does not open our keys."""
+        sockets = [one for each in self._crew.handover.sockets.values() for one in each]
+        for room in self._crew.rooms:
+            room.open(self._lock, sockets)
+            try:
+                self._prove(room)
+            except BaseException:
+                room.forget()
+                self._doors.keep({})
+                raise
+
     def fork(self) -> None:
-        """Have the first workers born of this process."""
-        settings, sockets = self._settings, self._crew.handover.sockets
-        self._born = forked(
-            self._crew.size, self._lock, lambda line: serve_as_told(settings, sockets, line)
-        )
+        """Have the first workers born of this process, unless its environment has secrets."""
+        settings, handover, rooms = self._settings, self._crew.handover, self._crew.rooms
+
+        def work(line: socket.socket) -> int:
+            for room in rooms:
+                room.forget()
+            return serve_as_told(settings, handover.sockets, line, handover.keys)
+
+        if not any(one in os.environ for one in handover.withheld):
+            self._born = forked(self._crew.size, self._lock, work)
 
     async def run(self, legacy: Handover) -> int:
         """Serve until told to stop."""
@@ -146,6 +174,8 @@ class Supervisor:
 
     async def _begin(self) -> bool:
         """Start the first crew; whether it serves.  Raises ConfigError when it cannot."""
+        for room in self._crew.rooms:
+            room.take_over(None)
         starting = asyncio.ensure_future(self._crew.start(self._born))
         asyncio.get_running_loop().call_soon(self._reap)  # whoever ended before we listened
         stopping = asyncio.ensure_future(self._requests.get())
@@ -164,13 +194,22 @@ class Supervisor:
 
     def _take_over(self, legacy: Handover) -> None:
         """Look after the workers of the supervisor that this process was."""
-        retiring = self._planned(self._text, self._settings)
+        retiring = self._planned(self._text, self._settings, None)
+        for one in legacy.rooms:
+            self._take_room(one, retiring if one.is_retiring else self._crew)
         for heir in legacy.heirs:
             crew = retiring if heir.is_retiring else self._crew
             crew.workers.append(Worker.inherited(heir))
         self._crew.complete()
         self._retire(retiring, lambda _: None)
         self._reap()  # whoever ended before we listened
+
+    def _take_room(self, room: Room, crew: Crew) -> None:
+        known = next((one for one in crew.rooms if one.name == room.name), None)
+        if known is None:
+            known = self._room_of(self._text, self._settings, room.name)
+            crew.rooms.append(known)
+        known.take_over(room)
 
     async def _stop(self) -> None:
         self._notifier.stopping()
@@ -180,6 +219,7 @@ class Supervisor:
             crew.dismiss(Worker.stop)
         self._doors.keep({})
         await asyncio.gather(*(crew.gone(ENDING) for crew in self._crews))
+        await self._close({room for crew in self._crews for room in crew.rooms})
         self._journal.note(Name.SERVICE_STOPPED, service="supervisor")
 
     # ── reload and restart ───────────────────────────────────────────────────────────
@@ -187,7 +227,7 @@ class Supervisor:
     async def _obey(self, request: Request) -> None:
         self._notifier.reloading()
         try:
-            await self._reload()
+            await self._reload(request.word)
         except (GatepostError, OSError) as error:
             hint = error.fields.get("hint", "") if isinstance(error, GatepostError) else ""
             kept = "the old configuration stays in force"
@@ -202,7 +242,7 @@ class Supervisor:
         self._notifier.ready(self._status())
         self._answer(request)
 
-    async def _reload(self) -> None:
+    async def _reload(self, word: Word) -> None:
         text = await asyncio.to_thread(read, self._path)
         settings = parse(text, self._path, os.environ)
         if settings.gateway.state != self._settings.gateway.state:
@@ -210,9 +250,10 @@ class Supervisor:
                 f"[gateway] state cannot move from {self._settings.gateway.state} while mail waits",
                 hint="stop the gateway, move the folder, start it again",
             )
-        await asyncio.to_thread(self._consider, self._path, True)
-        crew = self._planned(text, settings)
+        await asyncio.to_thread(self._precaution.consider, self._path, True)
+        crew = self._planned(text, settings, self._room_for(text, settings, word))
         try:
+            await self._unlocked(crew)
             await crew.start()
         except BaseException:
             self._doors.abandon(crew.handover.sockets)
@@ -224,11 +265,41 @@ class Supervisor:
         self._retire(old, Worker.retire)
         configure_log(settings.log.format, settings.log.level)
 
-    def _planned(self, text: str, settings: Settings) -> Crew:
-        plan = Handover(text, self._doors.planned(settings.listener))
-        crew = Crew(self._path, plan, settings.gateway.workers, self._journal)
+    def _planned(self, text: str, settings: Settings, room: Strongroom | None) -> Crew:
+        plan = Handover(
+            text,
+            self._doors.planned(settings.listener),
+            keys=room.name if room else "",
+            withheld=withheld(settings) if room else (),
+        )
+        rooms = [room] if room else []
+        crew = Crew(self._path, plan, settings.gateway.workers, self._journal, rooms)
         self._crews.append(crew)
         return crew
+
+    def _room(self, settings: Settings, name: str = "") -> Strongroom | None:
+        return self._room_of(self._text, settings, name) if settings.vault.process else None
+
+    def _room_of(self, text: str, settings: Settings, name: str = "") -> Strongroom:
+        return Strongroom(self._path, text, settings, self._journal, name)
+
+    def _room_for(self, text: str, settings: Settings, word: Word) -> Strongroom | None:
+        """The key process that is there, unless it could not do: other keys, or a new program."""
+        same = word == "reload" and settings.vault == self._settings.vault
+        if same and self._crew.rooms:
+            return self._crew.rooms[0]
+        return self._room_of(text, settings) if settings.vault.process else None
+
+    async def _unlocked(self, crew: Crew) -> None:
+        """Start the crew's key process where it is a new one, and see whether it has our keys."""
+        for room in crew.rooms:
+            if room not in self._crew.rooms:
+                await room.start()
+            await asyncio.to_thread(self._prove, room)
+
+    def _prove(self, room: Strongroom) -> None:
+        with closing(room.client) as client:
+            self._precaution.prove(self._path, client)
 
     def _retire(self, crew: Crew, how: Callable[[Worker], None]) -> None:
         crew.dismiss(how)
@@ -237,6 +308,10 @@ class Supervisor:
     async def _forget(self, crew: Crew) -> None:
         await crew.gone()
         self._crews.remove(crew)
+        await self._close({*crew.rooms} - {room for one in self._crews for room in one.rooms})
+
+    async def _close(self, rooms: set[Strongroom]) -> None:
+        await asyncio.gather(*(one.close() for one in rooms))
 
     def _make_room(self, asker: socket.socket | None) -> None:
         """Become the program that is on the disk now; process id and children stay."""
@@ -246,11 +321,20 @@ class Supervisor:
             [heir for crew in self._crews for heir in crew.heirs()],
             self._lock,
             asker.fileno() if asker is not None else -1,
+            self._crew.handover.keys,
+            self._rooms(),
         )
         command = [sys.executable, "-m", "gatepost", "serve", "--config", str(self._path)]
         signal.pthread_sigmask(signal.SIG_BLOCK, HELD)  # until the successor can take them
         sys.stderr.flush()
         os.execve(sys.executable, command, handover.environment())  # noqa: S606  ourselves
+
+    def _rooms(self) -> list[Room]:
+        """The key processes, each once."""
+        current = self._crew.rooms
+        others = {room for crew in self._crews for room in crew.rooms} - {*current}
+        found = [one.room(is_retiring=False) for one in current]
+        return [one for one in (*found, *(one.room(is_retiring=True) for one in others)) if one]
 
     # ── who is heard ─────────────────────────────────────────────────────────────────
 
@@ -287,6 +371,8 @@ class Supervisor:
         for crew in self._crews:
             for one in crew.workers:
                 one.reap()
+            for room in crew.rooms:
+                room.reap()
 
     async def _watch(self) -> None:
         """Tell systemd that we live, as long as every worker does."""

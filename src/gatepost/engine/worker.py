@@ -7,26 +7,25 @@ few seconds, a sign of life; down comes "retire" or its end, which means stop.
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import socket
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
 from gatepost.config import Settings, load, parse
+from gatepost.engine.custody import client_of
 from gatepost.engine.handover import Handover
 from gatepost.engine.journal import configure_log
+from gatepost.engine.line import ALIVE, BEAT, FAILED, READY, RETIRE, say
 from gatepost.engine.service import Service
 from gatepost.errors import GatepostError
 from gatepost.net.bind import Sockets
+from gatepost.vault.client import Client
 
 GRACE = timedelta(seconds=25)  # and a few for what hangs: the 30 s that docs/service.md promises
 RETIREMENT = 300.0  # seconds a retired worker gives its clients
-BEAT = 5.0
-READY, FAILED, ALIVE, RETIRE = "ready", "failed", "alive", "retire"
 _CHANNEL = 0
 
 
@@ -36,13 +35,21 @@ def work(path: Path) -> int:
     settings = parse(handover.text, path, os.environ) if handover else load(path)
     configure_log(settings.log.format, settings.log.level)
     line = socket.socket(fileno=_CHANNEL)
-    return serve_as_told(settings, handover.sockets if handover else {}, line)
+    if handover is None:
+        return serve_as_told(settings, {}, line)
+    return serve_as_told(settings, handover.sockets, line, handover.keys)
 
 
-def serve_as_told(settings: Settings, sockets: Mapping[str, Sockets], line: socket.socket) -> int:
-    """Serve until the supervisor at the end of the line says otherwise."""
+def serve_as_told(
+    settings: Settings, sockets: Mapping[str, Sockets], line: socket.socket, keys: str = ""
+) -> int:
+    """Serve until the supervisor at the end of the line says otherwise.
+
+    `keys` is the name of the key process's socket, where there is one.
+    """
+    client = client_of(settings, keys) if keys else None
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        return runner.run(_serve(settings, sockets, Channel(line)))
+        return runner.run(_serve(settings, sockets, Channel(line), client))
 
 
 def loop_factory() -> type[asyncio.AbstractEventLoop] | None:
@@ -74,8 +81,7 @@ class Channel:
 
     def say(self, word: str, **fields: object) -> None:
         """Tell the supervisor, if it is still there."""
-        with suppress(OSError):
-            self._line.send(json.dumps({"word": word, **fields}).encode() + b"\n")
+        say(self._line, word, **fields)
 
     def _hear(self) -> None:
         try:
@@ -98,10 +104,12 @@ class Channel:
             self.say(ALIVE)
 
 
-async def _serve(settings: Settings, sockets: Mapping[str, Sockets], channel: Channel) -> int:
+async def _serve(
+    settings: Settings, sockets: Mapping[str, Sockets], channel: Channel, keys: Client | None
+) -> int:
     channel.open()
     try:
-        service = Service(settings, sockets=sockets)
+        service = Service(settings, sockets=sockets, keys=keys)
     except (GatepostError, OSError) as error:
         return _failed(channel, error)
     beating = asyncio.ensure_future(channel.beat())

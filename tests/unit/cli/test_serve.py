@@ -18,6 +18,8 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     async def run(self: supervisor.Supervisor, _legacy: Handover) -> int:
         seen.append(self._path)
         self._doors.keep({})
+        for room in self._crew.rooms:
+            room.forget()
         return 0
 
     monkeypatch.setattr(supervisor.Supervisor, "fork", lambda _: None)

@@ -23,6 +23,7 @@ from gatepost.certificate import Certificate
 from gatepost.engine.custody import KEYS, custody, kek_source, load_kek
 from gatepost.errors import GatepostError, KeyUnavailable
 from gatepost.net.tls import server_context
+from gatepost.vault.custody import Custody
 from gatepost.vault.keys import Vault
 from gatepost.vault.seal import Sealer
 
@@ -48,11 +49,15 @@ def opens_keys(place: Installation) -> Iterator[Answer]:
     A key from another backup or machine can be read, but opens nothing: no mail could be
     signed or decrypted, and what waits in the queue could not be sent.
     """
-    source = kek_source(place.right)
     try:
         key = load_kek(place.right)
     except GatepostError as error:
         raise Unready("needs the vault key (KEY-01)") from error
+    yield from opened(place, custody(place.right, Sealer(key, KEYS)), f", key id {key.id.hex()}")
+
+
+def opened(place: Installation, keys: Custody, said: str = "") -> Iterator[Answer]:
+    """Whether these are the keys of the directory."""
     with readable(place) as directory:
         held = directory.find(limit=_MAXIMUM)
         one = next((one.certificate for one in held if one.key_purpose is not None), None)
@@ -60,10 +65,10 @@ def opens_keys(place: Installation) -> Iterator[Answer]:
             yield skip("no private key is here yet")
             return
         try:
-            Vault(directory, custody(place.right, Sealer(key, KEYS))).private_key_of(one)
+            Vault(directory, keys).private_key_of(one)
         except KeyUnavailable:
             yield bad(
-                f"{source}, key id {key.id.hex()}, does not open the private key of {one.name}",
+                f"{kek_source(place.right)}{said} does not open the private key of {one.name}",
                 "bring back the key that was there before; it belongs to this directory",
             )
         else:
