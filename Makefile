@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test check fix interop bench torture bench-crypto conformance fuzz docs clean
+.PHONY: help dev demo test check fix interop bench torture bench-crypto bench-pki conformance fuzz docs clean
 
 help: ## Print this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -56,6 +56,10 @@ bench: $(READY) ## Measure against Postfix and the openssl pipe recipe, in one i
 
 bench-crypto: $(READY) ## Measure CMS against its primitives, and the memory for a mail of 1 GiB
 	$(BIN)/python -m benchmarks.crypto
+
+bench-pki: $(READY) ## Measure choosing certificates, a long revocation list, and a directory of a million (minutes)
+	$(BIN)/python -m benchmarks.pki
+	$(BIN)/python -m benchmarks.directory
 
 torture: $(READY) ## Break everything on purpose, in full: kills, faults, parted nodes, crowds (hours; needs root)
 	GATEPOST_TORTURE=full GATEPOST_REQUIRE_PEERS=1 $(BIN)/pytest -o log_cli=true -o log_cli_level=info \

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, bindparam, select
 
 from gatepost.smime.correspondent import NAMES, Correspondent, Lesson
 from gatepost.store.filing import FRESH, epoch, moment
@@ -21,13 +21,16 @@ from gatepost.store.upsert import insert
 EXACT = int(timedelta(minutes=10).total_seconds())
 UNDATED = 0  # older than everything that says when it was signed
 
+_SAID = select(table).where(table.c.address == bindparam("address"))
+_USED = select(uses).where(uses.c.address == bindparam("address"))
+
 
 def read(connection: Connection, address: str) -> Correspondent:
     """What is known of this address."""
-    row = connection.execute(select(table).where(table.c.address == address)).first()
+    row = connection.execute(_SAID, {"address": address}).first()
     if row is None:
         return Correspondent()
-    used = connection.execute(select(uses).where(uses.c.address == address)).all()
+    used = connection.execute(_USED, {"address": address}).all()
     return _revived(row, used)
 
 

@@ -37,6 +37,10 @@ class Database(Protocol):
         """One state of the database, to read as often as need be."""
         ...
 
+    def glancing(self) -> AbstractContextManager[Connection]:
+        """To ask one thing only, which is a state of the database by itself."""
+        ...
+
     def writing(self) -> AbstractContextManager[Connection]:
         """The one write transaction of the moment, on all nodes; commits at the end."""
         ...

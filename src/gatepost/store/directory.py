@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Self, TypeVar, cast
 
-from sqlalchemy import Connection, and_, delete, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, select, update
 
 from gatepost.certificate import Certificate
 from gatepost.errors import ConfigError, Refused
@@ -59,6 +59,15 @@ MAXIMUM_ISSUERS = 16
 MAXIMUM_SIGNERS = 16  # certificates of one author that a signature is tried with
 
 _C, _A, _K = schema.certificate, schema.certificate_address, schema.private_key
+# Composed once: that would cost more than the answer.
+_CANDIDATES = (
+    select(_C.c.der, _A.c.source, _A.c.address)
+    .join_from(_A, _C)
+    .where(_A.c.address.in_([bindparam("own"), bindparam("domain")]))
+    # What mail brings must never push out what an administrator filed.
+    .order_by(_A.c.source == "harvested", _A.c.last_seen.desc(), _C.c.fingerprint)
+    .limit(MAXIMUM_CANDIDATES)
+)
 
 
 class Directory:
@@ -142,7 +151,7 @@ class Directory:
         now: datetime,
     ) -> bool:
         """Remember what a verified signature showed; true when the certificate is new for it."""
-        with self._database.reading() as connection:
+        with self._database.glancing() as connection:
             if is_fresh(connection, certificate, mailbox.key, now):
                 return False  # the common case writes nothing
         with self._database.writing() as connection:
@@ -186,7 +195,10 @@ class Directory:
 
     def issuers_of(self, certificate: Certificate) -> tuple[Certificate, ...]:
         """The CAs above a certificate that we know, nearest first, self-signed ones left out."""
-        return self._remember(("issuers", certificate), lambda: self._issuers(certificate))
+        if certificate.issuer == certificate.subject:
+            return ()
+        name = certificate.issuer  # an authority's certificates all have the same above them
+        return self._remember(("issuers", name), lambda: self._issuers(name))
 
     def find(
         self,
@@ -426,16 +438,8 @@ class Directory:
 
     def _candidates(self, mailbox: Mailbox) -> tuple[Candidate, ...]:
         own, domain = mailbox.key, f"@{mailbox.domain_key}"
-        query = (
-            select(_C.c.der, _A.c.source, _A.c.address)
-            .join_from(_A, _C)
-            .where(_A.c.address.in_([own, domain]))
-            # What mail brings must never push out what an administrator filed.
-            .order_by(_A.c.source == "harvested", _A.c.last_seen.desc(), _C.c.fingerprint)
-            .limit(MAXIMUM_CANDIDATES)
-        )
-        with self._database.reading() as connection:
-            rows = connection.execute(query).all()
+        with self._database.glancing() as connection:
+            rows = connection.execute(_CANDIDATES, {"own": own, "domain": domain}).all()
         found = []
         for der, source, address in rows:
             certificate = revive(der)
@@ -447,21 +451,21 @@ class Directory:
         with self._database.reading() as connection:
             return correspondent.read(connection, mailbox.key)
 
-    def _issuers(self, certificate: Certificate) -> tuple[Certificate, ...]:
+    def _issuers(self, name: bytes) -> tuple[Certificate, ...]:
         found: dict[Certificate, None] = {}
-        level = [certificate]
+        names = {name_id(name)}
         with self._database.reading() as connection:
             for _ in range(MAXIMUM_CLIMB):
-                names = {name_id(one.issuer) for one in level if one.issuer != one.subject}
                 query = (
                     select(_C.c.der)
                     .where(_C.c.subject_id.in_(names), _C.c.authority)
                     .order_by(_C.c.not_after.desc(), _C.c.fingerprint)
                     .limit(MAXIMUM_ISSUERS)
                 )
-                level = [revive(der) for (der,) in connection.execute(query)] if names else []
+                level = [revive(der) for (der,) in connection.execute(query)]
                 level = [one for one in level if one not in found and one.issuer != one.subject]
                 found.update(dict.fromkeys(level))
+                names = {name_id(one.issuer) for one in level}
                 if not level or len(found) >= MAXIMUM_ISSUERS:
                     break
         return tuple(found)

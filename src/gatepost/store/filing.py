@@ -6,7 +6,7 @@ import hashlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, case, literal, select, text
+from sqlalchemy import Connection, and_, bindparam, case, literal, select, text
 
 from gatepost.certificate import Certificate
 from gatepost.errors import Refused
@@ -18,6 +18,9 @@ from gatepost.store.upsert import insert
 
 FRESH = timedelta(days=1)  # how exactly `last_seen` is kept; each mail would be a write otherwise
 
+_SEEN = select(uses.c.last_seen).where(
+    and_(uses.c.address == bindparam("address"), uses.c.fingerprint == bindparam("fingerprint"))
+)
 _BUMP = text(
     "INSERT INTO setting (key, value) VALUES (:key, '1') ON CONFLICT (key) "
     "DO UPDATE SET value = CAST(CAST(setting.value AS INTEGER) + 1 AS TEXT)"
@@ -98,11 +101,7 @@ def file_address(
 
 def is_fresh(connection: Connection, one: Certificate, key: str, now: datetime) -> bool:
     """Whether this certificate was seen for this address less than a day ago."""
-    seen = connection.execute(
-        select(uses.c.last_seen).where(
-            and_(uses.c.address == key, uses.c.fingerprint == one.fingerprint)
-        )
-    ).scalar()
+    seen = connection.execute(_SEEN, {"address": key, "fingerprint": one.fingerprint}).scalar()
     return seen is not None and seen > epoch(now - FRESH)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from gatepost.mail.address import Mailbox
 from gatepost.pki.change import Known
@@ -12,6 +12,8 @@ from gatepost.store.database import Database
 from gatepost.store.filing import bump, clean, epoch
 from gatepost.store.schema import known_key as table
 from gatepost.store.upsert import insert
+
+_KNOWN = select(table).where(table.c.address == bindparam("address"))
 
 
 class KnownKeys:
@@ -22,7 +24,7 @@ class KnownKeys:
 
     def of(self, mailbox: Mailbox) -> Known | None:
         """What this address was last written to with."""
-        with self._database.reading() as connection:
+        with self._database.glancing() as connection:
             return _read(connection, mailbox.key)
 
     def remember(self, mailbox: Mailbox, known: Known, *, now: datetime) -> bool:
@@ -44,7 +46,7 @@ class KnownKeys:
 
 
 def _read(connection: Connection, address: str) -> Known | None:
-    row = connection.execute(select(table).where(table.c.address == address)).first()
+    row = connection.execute(_KNOWN, {"address": address}).first()
     if row is None:
         return None
     return Known(row.fingerprint, row.issuer, row.bits, frozenset(row.rivals.split()))

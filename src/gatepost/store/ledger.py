@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, select
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, select
 
 from gatepost.certificate import Certificate
 from gatepost.store import schema
@@ -21,6 +21,8 @@ from gatepost.store.upsert import insert
 HOLD = "certificateHold"
 _R, _P, _C = schema.revoked, schema.published_list, schema.certificate
 _UNNUMBERED = 1000  # certificates that an older program files while nodes are upgraded
+_NUMBERED = select(_C.c.der).where(_C.c.serial == bindparam("serial"))
+_REST = select(_C.c.der).where(_C.c.serial.is_(None)).limit(_UNNUMBERED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +98,9 @@ class Ledger:
 
     def issued(self, authority: Certificate, serial: int) -> Certificate | None:
         """The certificate of ours that has this number and names this issuer."""
-        numbered = select(_C.c.der).where(_C.c.serial == f"{serial:x}")
-        rest = select(_C.c.der).where(_C.c.serial.is_(None)).limit(_UNNUMBERED)
         with self._database.reading() as connection:
-            for query in (numbered, rest):
-                for (der,) in connection.execute(query):
+            for query in (_NUMBERED, _REST):
+                for (der,) in connection.execute(query, {"serial": f"{serial:x}"}):
                     one = revive(der)
                     if one.serial == serial and one.issuer == authority.subject:
                         return one

@@ -45,6 +45,10 @@ class SqliteDatabase:
         """One state of the file."""
         return self._engine.connect()
 
+    def glancing(self) -> AbstractContextManager[Connection]:
+        """The same: a transaction costs nothing here."""
+        return self._engine.connect()
+
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """Take the lock at once, so that nothing can fail half-way for it."""
