@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from tests.unit.pki.forge import NOW
 from gatepost.store.chain import BEGINNING, objection
 from gatepost.store.database import Database, migrate
 from gatepost.store.evidence import EvidenceStore
+from gatepost.store.exhibit import Stamp
 from gatepost.store.schema import evidence as table
 from gatepost.vault.kek import Kek
 from gatepost.vault.seal import SealBroken, Sealer
@@ -46,7 +49,7 @@ def test_records_follow_each_other(database: Database) -> None:
         one.start()
     for one in nodes:
         one.join()
-    links = store.read(SEAL)
+    links = list(store.read(SEAL))
     assert [one.number for one in links] == list(range(1, 16))
     assert links[0].previous == BEGINNING
     assert objection(links) == ""
@@ -66,19 +69,48 @@ def test_what_was_altered_in_the_database_is_found(database: Database) -> None:
         ).scalar_one()
         connection.execute(table.update().where(table.c.number == 2).values(sealed=box))
     with pytest.raises(SealBroken):
-        store.read(SEAL)
+        list(store.read(SEAL))
     with database.writing() as connection:
         connection.execute(table.delete().where(table.c.number == 2))
     assert objection(store.read(SEAL)) == "record 3 does not follow record 1"
 
 
+@dataclass
+class Proof:
+    """A list or an answer."""
+
+    der: bytes
+
+    @property
+    def digest(self) -> str:
+        """Its name."""
+        return hashlib.sha256(self.der).hexdigest()
+
+
 def test_old_records_go_and_the_chain_goes_on(database: Database) -> None:
-    """The database grows for ever, or the first record after a pause begins a chain of its own."""
+    """The database grows for ever, or nothing after a removed record can be proven any more."""
     store = EvidenceStore(database)
     for day in range(4):
-        store.keep(b"%d" % day, SEAL, now=NOW + timedelta(days=day))
-    assert store.drop(timedelta(days=2), now=NOW + timedelta(days=4)) == 2
-    assert [one.number for one in store.read(SEAL)] == [3, 4]
-    assert store.drop(timedelta(0), now=NOW + timedelta(days=9)) == 1
+        lists = (Proof(b"for all"), Proof(b"of %d" % (day // 2)))
+        store.keep(b"%d" % day, SEAL, now=NOW + timedelta(days=day), proofs=lists)
+    assert set(store.proofs()) == {b"for all", b"of 0", b"of 1"}
+    with database.writing() as connection:  # as a program of schema 0006 kept it
+        connection.execute(table.update().where(table.c.number == 1).values(inside=None))
+    whole = [one.digest for one in store.read(SEAL)]
+    store.stamp(2, b"token", NOW)
+    store.stamp(2, b"late", NOW)
+    assert store.drop(timedelta(days=2), SEAL, now=NOW + timedelta(days=4)) == 2
+    assert store.drop(timedelta(days=2), SEAL, now=NOW + timedelta(days=4)) == 0
+    left = list(store.read(SEAL))
+    assert [one.record for one in left] == [None, None, b"2", b"3"]
+    assert [one.digest for one in left] == whole
+    assert set(store.proofs()) == {b"for all", b"of 1"}
+    assert store.stamps() == (Stamp(2, b"token"),)
+    assert store.stamped() == 2
+    assert store.drop(timedelta(0), SEAL, now=NOW + timedelta(days=9)) == 2
+    assert list(store.proofs()) == []
     assert store.keep(b"new", SEAL, now=NOW + timedelta(days=10)).number == 5
     assert objection(store.read(SEAL)) == ""
+    last = store.last()
+    assert last is not None
+    assert last.number == 5

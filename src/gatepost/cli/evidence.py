@@ -12,9 +12,9 @@ from gatepost.cli.group import group
 from gatepost.errors import ConfigError
 
 if TYPE_CHECKING:
-    from gatepost.admin.evidence import Kept
+    from gatepost.admin.testimony import Judged
 
-app = group(help="Evidence of verified signatures: list, export, verify.")
+app = group(help="Evidence of verified signatures: list, export, head, verify.")
 
 
 @app.command("list")
@@ -56,29 +56,74 @@ def export(
 
 
 @app.command()
+def head(
+    output: file.Output = file.STDIO,
+    config: option.Config = None,
+    *,
+    json: option.Json = False,
+) -> None:
+    """Write which record is the last now, signed: kept elsewhere, it shows a cut later."""
+    from gatepost.admin import evidence  # noqa: PLC0415
+    from gatepost.admin.clock import utc_now  # noqa: PLC0415
+
+    if json and output == file.STDIO:
+        raise ConfigError("--json and the head would mix", hint="--output FILE")
+    line = evidence.head(config, utc_now())
+    file.write(output, (line,))
+    if json:
+        show.data({"file": str(output), "octets": len(line)})
+
+
+@app.command()
 def verify(
     path: Annotated[Path, typer.Argument(help="A file that `evidence export` wrote.")],
+    head: Annotated[
+        list[Path] | None,
+        typer.Option(help="A head of the chain that was kept elsewhere; may be repeated."),
+    ] = None,
+    stamps: Annotated[
+        Path | None,
+        typer.Option(help="PEM file of CAs by which time stamps are checked.", show_default=False),
+    ] = None,
     *,
     json: option.Json = False,
 ) -> None:
     """Check a file by itself: no octet changed, no record missing or moved.
 
-    Whether the signer is whom you take him for, you compare by the fingerprint shown.
+    Every record is judged again as of its time, by the path, lists and answers kept with it;
+    exit code 1 when one says something else now. Whether the signer is whom you take him for,
+    you compare by the fingerprint shown.
     """
     from gatepost.admin import evidence  # noqa: PLC0415
 
-    found = evidence.verify(path)
+    found = evidence.verify(path, head or (), stamps)
     if json:
         show.as_json(found)
-        return
-    _table(found.kept)
-    show.say(f"unchanged since {found.signer} signed it", "good")
-    show.say(f"SHA-256 of the signer's certificate: {found.fingerprint}")
+    else:
+        _table(found.kept)
+        show.say(f"unchanged since {found.signer} signed it", "good")
+        show.say(f"SHA-256 of the signer's certificate: {found.fingerprint}")
+        for one in found.heads:
+            show.say(f"goes on from the head of record {one.number}, signed by {one.signer.name}")
+        for stamp in found.stamps:
+            show.say(f"up to record {stamp.number}: there by {stamp.when:%Y-%m-%d %H:%M:%S} UTC")
+        if found.unchecked:
+            show.note(f"{found.unchecked} time stamps were not checked: --stamps FILE checks them")
+        for each in found.kept:
+            if not each.agrees:
+                said = "; ".join((each.path, each.signature, *each.revocation))
+                show.note(f"record {each.number} is judged otherwise now: {said}")
+    raise typer.Exit(0 if found.agrees else 1)
 
 
-def _table(found: tuple[Kept, ...]) -> None:
+def _table(found: tuple[Judged, ...]) -> None:
     rows = [
-        (str(one.number), f"{one.at:%Y-%m-%d %H:%M}", one.queue_id, ", ".join(one.signers))
+        (
+            str(one.number),
+            f"{one.at:%Y-%m-%d %H:%M}",
+            one.queue_id or "removed",
+            ", ".join(one.signers),
+        )
         for one in found
     ]
     if rows:

@@ -45,11 +45,11 @@ async def test_valid_signatures_are_kept_where_wanted(
         )
         assert reply.is_positive
         await desk.gateway.settle()
-        links = directory.evidence.read(cast("Any", seal))
+        links = list(directory.evidence.read(cast("Any", seal)))
     await desk.close()
     assert len(links) == (keeps and good)
     for one in links:
-        said = json.loads(one.record)
+        said = json.loads(one.record or b"")
         assert base64.b64decode(said["mail"]) == mail
         (signer,) = said["signatures"][0]["signers"]
         first = base64.b64decode(signer["certificates"][0])

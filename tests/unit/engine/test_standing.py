@@ -65,6 +65,7 @@ class Web(World):
         port = free_port()
         super().__init__(folder, f"http://127.0.0.1:{port}")
         self.server = HttpServer("127.0.0.1", port, self.routes)
+        self.sent = b""  # the last mail that arrived
         self.ours.add_partner("partner.example", [self.ca.root, self.ca.issuing], now=START)
 
     def know(self, *found: Certificate) -> None:
@@ -103,7 +104,8 @@ class Web(World):
         """Bob's mail, signed at the start, verified now by what the gateway can find out."""
         header = f"From: Bob <{BOB}>\r\nTo: a@xyz.example\r\nSubject: Hi\r\n\r\n".encode()
         header, body = sign(header, Octets(b"Hello\r\n"), signer, now=START, names=lambda: "t")
-        mail = incoming(header + join(body), "a@xyz.example")
+        self.sent = header + join(body)
+        mail = incoming(self.sent, "a@xyz.example")
         context = replace(Surroundings().context(), now=self.now, asks_revocation=True)
         gather, stands = self.gatherer(level)
         (outcome,) = await drive(run(mail, context, inbound.STAGES), gather)
