@@ -11,6 +11,7 @@ from typing import Any, Literal
 from gatepost.admin import credential
 from gatepost.admin.access import opened
 from gatepost.admin.credential import Credential, Passphrase
+from gatepost.admin.enrolment import finished
 from gatepost.certificate import Certificate
 from gatepost.cms.capability import Decryptor, Signer
 from gatepost.engine.service import Stores
@@ -125,16 +126,21 @@ def take_in(
     """Keep certificates without keys, for these addresses or those they name.
 
     An end entity goes to its addresses; a CA is kept to build paths, and trusted by nothing.
+    One that answers a request of ours becomes current, with the key made for it.
     """
     if addresses and len(certificates) != 1:
         raise ConfigError("one certificate at a time can be filed for another address")
     with opened(config) as (_, stores):
+        told = finished(stores, certificates, now)
         for one in certificates:
+            if one in told and not addresses:
+                continue  # it is filed, with its key
             wanted = addresses or _addresses(one)
             source: Literal["pinned", "imported"] = "pinned" if addresses else "imported"
             stores.directory.add_certificate(one, wanted, source=source, now=now)
         kept = (stores.directory.entry(one.fingerprint) for one in certificates)
-        return Found(tuple(kept), tuple(filter(None, (_remark(one, now) for one in certificates))))
+        remarks = (*told.values(), *(_remark(one, now) for one in certificates))
+        return Found(tuple(kept), tuple(filter(None, remarks)))
 
 
 def take_in_key(

@@ -24,6 +24,7 @@ from cryptography.x509 import Certificate as X509Certificate
 from gatepost.certificate import Certificate
 from gatepost.errors import ConfigError, Malformed
 from gatepost.pki.identity import is_self_issued
+from gatepost.pki.pem import read_certificates
 from gatepost.vault.keys import check_pair
 from gatepost.vault.software import SoftwareDecryptor, SoftwareSigner
 
@@ -75,12 +76,10 @@ def read(path: Path, passphrase: Passphrase, beside: Sequence[Path] = ()) -> Cre
 
 
 def certificates_in(path: Path) -> tuple[Certificate, ...]:
-    """Every certificate of a PEM or DER file; raises ConfigError."""
+    """Every certificate of a file in PEM, DER or PKCS #7; raises ConfigError."""
     octets = _octets(path)
     try:
-        if b"-----BEGIN" in octets:
-            return Certificate.from_pem(octets)
-        return (Certificate.from_der(octets),)
+        return read_certificates(octets)
     except Malformed as error:
         raise ConfigError(
             f"{path} holds no certificate, in PEM or DER, that can be read"
@@ -93,7 +92,7 @@ def is_key_file(path: Path) -> bool:
     if b"-----BEGIN" in octets:
         return b"PRIVATE KEY-----" in octets
     try:
-        Certificate.from_der(octets)
+        read_certificates(octets)
     except Malformed:
         return True
     return False

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from gatepost.cli import file, option, show
+from gatepost.cli import file, option, request, show
 from gatepost.cli.group import group
 from gatepost.errors import ConfigError
 
@@ -130,6 +130,11 @@ def issue(
 
     kinds = certificate.KINDS if kind == "both" else (kind,)
     _show_found(certificate.issue(config, address, kinds, utc_now()), json=json)
+
+
+app.command("request")(request.request)
+app.command("pending")(request.pending)
+app.command("forget")(request.forget)
 
 
 @app.command()

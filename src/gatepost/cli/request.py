@@ -1,0 +1,85 @@
+"""`gatepost cert request|pending|forget`: certificates of authorities outside."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gatepost.cli import option, show
+
+if TYPE_CHECKING:
+    from gatepost.store.request import Request
+
+Ours = Annotated[str, typer.Argument(help="An address of yours, or @domain.")]
+
+
+def request(
+    address: Ours,
+    source: Annotated[
+        str, typer.Option(metavar="NAME", help="Another [[certificate_source]] than its rule's.")
+    ] = "",
+    config: option.Config = None,
+    *,
+    json: option.Json = False,
+) -> None:
+    """Ask an authority outside for an address's certificates.
+
+    A new key is made for each; the running gateway goes on asking until they come.  What was
+    refused is asked anew.  Exit code 1 when it was refused again.
+    """
+    from gatepost.admin import enrolment  # noqa: PLC0415
+    from gatepost.admin.clock import utc_now  # noqa: PLC0415
+
+    found = enrolment.request(config, address, source, utc_now())
+    if json:
+        show.as_json(found)
+    else:
+        for entry in found.issued:
+            one = entry.certificate
+            show.say(f"issued: {one.fingerprint[:16]} until {one.not_after:%Y-%m-%d}", "good")
+        _show(found.pending)
+    raise typer.Exit(1 if any(one.ended for one in found.pending) else 0)
+
+
+def pending(config: option.Config = None, *, json: option.Json = False) -> None:
+    """List certificates that were asked for and have not come; exit code 1 when there is none."""
+    from gatepost.admin import enrolment  # noqa: PLC0415
+
+    found = enrolment.pending(config)
+    if json:
+        show.as_json(found)
+    elif found.requests:
+        _show(found.requests)
+    else:
+        show.note("no certificate is waited for")
+    raise typer.Exit(0 if found.requests else 1)
+
+
+def forget(address: Ours, config: option.Config = None, *, json: option.Json = False) -> None:
+    """Give up what was asked for an address; the keys made for it are deleted."""
+    from gatepost.admin import enrolment  # noqa: PLC0415
+
+    found = enrolment.give_up(config, address)
+    if json:
+        show.as_json(found)
+    else:
+        show.say(f"gave up {len(found.requests)} for {address}")
+
+
+def _show(requests: tuple[Request, ...]) -> None:
+    if requests:
+        show.table(
+            ("ADDRESS", "FOR", "SOURCE", "WAITS FOR", "SINCE", "LAST ERROR"),
+            [
+                (
+                    one.address,
+                    one.purpose,
+                    one.source,
+                    "nothing: it was refused" if one.ended else one.waits_for or "its turn",
+                    f"{one.created:%Y-%m-%d %H:%M}",
+                    one.fault,
+                )
+                for one in requests
+            ],
+        )
