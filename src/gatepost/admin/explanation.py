@@ -19,6 +19,7 @@ from gatepost.engine.drive import drive
 from gatepost.engine.enrolment import identities
 from gatepost.engine.federation import federation
 from gatepost.engine.gather import Gatherer
+from gatepost.engine.respond import challenges
 from gatepost.engine.rulebook import Rulebook
 from gatepost.engine.service import Stores, context, own_domains
 from gatepost.errors import ConfigError
@@ -135,6 +136,7 @@ async def _explained(
         clock=clock,
         read_only=True,
         federation=federation(settings, stores.directory.register, own_domains(settings), clock),
+        challenges=challenges(settings, stores.directory, clock, patience=0),
     )
     snapshot = context(settings, Rulebook(stores.directory), clock, stores.trace)()
     outcomes: list[tuple[Direction, Outcome]] = []

@@ -71,7 +71,10 @@ class Challenges:
 
 
 def challenges(
-    settings: Settings, directory: Directory, clock: Callable[[], datetime], patience: float
+    settings: Settings,
+    directory: Directory,
+    clock: Callable[[], datetime],
+    patience: float = PATIENCE,
 ) -> Challenges:
     """Those of a configuration."""
     sources = {one.name: one.acme for one in settings.certificate_source if one.acme is not None}
@@ -82,7 +85,7 @@ def challenges(
 class Respondent:
     """Sends the responses."""
 
-    expectations: Expectations
+    directory: Directory
     journal: Journal
     identify: Callable[[datetime], str]
     back: Callable[[Mailbox], str]  # the hop of what we ourselves write
@@ -113,17 +116,21 @@ class Respondent:
                 to=str(one.to),
             )
 
+    @property
+    def _expectations(self) -> Expectations:
+        return Expectations(self.directory.register)
+
     async def _claimed(self, one: Answered, now: datetime) -> bool:
         known = one.challenge
         return await asyncio.to_thread(
-            self.expectations.claim, known.mailbox, known.order, one.mark, now
+            self._expectations.claim, known.mailbox, known.order, one.mark, now
         )
 
     async def _disclaimed(self, one: Answered) -> None:
         known = one.challenge
         try:
             await asyncio.to_thread(
-                self.expectations.disclaim, known.mailbox, known.order, one.mark
+                self._expectations.disclaim, known.mailbox, known.order, one.mark
             )
         except Exception as error:  # noqa: BLE001  the first failure is what the peer hears of
             self.journal.note(Name.SERVICE_ERROR, service="respond", reason=reason_of(error))

@@ -31,6 +31,7 @@ from gatepost.engine.gather import Gatherer
 from gatepost.engine.issuer import Surroundings
 from gatepost.engine.journal import Journal
 from gatepost.engine.public import public_server
+from gatepost.engine.respond import Respondent, challenges
 from gatepost.engine.routing import Routes
 from gatepost.engine.rulebook import Rulebook
 from gatepost.engine.schedule import Ticker
@@ -191,6 +192,7 @@ class Service:
             journal=self.journal,
             federation=self._federation,
             standing=standing(settings, self.stores.directory.statuses, clock),
+            challenges=challenges(settings, self.stores.directory, clock),
             sources=sources(settings, domains, clock),
         )
         snapshot = context(settings, Rulebook(self.stores.directory), clock, self.stores.trace)
@@ -240,6 +242,7 @@ class Service:
                 soft_bounce=settings.gateway.soft_bounce,
                 maximum_age=settings.queue.maximum_age,
                 evidence_seal=self.stores.evidence_seal,
+                respondent=Respondent(self.stores.directory, self.journal, identify, routes.back),
             )
         )
         accounts = Accounts(settings.account)
