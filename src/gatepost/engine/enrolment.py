@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from gatepost.config import Settings
 from gatepost.engine.enroller import Enroller, Enrolment
@@ -10,9 +10,9 @@ from gatepost.engine.identity import Identities
 from gatepost.engine.issuer import Surroundings, issuers
 from gatepost.engine.journal import Journal
 from gatepost.enrol.local import LocalAuthority
-from gatepost.enrol.rule import Rules
+from gatepost.enrol.rule import Members, Rules
 from gatepost.events import Name
-from gatepost.mail.address import domain_key
+from gatepost.mail.address import Mailbox, domain_key
 from gatepost.store.directory import Directory
 from gatepost.store.request import Request
 from gatepost.vault.keys import Vault
@@ -30,7 +30,7 @@ def identities(
         directory,
         vault,
         authority,
-        Rules(settings.identity),
+        Rules(settings.identity, _members(settings)),
         frozenset(map(domain_key, settings.gateway.domains)),
         settings.authority.user_key,
         asked,
@@ -57,3 +57,21 @@ def note_requested(journal: Journal, request: Request) -> None:
         source=request.source,
         purpose=request.purpose,
     )
+
+
+def _members(settings: Settings) -> Members | None:
+    """Asks the LDAP directory under whose base the group stands, else the first."""
+    if not settings.ldap or not any(one.group for one in settings.identity):
+        return None
+    from gatepost.engine.source import directory  # noqa: PLC0415  only where there are groups
+
+    async def members(group: str) -> Sequence[Mailbox]:
+        inside = [one for one in settings.ldap if _folded(group).endswith(_folded(one.base))]
+        where = (inside or list(settings.ldap))[0]
+        return await directory(where).members(group)
+
+    return members
+
+
+def _folded(name: str) -> str:
+    return name.lower().replace(", ", ",")
