@@ -96,6 +96,7 @@ def test_every_look_up_has_an_index(database: Database, crowd: tuple[Directory, 
         at = candidate.certificate.fingerprint
         assert directory.entry(at[:12]).certificate == candidate.certificate
         assert [one.certificate for one in directory.find(address=asked)]
+        assert len(directory.find(authority=True)) == len(everybody.issuers) + 1
     assert len(found) >= 12
     assert not scans(found), "\n".join(found)
 

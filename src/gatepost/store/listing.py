@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, false, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, false, not_, or_, select
 
 from gatepost.errors import ConfigError
 from gatepost.store import schema
@@ -36,7 +36,7 @@ def find(
         filed = select(_A.c.fingerprint).where(_A.c.address == address_key(address))
         query = query.where(_C.c.fingerprint.in_(filed))
     if authority is not None:
-        query = query.where(_C.c.authority == authority)
+        query = query.where(_C.c.authority if authority else not_(_C.c.authority))
     return _entries(connection, query.limit(limit).offset(offset))
 
 

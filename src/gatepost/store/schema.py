@@ -19,9 +19,10 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    text,
 )
 
-HEAD = "0007"
+HEAD = "0008"
 OLDEST = "0001"  # the oldest program that works on this schema, see `store.database`
 
 _MOMENT = BigInteger().with_variant(Integer(), "sqlite")  # year 9999 needs more than 32 bits
@@ -63,6 +64,12 @@ certificate = Table(
     Index(None, "subject_id"),
     Index(None, "not_after"),
     Index(None, "serial"),
+    Index(
+        "ix_certificate_authority",  # the few among the many
+        "name",
+        sqlite_where=text("authority = 1"),
+        postgresql_where=text("authority"),
+    ),
 )
 
 certificate_address = Table(
