@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from gatepost.config.acme import Acme
+from gatepost.config.cmp import Cmp
 from gatepost.config.endpoint import STRICT
 from gatepost.config.est import Est
 from gatepost.config.folder import Folders
@@ -16,7 +17,7 @@ from gatepost.config.folder import Folders
 LOCAL: Final = "local"  # the embedded CA's name among the sources
 
 # Every kind that is built in: its settings stand in the table of the same name.
-BUILT_IN: Final[frozenset[str]] = frozenset({"acme", "est", "file"})
+BUILT_IN: Final[frozenset[str]] = frozenset({"acme", "cmp", "est", "file"})
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
@@ -33,6 +34,8 @@ class CertificateSource:
     """How an authority that speaks ACME for S/MIME (RFC 8823) is reached: for kind "acme"."""
     est: Est | None = None
     """How a server of EST is reached: for kind "est"."""
+    cmp: Cmp | None = None
+    """How a server of CMP is reached: for kind "cmp"."""
     file: Folders | None = None
     """The folders requests and certificates pass through: for kind "file"."""
 

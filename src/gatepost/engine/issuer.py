@@ -76,6 +76,20 @@ def _est(one: SourceSettings, _: Surroundings) -> CertificateSource:
     return Est(one.name, carrier, table.label, table.attributes)
 
 
+def _cmp(one: SourceSettings, _: Surroundings) -> CertificateSource:
+    from cryptography import x509  # noqa: PLC0415  where it is configured
+
+    from gatepost.enrol.carrier import Carrier  # noqa: PLC0415
+    from gatepost.enrol.cmp import Cmp  # noqa: PLC0415
+    from gatepost.enrol.cmp_message import Secret  # noqa: PLC0415
+
+    table = one.cmp
+    assert table is not None  # as the settings were checked
+    secret = Secret(table.reference, password(table))
+    recipient = x509.Name.from_rfc4514_string(table.recipient)
+    return Cmp(one.name, Carrier(table.url, anchors=table.anchors), secret, recipient)
+
+
 def _file(one: SourceSettings, _: Surroundings) -> CertificateSource:
     from gatepost.enrol.file import ByFile  # noqa: PLC0415  where it is configured
 
@@ -84,7 +98,12 @@ def _file(one: SourceSettings, _: Surroundings) -> CertificateSource:
     return ByFile(one.name, table.outbox, table.inbox)
 
 
-BUILT_IN: Final[dict[str, Maker]] = {"acme": _acme, "est": _est, "file": _file}
+BUILT_IN: Final[dict[str, Maker]] = {
+    "acme": _acme,
+    "cmp": _cmp,
+    "est": _est,
+    "file": _file,
+}
 
 
 def issuer(one: SourceSettings, around: Surroundings) -> CertificateSource:

@@ -80,7 +80,8 @@ class Carrier:
         self, client: httpx2.AsyncClient, method: str, url: str, fields: dict[str, str], body: bytes
     ) -> Answer:
         for _ in range(1 + _REDIRECTS):
-            head = {"Accept-Encoding": "identity", **fields}
+            # closed by agreement: OpenSSL's server forgets a transaction when it is cut off
+            head = {"Accept-Encoding": "identity", "Connection": "close", **fields}
             async with client.stream(method, url, headers=head, content=body or None) as response:
                 if response.status_code not in _REDIRECTED:
                     return await self._read(response)

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
 from gatepost.errors import Malformed
-from gatepost.pki.der import dotted, inside, items
+from gatepost.pki.der import dotted, first, inside, items
 
 MAXIMUM: Final = 100  # things wanted
 _EC, _RSA = "1.2.840.10045.2.1", "1.2.840.113549.1.1.1"
@@ -92,7 +92,7 @@ def _named(values: tuple[bytes, ...]) -> set[str]:
     found: set[str] = set()
     for value in values:
         inner = (value,) if value[0] == 0x06 else tuple(items(value))
-        found |= {dotted(one if one[0] == 0x06 else next(items(one))) for one in inner}
+        found |= {dotted(one if one[0] == 0x06 else first(one)) for one in inner}
     return found & _KNOWN.keys()
 
 

@@ -34,6 +34,13 @@ def items(der: bytes) -> Iterator[bytes]:
         position = stop
 
 
+def first(der: bytes) -> bytes:
+    """The first element in the content; there may be none."""
+    for one in items(der):
+        return one
+    raise IndexError("an element is empty")
+
+
 def dotted(der: bytes) -> str:
     """An OBJECT IDENTIFIER in digits and dots."""
     numbers: list[int] = []

@@ -12,6 +12,15 @@ EST = SOURCE + 'kind = "est"\n[certificate_source.est]\nurl = "https://est.examp
 ACME = (
     SOURCE + 'kind = "acme"\n[certificate_source.acme]\nurl = "https://ca.example.com/directory"\n'
 )
+CMP = (
+    SOURCE
+    + """kind = "cmp"
+[certificate_source.cmp]
+url = "http://ca.example.com/cmp"
+reference = "gw"
+"""
+)
+SECRET = 'password_environment = "P"\n'
 FILES = SOURCE + 'kind = "file"\n[certificate_source.file]\n'
 
 
@@ -33,6 +42,9 @@ def test_read() -> None:
     assert one.acme is not None
     assert (one.acme.terms, one.acme.eab_kid) == ("https://ca.example.com/terms", "7")
     assert not one.acme.deliver_challenges
+    (one,) = read(CMP + SECRET + 'recipient = "CN=Mail CA,O=Example"\n').certificate_source
+    assert one.cmp is not None
+    assert (one.cmp.url, one.cmp.reference) == ("http://ca.example.com/cmp", "gw")
     (one,) = read(FILES + 'outbox = "/srv/out"\ninbox = "/srv/in"\n').certificate_source
     assert one.file is not None
     assert (str(one.file.outbox), str(one.file.inbox)) == ("/srv/out", "/srv/in")
@@ -56,6 +68,10 @@ def test_read() -> None:
         (ACME + 'contact = "nobody"', "contact: expected an address"),
         (ACME + 'eab_kid = "7"', "eab_kid needs one of password_file"),
         (ACME + 'password_environment = "P"', "an HMAC key needs eab_kid"),
+        (CMP, "expected exactly one of password_file"),
+        (CMP.replace("http:", "ftp:") + SECRET, "expected an address such as"),
+        (CMP.replace('"gw"', '""') + SECRET, "reference"),
+        (CMP + SECRET + 'recipient = "Mail CA"', 'expected a name such as "CN=Mail CA,O=Example"'),
         (FILES + 'outbox = "/srv/a"\ninbox = "/srv/a"\n', "inbox: is the outbox, too"),
         (FILES + 'outbox = "/srv/a"\n', "inbox"),
     ],

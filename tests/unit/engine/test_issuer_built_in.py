@@ -11,11 +11,13 @@ import pytest
 from gatepost.config.acme import Acme as AcmeSettings
 from gatepost.config.certificate_source import BUILT_IN
 from gatepost.config.certificate_source import CertificateSource as SourceSettings
+from gatepost.config.cmp import Cmp as CmpSettings
 from gatepost.config.est import Est as EstSettings
 from gatepost.config.folder import Folders
 from gatepost.engine import issuer as registry
 from gatepost.engine.issuer import Surroundings, issuer
 from gatepost.enrol.acme import Acme
+from gatepost.enrol.cmp import Cmp
 from gatepost.enrol.est import Est
 from gatepost.enrol.file import ByFile
 from gatepost.errors import ConfigError
@@ -80,3 +82,20 @@ def test_file() -> None:
     table = Folders(outbox=Path("/out"), inbox=Path("/in"))
     made = issuer(SourceSettings("vendor", "file", file=table), AROUND)
     assert made == ByFile("vendor", Path("/out"), Path("/in"))
+
+
+def test_cmp(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests are protected by another secret than the authority knows."""
+    monkeypatch.setenv("CMP_PASSWORD", "sesame")
+    table = CmpSettings(
+        url="https://ca.example.com/cmp",
+        reference="gw",
+        recipient="CN=Mail CA,O=Example",
+        password_environment="CMP_PASSWORD",
+    )
+    made = issuer(SourceSettings("vendor", "cmp", cmp=table), AROUND)
+    assert isinstance(made, Cmp)
+    assert made.carrier.url == "https://ca.example.com/cmp"
+    assert (made.secret.reference, made.secret.password) == ("gw", "sesame")
+    assert "sesame" not in repr(made)
+    assert made.recipient.rfc4514_string() == "CN=Mail CA,O=Example"
