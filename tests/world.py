@@ -27,6 +27,7 @@ from gatepost.flow.fact import (
     CorrespondentFor,
     DecryptorsFor,
     Fact,
+    IssuersOf,
     RevocationOf,
     SignerAnswer,
     SignerFor,
@@ -111,7 +112,7 @@ def unknown(fact: Fact) -> Answer:
             return Correspondent()
         case SignerFor():
             return SignerAnswer(None, "nobody by that name")
-        case DecryptorsFor() | SignersOf():
+        case DecryptorsFor() | SignersOf() | IssuersOf():
             return ()
         case AnchorsFor():
             return UNTRUSTED

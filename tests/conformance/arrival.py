@@ -22,6 +22,7 @@ from gatepost.flow.fact import (
     CorrespondentFor,
     DecryptorsFor,
     Fact,
+    IssuersOf,
     RevocationOf,
     SignerFor,
     SignersOf,
@@ -66,6 +67,7 @@ class _Surroundings(World):
                 | CorrespondentFor()
                 | SignerFor()
                 | RevocationOf()
+                | IssuersOf()
             ):
                 return super().answer(fact)
 

@@ -33,6 +33,7 @@ from gatepost.flow.fact import (
     CorrespondentFor,
     DecryptorsFor,
     Fact,
+    IssuersOf,
     RevocationOf,
     SignerAnswer,
     SignerFor,
@@ -132,6 +133,9 @@ class Gatherer:
             return await self._standing.of_signer(fact.chain)  # it remembers for itself
         if isinstance(fact, ChallengeFor) and self._challenges is not None:
             return await self._challenges.expected(fact.mailbox)  # of this very moment
+        if isinstance(fact, IssuersOf):
+            anchors = await self._read(self._anchors, fact.domain)
+            return await self._chase.above(fact.certificate, fact.beside, anchors)
         known = self.known(fact)
         if known is not None:
             return known
@@ -204,6 +208,8 @@ class Gatherer:
                 return self._anchors(domain)
             case RevocationOf():
                 return Evidence(required=False)  # nobody asks here: unknown
+            case IssuersOf(certificate):
+                return self._directory.issuers_of(certificate)
             case ChallengeFor():
                 return Expected()  # no order of ours is pending
             case _:

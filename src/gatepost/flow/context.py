@@ -20,6 +20,7 @@ from gatepost.flow.fact import (
     CorrespondentFor,
     DecryptorsFor,
     Fact,
+    IssuersOf,
     RevocationOf,
     SignerAnswer,
     SignerFor,
@@ -75,6 +76,10 @@ class Context:
     def anchors_for(self, fact: AnchorsFor) -> Anchors:
         """The answer to an AnchorsFor asked before."""
         return self._answer(fact, Anchors)
+
+    def issuers_of(self, fact: IssuersOf) -> tuple[Certificate, ...]:
+        """The answer to an IssuersOf; nothing while it was not asked."""
+        return self._answer(fact, tuple) if fact in self.facts else ()
 
     def revocation_of(self, fact: RevocationOf) -> Evidence | None:
         """The answer to a RevocationOf; nothing while it was not asked."""

@@ -83,6 +83,15 @@ class RevocationOf:
 
 
 @dataclass(frozen=True, slots=True)
+class IssuersOf:
+    """Who is above this certificate, which came with these?  Answer: a tuple of `Certificate`."""
+
+    certificate: Certificate
+    beside: tuple[Certificate, ...]
+    domain: str  # whose anchors count
+
+
+@dataclass(frozen=True, slots=True)
 class ChallengeFor:
     """Does an order for this person's certificate wait for a mail?  Answer: `Expected`."""
 
@@ -97,6 +106,7 @@ Fact = (
     | DecryptorsFor
     | AnchorsFor
     | RevocationOf
+    | IssuersOf
     | ChallengeFor
 )
 Answer = (

@@ -83,10 +83,11 @@ def _learned(
         if identity.matches(one, author) and not usable.usable_for(one, "encrypt", context.now)
     )
     anchors = context.anchors_for(AnchorsFor(author.domain_key))
+    known = (*found.certificates, *signer.chain)  # some of which may not have come along
     certificates = tuple(
         one
         for one in islice(fitting, MAXIMUM_WEIGHED)
-        if validate(one, found.certificates, anchors, moment=context.now).trusted
+        if validate(one, known, anchors, moment=context.now).trusted
     )[:MAXIMUM_LEARNED]
     used = _habits(found, signer, message)
     lesson = Lesson(author, signer.signing_time, signer.capabilities, used)

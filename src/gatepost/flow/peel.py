@@ -16,9 +16,9 @@ from gatepost.cms import enveloped
 from gatepost.cms.capability import Decryptor
 from gatepost.cms.digest import digests_of
 from gatepost.errors import GatepostError, KeyUnavailable
-from gatepost.flow import revocation
+from gatepost.flow import chase, revocation
 from gatepost.flow.context import Context
-from gatepost.flow.fact import AnchorsFor, DecryptorsFor, Fact, RevocationOf, SignersOf
+from gatepost.flow.fact import AnchorsFor, DecryptorsFor, Fact, IssuersOf, RevocationOf, SignersOf
 from gatepost.flow.nature import outer
 from gatepost.flow.verdict import Again, Continue, Defer, Split, Verdict
 from gatepost.mail.address import Mailbox
@@ -75,9 +75,9 @@ class SealedReport:
 
 @dataclass(frozen=True, slots=True)
 class Absent:
-    """What has to be known of a signature besides: its signer's certificate, or its path."""
+    """What has to be known of a signature besides: its signer's certificate, or of its path."""
 
-    fact: SignersOf | RevocationOf
+    fact: SignersOf | RevocationOf | IssuersOf
 
 
 def asks(message: Message, _context: Context) -> frozenset[Fact]:
@@ -148,10 +148,11 @@ def _depth(message: Message) -> int:
 
 def _verified(message: Message, layer: Layer, context: Context) -> tuple[Message, Verdict]:
     author = headers.author(message.header)
-    anchors = _anchors(author, context)
+    anchors = _anchors(author, message, context)
     try:
         found = _verified_by(anchors, message, layer, context)
-        if (lacking := revocation.lacks(found.report, context)) is not None:
+        above = chase.lacks(found.report, author, anchors, context)
+        if (lacking := above or revocation.lacks(found.report, context)) is not None:
             return message.noting(Absent(lacking)), Again()
         weighed = revocation.weighed(found.report, anchors, context)
         if weighed is not None:
@@ -190,8 +191,14 @@ def _lacks_certificate(found: SignatureReport) -> bool:
     return any(one.certificate is None for one in found.signers)
 
 
-def _anchors(author: Mailbox | None, context: Context) -> Anchors:
-    return context.anchors_for(AnchorsFor(author.domain_key)) if author else Anchors(frozenset())
+def _anchors(author: Mailbox | None, message: Message, context: Context) -> Anchors:
+    """Whom the author's company trusts, and what was found of paths meanwhile."""
+    if author is None:
+        return Anchors(frozenset())
+    anchors = context.anchors_for(AnchorsFor(author.domain_key))
+    facts = tuple(one.fact for one in message.findings if isinstance(one, Absent))
+    found = chase.known(facts, context)
+    return replace(anchors, intermediates=anchors.intermediates | found) if found else anchors
 
 
 def _keeps(found: SignatureReport, context: Context) -> bool:

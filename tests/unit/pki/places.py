@@ -1,0 +1,31 @@
+"""Certificates that say where their issuer can be fetched."""
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import AuthorityInformationAccessOID
+from tests.pki_builder import Authority, MlKemKey, MontgomeryKey, PureKey
+
+from gatepost.certificate import Certificate
+
+
+def pointing(one: Certificate, issuer: Authority, *urls: str) -> Certificate:
+    """The same certificate, issued again with these caIssuers."""
+    old = one.x509
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(old.subject)
+        .issuer_name(old.issuer)
+        .public_key(old.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(old.not_valid_before_utc)
+        .not_valid_after(old.not_valid_after_utc)
+    )
+    for each in old.extensions:
+        builder = builder.add_extension(each.value, critical=each.critical)
+    kind = AuthorityInformationAccessOID.CA_ISSUERS
+    said = [x509.AccessDescription(kind, x509.UniformResourceIdentifier(url)) for url in urls]
+    builder = builder.add_extension(x509.AuthorityInformationAccess(said), critical=False)
+    assert not isinstance(issuer.key, MontgomeryKey | MlKemKey | PureKey)
+    made = builder.sign(issuer.key, hashes.SHA256())
+    return Certificate.from_der(made.public_bytes(Encoding.DER))
