@@ -6,25 +6,31 @@ from pathlib import Path
 
 import pytest
 from tests.peers.name_server import NameServer, Zone
-from tests.pki_builder import user
+from tests.pki_builder import company, company_root, root, user
 from tests.unit.engine.test_gather import Home
+from tests.unit.pki.places import pointing
 
 from gatepost.certificate import Certificate
+from gatepost.engine.chase import Chase
 from gatepost.engine.gather import Gatherer
-from gatepost.engine.source import KEPT, SILENCE, Ask, Asked, Sources
-from gatepost.errors import Unavailable
+from gatepost.engine.journal import Journal
+from gatepost.engine.source import FAILURES, KEPT, REST, SILENCE, Ask, Asked, Found, Sources
+from gatepost.errors import LimitExceeded, Unavailable
+from gatepost.events import Event, Name
 from gatepost.flow.fact import CertificateFor
-from gatepost.flow.refusal import unencryptable
+from gatepost.flow.refusal import lacking, unencryptable
 from gatepost.lookup import smimea
+from gatepost.lookup.issuer import Issuers
 from gatepost.lookup.offer import Offer
 from gatepost.lookup.resolver import NameServiceFailed, Resolver, ResolverSettings
 from gatepost.mail.address import Mailbox
-from gatepost.pki.choose import Choice
+from gatepost.pki.choose import Candidate, Choice, Source
 from gatepost.policy.evaluate import evaluate
 from gatepost.policy.parse import parse
 
 BOB, EVE = Mailbox.parse("Bob@partner.example"), Mailbox.parse("eve@partner.example")
 CERTIFICATE = user("bob@partner.example").certificate
+PLACE = "http://pki.partner.example/ca.cer"
 
 
 @pytest.fixture
@@ -47,9 +53,15 @@ class Shelf:
         return Offer(self.held)
 
 
-def gatherer(home: Home, *asks: Ask, patience: float = 20) -> Gatherer:
+def gatherer(
+    home: Home,
+    *asks: Ask,
+    patience: float = 20,
+    source: Source = "smimea",
+    chase: Chase | None = None,
+) -> Gatherer:
     own = frozenset({"example.com"})
-    asked = tuple(Asked("smimea", "smimea", one) for one in asks)
+    asked = tuple(Asked(source, source, one) for one in asks)
     made = Sources(asked, own, lambda: home.now, timedelta(seconds=patience))
     return Gatherer(
         home.directory,
@@ -58,6 +70,7 @@ def gatherer(home: Home, *asks: Ask, patience: float = 20) -> Gatherer:
         domains=own,
         clock=lambda: home.now,
         sources=made,
+        chase=chase,
     )
 
 
@@ -117,6 +130,119 @@ async def test_trouble_is_forgotten_soon(home: Home) -> None:
     shelf.fault = None
     home.now += SILENCE
     assert (await choice(gather)).chosen == CERTIFICATE
+
+
+async def test_each_has_its_share_and_the_dead_are_left_alone(home: Home) -> None:
+    """One directory that hangs would take the time of all others, at every mail."""
+    events: list[Event] = []
+    journal = Journal(lambda: home.now)
+    journal.observe(events.append)
+    dead, waiting = 0, asyncio.Event()
+
+    async def hangs(_: Mailbox) -> Offer:
+        nonlocal dead
+        dead += 1
+        await waiting.wait()
+        return Offer((CERTIFICATE,))
+
+    shelf = Shelf(CERTIFICATE)
+    asked = (Asked("ldap", "ldap dead", hangs), Asked("smimea", "smimea", shelf))
+    patience = timedelta(seconds=0.2)
+    made = Sources(asked, frozenset(), lambda: home.now, patience, journal)
+
+    async def enough(found: tuple[Candidate, ...]) -> bool:
+        return bool(found)
+
+    for number in range(FAILURES + 2):
+        found = await made.find(Mailbox(f"n{number}", "partner.example"), enough)
+        assert [one.source for one in found.candidates] == ["smimea"]
+        assert found.unasked.startswith("ldap dead: ")
+    assert dead == FAILURES
+    assert "left alone for a while, no answer in 0.1 s" in found.unasked
+    home.now += REST
+    waiting.set()
+    found = await made.find(Mailbox("later", "partner.example"), enough)
+    assert [one.source for one in found.candidates] == ["ldap"]
+    told = [(one.name, one.fields["source"]) for one in events]
+    assert told == [(Name.SOURCE_SKIPPED, "ldap dead"), (Name.SOURCE_BACK, "ldap dead")]
+
+
+async def test_what_is_no_use_is_not_enough(home: Home) -> None:
+    """An expired certificate in the first directory would hide the good one in the next."""
+    old = company().user("bob@partner.example", not_after=home.now - timedelta(days=1))
+    stranger = company().user("eve@partner.example")
+    first, second = Shelf(old.certificate, stranger.certificate), Shelf(CERTIFICATE)
+    home.directory.add_partner("partner.example", [company_root().certificate], now=home.now)
+    home.directory.add_certificate(company().certificate, (), now=home.now)
+    gather = gatherer(home, first, second, source="ldap")
+    found = await choice(gather)
+    assert (found.chosen, found.source) == (CERTIFICATE, "ldap")
+    said = {one.certificate: one.reason for one in found.rejected}
+    assert "expired" in said[old.certificate]
+    assert "not issued to Bob@partner.example" in said[stranger.certificate]
+
+
+async def test_a_key_found_outside_is_watched(home: Home) -> None:
+    """Whoever can write to a directory would get the mail, and nobody would hear of it."""
+    shelf = Shelf(CERTIFICATE)
+    gather = gatherer(home, shelf)
+    first = await choice(gather)
+    assert first.known is not None
+    assert first.changes == ()
+    home.directory.known_keys.remember(BOB, first.known, now=home.now)
+    other = root("Other").user("bob@partner.example")
+    shelf.held = (other.certificate,)
+    home.now += KEPT
+    second = await choice(gather)
+    assert second.chosen == other.certificate
+    assert "its issuer is now" in second.changes[0]
+
+
+async def test_only_the_domains_it_knows(home: Home) -> None:
+    """Every directory would hear whom all our people write to."""
+    shelf = Shelf(CERTIFICATE)
+    asked = Asked("ldap", "ldap", shelf, domains=frozenset({"other.example"}))
+    made = Sources((asked,), frozenset(), lambda: home.now, timedelta(seconds=20))
+
+    async def enough(_: tuple[Candidate, ...]) -> bool:
+        return True
+
+    assert await made.find(BOB, enough) == Found()
+    assert shelf.asked == 0
+
+
+async def test_what_it_says_wrong_is_told(home: Home) -> None:
+    """Mail would be tried for days because a directory holds a photograph for a certificate."""
+    shelf = Shelf()
+    shelf.fault = LimitExceeded("it sends more than 4096 octets")
+    found = await choice(gatherer(home, shelf))
+    assert (found.unasked, found.remarks) == ("", ("smimea: it sends more than 4096 octets",))
+    assert "more than 4096 octets" in lacking(found)
+    shelf.fault = RuntimeError("a fault of ours")
+    home.now += KEPT
+    assert "a fault of ours" in (await choice(gatherer(home, shelf))).unasked
+
+
+async def test_an_issuer_is_fetched_and_kept(home: Home) -> None:
+    """A directory that holds certificates without their issuers would be of no use."""
+    home.directory.add_partner("partner.example", [company_root().certificate], now=home.now)
+
+    bob = pointing(CERTIFICATE, company(), PLACE)
+
+    async def fetch(url: str, maximum: int, *, body: bytes = b"", kind: str = "") -> bytes:
+        assert url == PLACE
+        return company().certificate.der
+
+    without = await choice(gatherer(home, Shelf(bob), source="ldap"))
+    assert without.chosen is None
+    assert "of its issuer 'CN=Example Issuing CA' is not known" in without.rejected[0].reason
+    for keeps in (False, True):
+        chase = Chase(home.directory, lambda: home.now, Issuers(fetch, lambda: home.now, 20), keeps)
+        found = await choice(gatherer(home, Shelf(bob), source="ldap", chase=chase))
+        assert found.chosen == bob
+        assert bool(home.directory.find("Example Issuing CA")) is keeps
+    assert (await choice(gatherer(home, Shelf(bob), source="ldap"))).chosen == bob
+    assert company().certificate not in home.directory.anchors_for("partner.example").roots
 
 
 @pytest.mark.peer("unbound")
