@@ -46,7 +46,9 @@ class Fault:
     act: Act
 
 
-def _os(number: int) -> Fault:
+def failing(number: int) -> Fault:
+    """The call fails with this error of the system."""
+
     def act(_call: Callable[[], Any], _given: tuple[Any, ...]) -> Any:
         raise OSError(number, os.strerror(number))
 
@@ -97,14 +99,14 @@ def _no_name(_call: Callable[[], Any], _given: tuple[Any, ...]) -> Any:
 REAL_WRITE = os.write
 _TORN = (Fault("torn", _torn), Fault("short", _short), Fault("lying", _lying))
 FAULTS: dict[str, tuple[Fault, ...]] = {
-    **{f"os.{name}": (_os(errno.EIO),) for name in _FILES},
-    "os.open": (_os(errno.EMFILE), _os(errno.ENOSPC)),
-    "os.write": (_os(errno.ENOSPC), *_TORN),
-    "os.pwrite": (_os(errno.ENOSPC),),
+    **{f"os.{name}": (failing(errno.EIO),) for name in _FILES},
+    "os.open": (failing(errno.EMFILE), failing(errno.ENOSPC)),
+    "os.write": (failing(errno.ENOSPC), *_TORN),
+    "os.pwrite": (failing(errno.ENOSPC),),
     "sqlite": tuple(map(_sqlite, ("disk I/O error", "database or disk is full"))),
     "postgres": (Fault("gone", _gone), Fault("unanswered", _unanswered)),
     "vault": (Fault("locked", _locked),),
-    "connect": (_os(errno.ECONNREFUSED), _os(errno.EMFILE), Fault("no name", _no_name)),
+    "connect": (failing(errno.ECONNREFUSED), failing(errno.EMFILE), Fault("no name", _no_name)),
 }
 
 
@@ -140,7 +142,10 @@ class Faults:
         ours = _function(sys._getframe(2))
         if not ours:
             return call()
-        where = f"{what} in {ours}"
+        return self.at(f"{what} in {ours}", given, call)
+
+    def at(self, where: str, given: tuple[Any, ...], call: Callable[[], Any]) -> Any:
+        """The same for a place that is known."""
         with self._lock:
             self.counts[where] += 1
             nth = self.counts[where]

@@ -1,7 +1,11 @@
-"""A next hop that does what it is told, once, at any stage of the conversation."""
+"""A next hop that does what it is told, once, at any stage of the conversation.
+
+With a context it offers STARTTLS, and takes mail under TLS only.
+"""
 
 import asyncio
 import re
+import ssl
 from collections import Counter
 from contextlib import suppress
 from typing import Self
@@ -32,7 +36,8 @@ class _Leave(Exception):
 class Hop:
     """Counts Message-IDs; of reports those that they speak of."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self.ids: Counter[str] = Counter()
         self.reported: set[str] = set()
         self.clear = 0  # mails that came without encryption, or with the text to be seen
@@ -54,9 +59,16 @@ class Hop:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(_Leave, OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             await self._answer(writer, "banner", b"220 hop ESMTP\r\n")
+            tls = self._tls
             while line := await reader.readline():
                 verb = line[:4].upper()
-                if verb in _REPLIES:
+                if verb == b"STAR" and tls is not None:
+                    writer.write(b"220 2.0.0 go\r\n")
+                    await writer.start_tls(tls)
+                    tls = None
+                elif verb == b"EHLO" and tls is not None:
+                    await self._answer(writer, "ehlo", b"250-hop\r\n250 STARTTLS\r\n")
+                elif verb in _REPLIES:
                     await self._answer(writer, *_REPLIES[verb])
                 elif verb == b"DATA":
                     if await self._answer(writer, "data", b"354 go\r\n"):
