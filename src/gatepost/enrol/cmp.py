@@ -190,7 +190,7 @@ class Cmp:
         return Pending(
             json.dumps(kept),
             min(max(after, SOONEST), LATEST),
-            f"{self.carrier.host} has the request and decides{why}",
+            f"the decision of {self.carrier.host}{why}",
         )
 
 

@@ -95,7 +95,7 @@ class Est:
         """The text of a 202 is for people (section 4.2.3)."""
         said = f": {text}" if (text := shown(found.octets)) else ""
         again = min(max(_later(found.retry_after, now), SOONEST), LATEST)
-        return Pending(operation, again, f"{self.carrier.host} has the request and decides{said}")
+        return Pending(operation, again, f"the decision of {self.carrier.host}{said}")
 
     def _check(self, found: Answer, kinds: frozenset[str]) -> None:
         """Raise what a status or a media type other than the right ones means."""

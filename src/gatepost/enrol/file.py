@@ -108,8 +108,8 @@ class ByFile:
         return Pending(
             state,
             AGAIN,
-            f"the request is in {self.outbox / Path(state).name}, and the certificate is awaited"
-            f" in {self.inbox}{wrong}{found.complaint(self.inbox)}",
+            f"the certificate for {self.outbox / Path(state).name} to be put into {self.inbox}"
+            f"{wrong}{found.complaint(self.inbox)}",
         )
 
     def _take_back(self, state: str) -> None:

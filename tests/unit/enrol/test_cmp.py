@@ -71,7 +71,7 @@ async def test_pending(served: Served) -> None:
         source = cmp(server.url)
         first = await source.request(asked, NOW)
         assert isinstance(first, Pending)
-        assert first.waits_for == f"{source.carrier.host} has the request and decides"
+        assert first.waits_for == f"the decision of {source.carrier.host}"
         second = await source.collect(asked, first.state, NOW)
         assert isinstance(second, Pending)
         assert second.again == timedelta(minutes=5)

@@ -118,7 +118,7 @@ async def test_pending(server: EstServer) -> None:
     assert first == Pending(
         "simpleenroll",
         timedelta(seconds=60),
-        f"{source.carrier.host} has the request and decides: a human looks at it",
+        f"the decision of {source.carrier.host}: a human looks at it",
     )
     second = await source.collect(asked, first.state, NOW)
     assert isinstance(second, Pending)

@@ -62,9 +62,7 @@ async def test_out(source: ByFile) -> None:
     assert path.name == found.state == name_of(asked)
     assert path.name.startswith("alice@example.com-encrypt-")
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
-    assert found.waits_for == (
-        f"the request is in {path}, and the certificate is awaited in {source.inbox}"
-    )
+    assert found.waits_for == f"the certificate for {path} to be put into {source.inbox}"
     assert "CN = alice@example.com" in read_by_openssl(path)
     assert written(asked.request) == path.read_text()
 
