@@ -11,9 +11,11 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
+from gatepost.config.alerts import Alerts
 from gatepost.config.certificate_source import LOCAL, CertificateSource
 from gatepost.config.database import Database, check_address
 from gatepost.config.endpoint import STRICT, Endpoint, Password
+from gatepost.config.evidence import Evidence
 from gatepost.config.federation import Federation
 from gatepost.config.identity import Identity
 from gatepost.config.ldap import Ldap
@@ -215,6 +217,8 @@ class Settings:
     certificate_source: tuple[CertificateSource, ...] = ()
     public: Public = field(default_factory=Public)
     revocation: Revocation = field(default_factory=Revocation)
+    evidence: Evidence = field(default_factory=Evidence)
+    alerts: Alerts = field(default_factory=Alerts)
     federation: Federation = field(default_factory=Federation)
     lookup: Lookup = field(default_factory=Lookup)
     ldap: tuple[Ldap, ...] = ()

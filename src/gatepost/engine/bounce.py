@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from gatepost.engine.intake import split
-from gatepost.engine.notice import changed
+from gatepost.engine.notice import changed, digest
 from gatepost.errors import GatepostError
 from gatepost.flow.plan import Met
 from gatepost.mail import dsn
@@ -23,6 +23,7 @@ from gatepost.mail.envelope import Envelope, Recipient
 from gatepost.mail.message import Arrival, Direction, Message
 from gatepost.mail.reply import Reply
 from gatepost.mime import headers
+from gatepost.store.notice import Notice
 from gatepost.store.queue_item import Item, NewItem
 
 _NAMING = frozenset({"date", "from", "to", "message-id"})
@@ -43,7 +44,20 @@ class Bouncer:
         to = self.postmaster
         if to is None:
             return None
-        content = changed(found, to, self.hostname, f"<{self.names()}@{self.hostname}>", now)
+        return self._told(to, changed(found, to, self.hostname, self._message_id(), now), now)
+
+    def letter(self, told: Sequence[Notice], now: datetime) -> NewItem | None:
+        """Tell the postmaster what certificates need."""
+        to = self.postmaster
+        if to is None:
+            return None
+        return self._told(to, digest(told, to, self.hostname, self._message_id(), now), now)
+
+    def _message_id(self) -> str:
+        return f"<{self.names()}@{self.hostname}>"
+
+    def _told(self, to: Mailbox, content: bytes, now: datetime) -> NewItem:
+        """Under the null path, about which nothing is ever said in turn."""
         envelope = Envelope(None, (Recipient(to),), body="8BITMIME", smtputf8=not str(to).isascii())
         return NewItem(self.identify(now), envelope, self.back(to), Octets(content))
 

@@ -25,7 +25,7 @@ from gatepost.engine.journal import Journal, reason_of
 from gatepost.engine.respond import Respondent
 from gatepost.engine.routing import Routes
 from gatepost.engine.suspicion import PACE, Suspicion, has_failed, was_encrypted
-from gatepost.engine.verdict import Resolution, records, resolve
+from gatepost.engine.verdict import Resolution, held, records, resolve
 from gatepost.errors import GatepostError
 from gatepost.events import Name
 from gatepost.flow import admit
@@ -199,6 +199,12 @@ class Gateway:
             self._learn(outcomes, context.now)
             self._keep(transaction, outcomes)
         self._report(transaction, resolution)
+        for address, note in held(outcomes):
+            remedy = f"gatepost cert accept {address} lets it go"
+            fields = {"fingerprint": note.fingerprint, "reason": note.reason, "remedy": remedy}
+            parts.journal.note(
+                Name.CERTIFICATE_HELD, transaction.queue_id, address=address, **fields
+            )
         await self._paced(transaction, outcomes, started)
         return resolution.replies(transaction.envelope) if is_lmtp else resolution.reply
 

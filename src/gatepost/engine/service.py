@@ -12,10 +12,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from gatepost.certificate import Certificate
 from gatepost.config import Listener as ListenerSettings
 from gatepost.config import Settings
 from gatepost.engine.adoption import Adopter
+from gatepost.engine.archive import Archive
 from gatepost.engine.backend import free_queue, open_directory
 from gatepost.engine.bounce import Bouncer
 from gatepost.engine.custody import BODIES as BODIES  # noqa: PLC0414  backups ask for it here
@@ -23,7 +23,6 @@ from gatepost.engine.custody import EVIDENCE, TRACE, opened
 from gatepost.engine.delivery import Delivery, DeliverySettings
 from gatepost.engine.door import key
 from gatepost.engine.enrolment import enrolment
-from gatepost.engine.expiry import PERIOD, alert
 from gatepost.engine.farewell import Farewell
 from gatepost.engine.federation import federation
 from gatepost.engine.gateway import Gateway, Parts
@@ -34,10 +33,10 @@ from gatepost.engine.public import public_server
 from gatepost.engine.respond import Respondent, challenges
 from gatepost.engine.routing import Routes
 from gatepost.engine.rulebook import Rulebook
-from gatepost.engine.schedule import Ticker
 from gatepost.engine.secret import Accounts
 from gatepost.engine.source import sources
 from gatepost.engine.standing import standing
+from gatepost.engine.upkeep import Duties, Upkeep
 from gatepost.engine.waiting import Waiting
 from gatepost.enrol.local import ROOT, LocalAuthority
 from gatepost.enrol.pointer import Pointers
@@ -56,6 +55,7 @@ from gatepost.smtp.settings import ServerSettings
 from gatepost.store.contract import MailQueue
 from gatepost.store.directory import Directory
 from gatepost.store.queue_id import Identifier
+from gatepost.store.queue_item import NewItem
 from gatepost.vault.client import Client
 from gatepost.vault.keys import Vault
 from gatepost.vault.mac import Mac, purpose_of
@@ -105,6 +105,11 @@ class Stores:
             Mac(subkey(purpose_of(TRACE)), TRACE),
             Sealer(subkey(EVIDENCE), EVIDENCE),
         )
+
+    def archive(self, settings: Settings, clock: Clock) -> Archive:
+        """Who looks after the evidence."""
+        store, turns = self.directory.evidence, self.directory.turns
+        return Archive(settings, store, turns, self.evidence_seal, self.vault, clock)
 
     def close(self) -> None:
         """Give the files back."""
@@ -183,6 +188,7 @@ class Service:
         stores = self.stores
         around = Surroundings(settings, stores.directory, stores.vault, clock, self.journal)
         self._enrolment = enrolment(around, stores.authority)
+        stands = standing(settings, self.stores.directory.statuses, clock)
         self.gather = Gatherer(
             self.stores.directory,
             self.stores.vault,
@@ -191,7 +197,7 @@ class Service:
             clock=clock,
             journal=self.journal,
             federation=self._federation,
-            standing=standing(settings, self.stores.directory.statuses, clock),
+            standing=stands,
             challenges=challenges(settings, self.stores.directory, clock),
             sources=sources(settings, domains, clock),
         )
@@ -251,19 +257,24 @@ class Service:
             for one in settings.listener
         }
         self._clock = clock
-        self._alerting = Ticker("expiry", PERIOD, self._alert, self.journal)
+        self._upkeep = Upkeep(
+            Duties(
+                settings,
+                self.stores.directory,
+                self.stores.authority,
+                stands,
+                self.stores.archive(settings, clock),
+                bouncer,
+                self._send,
+                self.journal,
+                clock,
+            )
+        )
         self._public = public_server(settings, self.stores.authority, clock, self.journal)
 
-    async def _alert(self) -> None:
-        """Say which certificates end soon, our TLS one among them."""
-        tls = self.settings.tls
-
-        def ours() -> tuple[Certificate, ...]:
-            return Certificate.from_pem(tls.certificate.read_bytes())[:1] if tls else ()
-
-        await asyncio.to_thread(
-            alert, self.stores.directory.alerts, self.journal, self._clock(), more=ours
-        )
+    async def _send(self, letter: NewItem) -> None:
+        """Put a letter of our own into the queue."""
+        self._delivery.submit(await self.queue.accept((letter,), ()))
 
     async def start(self) -> None:
         """Recover the queue, then listen; raises OSError when an address cannot be bound."""
@@ -277,7 +288,7 @@ class Service:
                 Name.SERVICE_STARTED, service=f"listener {label}", port=listener.port, mode=mode
             )
         self._adopter.start()
-        self._alerting.start()
+        self._upkeep.start()
         self._enrolment.start()
 
     async def retire(self, limit: float) -> None:
@@ -292,7 +303,7 @@ class Service:
         patience = farewell.left * _CLIENTS
         draining = asyncio.gather(*(one.drain(patience) for one in self._listeners.values()))
         await farewell.of("listeners", draining)
-        await farewell.of("alerts", self._alerting.stop())
+        await farewell.of("upkeep", self._upkeep.stop())
         await farewell.of("enrolment", self._enrolment.stop())
         await farewell.of("learning", self._gateway.settle())
         delivering = timedelta(seconds=max(farewell.left - _WRITING, 0.0))

@@ -15,7 +15,8 @@ from datetime import datetime
 from gatepost.engine.routing import Routes
 from gatepost.events import Name
 from gatepost.flow.course import is_known, is_untouched
-from gatepost.flow.decision import Done, decisions
+from gatepost.flow.decision import CertificateNote, Done, decisions
+from gatepost.flow.selection import DIFFERS
 from gatepost.flow.verdict import Continue, Defer, Discard, Hold, Outcome, Reject, Wait
 from gatepost.mail.content import Content
 from gatepost.mail.delivery import Attempt
@@ -97,6 +98,15 @@ def records(queue_id: str, now: datetime, outcomes: Iterable[Outcome]) -> tuple[
         for outcome in outcomes
         for decision in decisions(outcome.message.findings)
     )
+
+
+def held(outcomes: Iterable[Outcome]) -> Iterator[tuple[str, CertificateNote]]:
+    """Who is not written to because his key is another than before, until somebody accepts it."""
+    for outcome in outcomes:
+        for decision in decisions(outcome.message.findings):
+            for note in decision.rejected[:1]:
+                if note.reason.startswith(DIFFERS):
+                    yield decision.recipient, note
 
 
 def _clipped(data: object) -> object:

@@ -28,6 +28,7 @@ Readers = Mapping[Mailbox, Correspondent]
 
 CIPHERS = ("aes256-gcm", "aes128-gcm", "aes256-cbc", "aes128-cbc")  # best first
 USUAL = "aes256-cbc"  # what somebody unknown reads
+DIFFERS = "it differs from before"
 MAXIMUM_NAMED = 3  # people in one note
 
 
@@ -79,7 +80,7 @@ def is_held(choice: Choice) -> bool:
 
 def _held(choice: Choice) -> Choice:
     assert choice.chosen is not None
-    why = f"it differs from before, and nobody has accepted that: {'; '.join(choice.changes)}"
+    why = f"{DIFFERS}, and nobody has accepted that: {'; '.join(choice.changes)}"
     rejected = (Rejection(choice.chosen, why), *choice.rejected)
     return replace(choice, chosen=None, rejected=rejected, known=None)
 

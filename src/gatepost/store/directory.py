@@ -34,6 +34,7 @@ from gatepost.store.filing import (
 from gatepost.store.judgement import Judgements
 from gatepost.store.known_key import KnownKeys
 from gatepost.store.ledger import Ledger
+from gatepost.store.notice import Notices
 from gatepost.store.record import (
     EVERYWHERE,
     Address,
@@ -49,6 +50,7 @@ from gatepost.store.request import Requests
 from gatepost.store.revision import Revisions
 from gatepost.store.sqlite_database import SqliteDatabase
 from gatepost.store.status import Statuses
+from gatepost.store.turn import Turns
 from gatepost.store.upsert import insert
 
 T = TypeVar("T")
@@ -85,6 +87,8 @@ class Directory:
         self.requests = Requests(self._database)
         self.alerts = Alerts(self._database)
         self.statuses = Statuses(self._database)
+        self.notices = Notices(self._database)
+        self.turns = Turns(self._database)
 
     @property
     def place(self) -> str:
