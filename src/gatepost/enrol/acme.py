@@ -83,7 +83,7 @@ class Acme:
 
     def _requested(self, wanted: Wanted, now: datetime) -> Issued | Pending:
         mailbox, ticket = _mailbox(wanted), secrets.token_hex(16)
-        if not self.expectations.begin(mailbox, ticket, self.name, now):
+        if not self.expectations.begin(mailbox, ticket, self.name, now, self._alive(mailbox)):
             return Pending("", TURN, f"another order for {mailbox} to end")
         try:
             with self._connected(now) as wire:
@@ -93,6 +93,12 @@ class Acme:
             if (later := _limited(error)) is not None:
                 return Pending("", later, str(error))
             raise
+
+    def _alive(self, mailbox: Mailbox) -> Callable[[str], bool]:
+        """Whether a request is under way whose order this is."""
+        found = self.accounts.directory.requests.of(mailbox)
+        states = [one.state for one in found if one.state and not one.ended]
+        return lambda ticket: any(ticket in state for state in states)
 
     def _collected(self, wanted: Wanted, order: _Order, now: datetime) -> Issued | Pending:
         mailbox = _mailbox(wanted)
@@ -161,6 +167,8 @@ class Acme:
         if reply.data.get("status") == "valid":  # the order will follow
             return _pending(order, SOON, f"{wire.host} to go on")
         found = [one for one in _challenges(reply.data) if one.get("type") == CHALLENGE]
+        if reply.data.get("status") != "pending" or any(map(_is_lost, found)):
+            raise Refused(f"{wire.host} gave the order up: {_why(wire, data)}")
         if not found:
             raise Refused(f"{wire.host} offers no challenge by mail ({CHALLENGE})")
         return self._challenged(wire, wanted, order, found[0], now)
@@ -200,7 +208,7 @@ class Acme:
             thumbprint=wire.thumbprint,
             until=until,
         )
-        return Expectation(order.ticket, self.name, 0, str(sender))
+        return Expectation(order.ticket, self.name, 0, sender=str(sender))
 
     def _issued(
         self, wire: Wire, wanted: Wanted, order: _Order, data: dict[str, Any], now: datetime
@@ -281,6 +289,10 @@ def _limited(error: BaseException) -> timedelta | None:
 def _challenges(data: dict[str, Any]) -> list[dict[str, Any]]:
     found = data.get("challenges")
     return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+
+
+def _is_lost(challenge: dict[str, Any]) -> bool:
+    return challenge.get("status") == "invalid"
 
 
 def _why(wire: Wire, data: dict[str, Any]) -> str:

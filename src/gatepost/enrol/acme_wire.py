@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import ssl
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,7 +29,8 @@ from josepy import b64, json_util, jwa, jwk
 
 from gatepost.errors import Refused, Unavailable
 
-PATIENCE: Final = 30  # seconds for one answer
+PATIENCE: Final = 20.0  # seconds for one answer
+LONGEST: Final = 90.0  # seconds for a whole conversation; `engine.enroller` grants 120
 LARGEST: Final = 1 << 20  # octets of an answer
 LATEST: Final = timedelta(days=1)
 _REDIRECTS: Final = 3
@@ -91,11 +93,16 @@ class _Session(requests.Session):
         self.trust_env = False
         self.max_redirects = _REDIRECTS
         self.last: requests.Response | None = None
+        self._end = time.monotonic() + LONGEST
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         if urlsplit(request.url or "").scheme != "https":
             raise requests.exceptions.InvalidSchema("ACME is spoken over HTTPS only")
-        self.last = response = super().send(request, **{**kwargs, "stream": True})
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise requests.Timeout
+        limits = {"stream": True, "timeout": min(PATIENCE, left)}
+        self.last = response = super().send(request, **{**kwargs, **limits})
         octets = bytearray()
         for chunk in response.iter_content(1 << 14):
             octets += chunk
@@ -119,7 +126,6 @@ class Wire:
             alg=jwa.ES256,
             verify_ssl=verified,  # type: ignore[arg-type]  # requests takes a path as well
             user_agent="Gatepost",
-            timeout=PATIENCE,
         )
         self._network.session.close()
         self._session = self._network.session = _Session()
@@ -136,7 +142,7 @@ class Wire:
     @property
     def thumbprint(self) -> str:
         """Of the account's key (RFC 7638)."""
-        return b64.b64encode(self._jwk.thumbprint()).decode()
+        return b64.b64encode(self._jwk.public_key().thumbprint()).decode()
 
     @property
     def terms(self) -> str:

@@ -28,6 +28,7 @@ class Expectation:
     ticket: str  # which order this is
     source: str
     until: int  # seconds since 1970
+    begun: int = 0
     sender: str = ""
     token: str = field(default="", repr=False)  # the second part
     thumbprint: str = ""
@@ -51,12 +52,24 @@ class Expectations:
         found = self._read(mailbox)[1]
         return found if found is not None and _seconds(now) < found.until else None
 
-    def begin(self, mailbox: Mailbox, ticket: str, source: str, now: datetime) -> bool:
-        """Say that an order is being placed; false while another one waits."""
+    def begin(
+        self,
+        mailbox: Mailbox,
+        ticket: str,
+        source: str,
+        now: datetime,
+        is_alive: Callable[[str], bool] = lambda _: True,
+    ) -> bool:
+        """Say that an order is being placed; false while another one waits.
+
+        One that nobody goes on with (`is_alive` knows its ticket no more) is overtaken.
+        """
         known, found = self._read(mailbox)
         if found is not None and _seconds(now) < found.until:
-            return False
-        made = Expectation(ticket, source, _seconds(now + PLACING))
+            is_fresh = _seconds(now - PLACING) < found.begun
+            if is_fresh or is_alive(found.ticket):
+                return False
+        made = Expectation(ticket, source, _seconds(now + PLACING), _seconds(now))
         return self.register.swap(_name(mailbox), known, _text(made))
 
     def settle(

@@ -42,6 +42,17 @@ def test_an_order_that_was_never_placed_blocks_nobody_for_long(
     assert expectations.begin(ALICE, "two", "ca", now + PLACING)
 
 
+def test_an_order_that_nobody_goes_on_with_is_overtaken(
+    expectations: Expectations, now: datetime
+) -> None:
+    """A node that dies before it could remember its order keeps Alice waiting for a day."""
+    placed(expectations, "one", now)
+    later = now + PLACING
+    assert not expectations.begin(ALICE, "two", "ca", now, lambda _: False)
+    assert not expectations.begin(ALICE, "two", "ca", later, lambda ticket: ticket == "one")
+    assert expectations.begin(ALICE, "two", "ca", later, lambda ticket: ticket != "one")
+
+
 def test_a_challenge_is_claimed_once(expectations: Expectations, now: datetime) -> None:
     """Two nodes that get the same mail both answer it."""
     placed(expectations, "one", now)
