@@ -134,7 +134,9 @@ class Edge(asyncio.Protocol):
     def eof_received(self) -> bool:
         """The client has said all; what is being decided is answered first, as Exim expects.
 
-        It sends QUIT behind its message and closes its side.  TLS here cannot close one side.
+        It sends QUIT behind its message and closes its side.  Under TLS it waits for the reply,
+        luckily: asyncio shuts TLS down as it reads the client's close, and drops what is said
+        after that (bpo-44011's SSLProtocol; RFC 8446 section 6.1 would let us go on).
         """
         self._is_ended = True
         return self._task is not None and self._info.tls is None
