@@ -59,6 +59,12 @@ class Cmp:
             wanted, thread, wire.POLL_REQ, wire.question(int(kept["number"])), now
         )
 
+    async def answers(self, now: datetime) -> str:
+        """CMP has no question that commits to nothing: any word of the web server will do."""
+        del now
+        found = await self.carrier.get("")
+        return f"{self.carrier.host} is there (HTTP {found.status}); nothing was asked of it"
+
     async def _went_on(
         self, wanted: Wanted, thread: Thread, kind: int, body: bytes, now: datetime
     ) -> Issued | Pending:

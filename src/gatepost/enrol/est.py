@@ -62,6 +62,14 @@ class Est:
         self._check(found, _BAGS)
         return self._certificates(found.octets)
 
+    async def answers(self, now: datetime) -> str:
+        """Who its authorities are."""
+        found = [one for one in await self.authorities() if one.not_after > now]
+        if not found:
+            raise Refused(f"the authorities of {self.carrier.host} have all expired")
+        names = ", ".join(sorted({repr(one.name) for one in found}))
+        return f"{self.carrier.host} answers for {names}"
+
     async def _demand(self) -> Demand:
         found = await self.carrier.get(self._path("csrattrs"))
         if found.status in _ABSENT:

@@ -67,16 +67,9 @@ class ByFile:
         """Look whether the certificate has come."""
         return await asyncio.to_thread(self._looked, wanted, state, now)
 
-    def check(self, now: datetime) -> str:
-        """What the two folders are to us, in one sentence; raises Unavailable."""
-        try:
-            open_ones = sum(one.suffix == ".csr" for one in self.outbox.iterdir())
-        except OSError as error:
-            raise unusable(self.outbox, error) from error
-        if not os.access(self.outbox, os.W_OK | os.X_OK):
-            raise unusable(self.outbox, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
-        found = self._seen.look(now)
-        return f"{open_ones} requests wait in {self.outbox}" + found.complaint(self.inbox)
+    async def answers(self, now: datetime) -> str:
+        """What lies in the two folders."""
+        return await asyncio.to_thread(self._state, now)
 
     def _put(self, name: str, octets: bytes) -> None:
         """Wholly or not at all: whoever watches the folder sees no half of it."""
@@ -92,6 +85,17 @@ class ByFile:
             unfinished.rename(self.outbox / name)
         except OSError as error:
             raise unusable(self.outbox, error) from error
+
+    def _state(self, now: datetime) -> str:
+        try:
+            count = sum(one.suffix == ".csr" for one in self.outbox.iterdir())
+        except OSError as error:
+            raise unusable(self.outbox, error) from error
+        if not os.access(self.outbox, os.W_OK | os.X_OK):
+            raise unusable(self.outbox, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
+        found = self._seen.look(now)
+        wait = "request waits" if count == 1 else "requests wait"
+        return f"{count} {wait} in {self.outbox}{found.complaint(self.inbox)}"
 
     def _looked(self, wanted: Wanted, state: str, now: datetime) -> Issued | Pending:
         found = self._seen.look(now)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from gatepost.certificate import Certificate
 
@@ -60,4 +60,13 @@ class CertificateSource(Protocol):
 
     async def collect(self, wanted: Wanted, state: str, now: datetime) -> Issued | Pending:
         """Go on with what is pending; `state` is that of the last Pending."""
+        ...
+
+
+@runtime_checkable
+class Answering(Protocol):
+    """What a source may do besides, for `gatepost check`."""
+
+    async def answers(self, now: datetime) -> str:
+        """Ask for nothing, and say in one sentence who answered; raises as above."""
         ...

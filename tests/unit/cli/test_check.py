@@ -98,7 +98,7 @@ def test_ids_are_stable() -> None:
     """A monitoring rule speaks of a check that is not there any more."""
     assert {one.id for one in check.checks()} >= {
         *("CFG-01", "CFG-02", "CFG-03", "CFG-04", "KEY-01", "KEY-02", "TLS-01", "DIR-01"),
-        *("CA-01", "CRT-01", "MOD-01"),
+        *("CA-01", "CRT-01", "MOD-01", "SRC-01"),
         *("POL-01", "QUE-01", "QUE-02", "DSK-01", "DSK-02", "CLK-01", "PRT-01", "HOP-01", "RLY-01"),
     }
 
@@ -320,3 +320,34 @@ def test_a_tls_key_that_is_gone(gatepost: Gatepost, home: Path) -> None:
 def test_the_advice_fits_the_fault(gatepost: Gatepost, tmp_path: Path) -> None:
     """Whoever has no configuration is told to read its schema."""
     assert "gatepost init" in gatepost("check", "--config", tmp_path / "absent.toml").out
+
+
+def test_authorities_outside(gatepost: Gatepost, home: Path) -> None:
+    """An authority is away, and nobody knows before the first mail waits."""
+    assert statuses(gatepost("check", "--only", "SRC-01", "--json"), "SRC-01") == {"SKIP"}
+    for name in ("out", "in"):
+        (home / name).mkdir()
+    sources = """
+[[certificate_source]]
+name = "folders"
+kind = "file"
+[certificate_source.file]
+outbox = "out"
+inbox = "in"
+[[certificate_source]]
+name = "est"
+kind = "est"
+[certificate_source.est]
+url = "https://127.0.0.1:1"
+[[certificate_source]]
+name = "gone"
+kind = "vendor"
+"""
+    configure(home, "[vault]", f"{sources}[vault]")
+    ran = gatepost("check", "--only", "SRC-01", "--json")
+    found = [(one["status"], one["detail"]) for one in finding(ran, "SRC-01")]
+    assert found[0] == ("PASS", f"folders: 0 requests wait in {home / 'out'}")
+    assert found[1][0] == "WARN"
+    assert found[1][1].startswith("est: 127.0.0.1:1: ")
+    assert found[2][0] == "FAIL"
+    assert "there is no kind 'vendor'" in found[2][1]

@@ -139,12 +139,13 @@ async def answering(answer: Answer, kind: str = PKIX, status: int = 200) -> Asyn
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
-        (length,) = (
+        length = sum(
             int(one.partition(b":")[2])
             for one in head.lower().split(b"\r\n")
             if one.startswith(b"content-length:")
         )
-        body = answer(wire.read(await reader.readexactly(length)).thread)
+        asked = wire.read(await reader.readexactly(length)).thread if length else Thread(b"", b"")
+        body = answer(asked)
         fields = f"Content-Type: {kind}\r\nContent-Length: {len(body)}\r\nConnection: close"
         writer.write(f"HTTP/1.1 {status} Said\r\n{fields}\r\n\r\n".encode() + body)
         writer.close()
@@ -226,6 +227,16 @@ async def test_no_cmp(kind: str, status: int, error: type[GatepostError], told: 
     async with answering(lambda _: b"hello", kind, status) as url:
         with pytest.raises(error, match=told):
             await cmp(url).request(wanted(), NOW)
+
+
+async def test_answers() -> None:
+    """An administrator learns from the first mail that waits that the server is away."""
+    async with answering(lambda _: b"", status=405) as url:
+        assert (await cmp(url).answers(NOW)).endswith(
+            "is there (HTTP 405); nothing was asked of it"
+        )
+    with pytest.raises(Unavailable):
+        await cmp(url).answers(NOW)
 
 
 def test_too_many_rounds() -> None:

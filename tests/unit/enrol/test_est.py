@@ -67,6 +67,15 @@ async def test_enrolled(server: EstServer) -> None:
     assert ("POST", "/.well-known/est/simpleenroll", "user gatepost") in server.heard
 
 
+async def test_answers(server: EstServer) -> None:
+    """An administrator learns from the first mail that waits that the server is away."""
+    source = est(server)
+    host = source.carrier.host
+    assert await source.answers(NOW) == f"{host} answers for 'Peer Issuing', 'Peer Root'"
+    with pytest.raises(Refused, match="have all expired"):
+        await source.answers(NOW + timedelta(days=40))
+
+
 async def test_label(server: EstServer) -> None:
     """One of several authorities behind a server is asked by another's name."""
     unpaired(await est(server, label="mail ca").request(wanted(), NOW))

@@ -164,8 +164,8 @@ async def test_bad(source: ByFile, authority: OpensslAuthority, octets: bytes, t
     found = await source.collect(asked, waiting.state, LATER)
     assert isinstance(found, Pending)
     assert f"; {source.inbox / 'bad.cer'} is of no use: {told}" in found.waits_for
-    assert "1 requests wait" in source.check(LATER)
-    assert "bad.cer" in source.check(LATER)
+    state = await source.answers(LATER)
+    assert state.startswith(f"1 request waits in {source.outbox}; {source.inbox / 'bad.cer'} is of")
     (source.inbox / "good.cer").write_bytes(authority.issued(asked.request))
     assert isinstance(await source.collect(asked, waiting.state, LATER + timedelta(1)), Issued)
 
@@ -214,7 +214,7 @@ async def test_no_folder(source: ByFile) -> None:
     with pytest.raises(Unavailable, match="outbox cannot be used"):
         await source.request(wanted(), NOW)
     with pytest.raises(Unavailable, match="outbox cannot be used"):
-        source.check(NOW)
+        await source.answers(NOW)
 
 
 async def test_state_leads_nowhere(source: ByFile, authority: OpensslAuthority) -> None:

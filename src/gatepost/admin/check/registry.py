@@ -22,11 +22,13 @@ _MODULES = (
     "mode",
     "key",
     "directory",
+    "standing",
     "transport",
     "queue",
     "machine",
     "network",
     "dns",
+    "source",
 )
 
 
