@@ -23,6 +23,7 @@ _MODULES = (
     "key",
     "directory",
     "standing",
+    "standing",
     "transport",
     "queue",
     "machine",
