@@ -15,6 +15,7 @@ from typing import Any
 
 from gatepost.admin.access import opened
 from gatepost.config import Settings
+from gatepost.engine.chase import chase
 from gatepost.engine.drive import drive
 from gatepost.engine.enrolment import identities
 from gatepost.engine.federation import federation
@@ -22,6 +23,7 @@ from gatepost.engine.gather import Gatherer
 from gatepost.engine.respond import challenges
 from gatepost.engine.rulebook import Rulebook
 from gatepost.engine.service import Stores, context, own_domains
+from gatepost.engine.source import sources
 from gatepost.errors import ConfigError
 from gatepost.flow import admit
 from gatepost.flow.admit import Gate
@@ -115,7 +117,7 @@ class Explanation:
 
 
 def explain(config: Path | None, request: Request, now: datetime) -> Explanation:
-    """Run the flow; nothing is stored, sent or issued."""
+    """Run the flow; sources outside are asked, but nothing is stored, sent or issued."""
     with opened(config) as (settings, stores):
         return asyncio.run(_explained(settings, stores, request, now))
 
@@ -128,6 +130,7 @@ async def _explained(
 
     ours = identities(settings, stores.directory, stores.vault, stores.authority)
     await ours.rules.refresh()
+    paths = chase(settings, stores.directory, clock, keeps=False)
     gather = Gatherer(
         stores.directory,
         stores.vault,
@@ -137,6 +140,8 @@ async def _explained(
         read_only=True,
         federation=federation(settings, stores.directory.register, own_domains(settings), clock),
         challenges=challenges(settings, stores.directory, clock, patience=0),
+        sources=sources(settings, own_domains(settings), clock),
+        chase=paths,
     )
     snapshot = context(settings, Rulebook(stores.directory), clock, stores.trace)()
     outcomes: list[tuple[Direction, Outcome]] = []
@@ -147,6 +152,7 @@ async def _explained(
         if admitted is not None:
             found = await drive(decide(admitted, snapshot), gather)
             outcomes += [(message.direction, one) for one in found]
+    await paths.close()
     issued = tuple(sorted(map(str, gather.rehearsed)))
     return Explanation(tuple(outcomes), issued, _modes(settings, {way for way, _ in outcomes}))
 

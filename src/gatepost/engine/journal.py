@@ -26,6 +26,7 @@ _LEVELS = {
     Name.MESSAGE_DEFERRED: "warning",
     Name.DELIVERY_FAILED: "warning",
     Name.CERTIFICATE_REFUSED: "warning",
+    Name.FOLDER_REJECTED: "warning",
     Name.SOURCE_SKIPPED: "warning",
     Name.SERVICE_ERROR: "error",
 }

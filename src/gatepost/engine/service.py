@@ -18,10 +18,12 @@ from gatepost.engine.adoption import Adopter
 from gatepost.engine.archive import Archive
 from gatepost.engine.backend import free_queue, open_directory
 from gatepost.engine.bounce import Bouncer
+from gatepost.engine.chase import chase
 from gatepost.engine.custody import BODIES as BODIES  # noqa: PLC0414  backups ask for it here
 from gatepost.engine.custody import EVIDENCE, TRACE, opened
 from gatepost.engine.delivery import Delivery, DeliverySettings
 from gatepost.engine.door import key
+from gatepost.engine.drop_folder import drop_folder
 from gatepost.engine.enrolment import enrolment
 from gatepost.engine.farewell import Farewell
 from gatepost.engine.federation import federation
@@ -188,6 +190,8 @@ class Service:
         stores = self.stores
         around = Surroundings(settings, stores.directory, stores.vault, clock, self.journal)
         self._enrolment = enrolment(around, stores.authority)
+        self._chase = chase(settings, stores.directory, clock)
+        self._folder = drop_folder(settings, stores.directory, domains, clock, self.journal)
         stands = standing(settings, self.stores.directory.statuses, clock)
         self.gather = Gatherer(
             self.stores.directory,
@@ -199,7 +203,8 @@ class Service:
             federation=self._federation,
             standing=stands,
             challenges=challenges(settings, self.stores.directory, clock),
-            sources=sources(settings, domains, clock),
+            sources=sources(settings, domains, clock, self.journal),
+            chase=self._chase,
         )
         snapshot = context(settings, Rulebook(self.stores.directory), clock, self.stores.trace)
 
@@ -290,6 +295,8 @@ class Service:
         self._adopter.start()
         self._upkeep.start()
         self._enrolment.start()
+        if self._folder is not None:
+            self._folder.start()
 
     async def retire(self, limit: float) -> None:
         """Take no new clients; return when all have left, or after so many seconds."""
@@ -305,6 +312,8 @@ class Service:
         await farewell.of("listeners", draining)
         await farewell.of("upkeep", self._upkeep.stop())
         await farewell.of("enrolment", self._enrolment.stop())
+        if self._folder is not None:
+            await farewell.of("folder", self._folder.stop())
         await farewell.of("learning", self._gateway.settle())
         delivering = timedelta(seconds=max(farewell.left - _WRITING, 0.0))
         await farewell.of("adopter", self._adopter.stop(delivering))
@@ -312,6 +321,7 @@ class Service:
         self.queue.close()
         await farewell.of("relay", self._relay.close())
         await farewell.of("federation", self._federation.close())
+        await farewell.of("chase", self._chase.close())
         self.stores.close()
         self.journal.note(Name.SERVICE_STOPPED, service="worker")
 
