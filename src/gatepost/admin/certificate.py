@@ -151,7 +151,8 @@ def take_in_key(
     with opened(config) as (_, stores):
         for issuer in given.chain:
             stores.directory.add_certificate(issuer, (), now=now)
-        stores.vault.add(given.key, given.certificate, _purpose(given), addresses=wanted, now=now)
+        purpose = purpose_of(given.certificate)
+        stores.vault.add(given.key, given.certificate, purpose, addresses=wanted, now=now)
         remark = _remark(given.certificate, now, with_key=True)
         kept = stores.directory.entry(given.certificate.fingerprint)
         return Found((kept,), (remark,) if remark else ())
@@ -333,9 +334,9 @@ def _addresses(one: Certificate) -> tuple[str, ...]:
     return () if one.is_authority else one.emails
 
 
-def _purpose(given: Credential) -> Purpose:
+def purpose_of(certificate: Certificate) -> Purpose:
     """What the certificate's key usage allows."""
-    usage = given.certificate.key_usage
+    usage = certificate.key_usage
     if usage is None:
         return "both"
     signs = bool(usage & {"digital_signature", "content_commitment"})

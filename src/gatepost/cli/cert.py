@@ -55,7 +55,7 @@ def show_(which: Which, config: option.Config = None, *, json: option.Json = Fal
 
 @app.command("import")
 def import_(
-    path: Annotated[Path, typer.Argument(help="PEM, DER or PKCS #12 file.")],
+    path: Annotated[Path, typer.Argument(help="PEM, DER, PKCS #7 or #12 file.")],
     for_: For = None,
     certificate_file: Annotated[
         list[Path] | None,
@@ -64,17 +64,27 @@ def import_(
     passphrase_file: file.PassphraseFile = None,
     config: option.Config = None,
     *,
+    passwords: request.PasswordList = None,
+    history: Annotated[
+        bool, typer.Option("--history", help="Every key of a folder, a zip archive or a file.")
+    ] = False,
     json: option.Json = False,
 ) -> None:
     """Import certificates, or a private key with its certificate.
 
     A correspondent's certificate is used for the addresses it names, or those you give
-    with --for.  To trust a company's CA, use `partner add` instead.
+    with --for.  One that answers a request of yours finishes it.  To trust a company's CA,
+    use `partner add` instead.
+
+    With --history take in what another gateway or mail server exported: every key opens old
+    mail, the newest usable one signs.  Exit code 1 when a file could not be read.
     """
     from gatepost.admin import certificate, credential  # noqa: PLC0415
     from gatepost.admin.clock import utc_now  # noqa: PLC0415
 
     now = utc_now()
+    if history:
+        request.import_history(config, path, passwords, now, json=json)
     if credential.is_key_file(path):
         asked = file.passphrase(passphrase_file, f"Passphrase of {path}")
         given = credential.read(path, asked, certificate_file or ())

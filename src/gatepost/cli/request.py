@@ -1,8 +1,10 @@
-"""`gatepost cert request|pending|forget`: certificates of authorities outside."""
+"""`gatepost cert request|pending|forget`: certificates from outside; and keys of years."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -11,6 +13,12 @@ from gatepost.cli import option, show
 if TYPE_CHECKING:
     from gatepost.store.request import Request
 
+PasswordList = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="With --history: a password in each line, tried with each file."
+    ),
+]
 Ours = Annotated[str, typer.Argument(help="An address of yours, or @domain.")]
 
 
@@ -65,6 +73,23 @@ def forget(address: Ours, config: option.Config = None, *, json: option.Json = F
         show.as_json(found)
     else:
         show.say(f"gave up {len(found.requests)} for {address}")
+
+
+def import_history(
+    config: Path | None, place: Path, passwords: Path | None, now: datetime, *, json: bool
+) -> NoReturn:
+    """`cert import --history`."""
+    from gatepost.admin.history import work  # noqa: PLC0415
+
+    found = work.take_in(config, place, work.passwords_in(passwords), now)
+    if json:
+        show.as_json(found)
+    else:
+        for one in found.files:
+            show.say(f"{one.file}: {one.sentence}", "" if one.good else "warn")
+        count = len(found.current)
+        show.note(f"{found.taken} keys taken in, {count} of them sign from now on")
+    raise typer.Exit(1 if found.failed else 0)
 
 
 def _show(requests: tuple[Request, ...]) -> None:
