@@ -310,7 +310,7 @@ class LocalAuthority:
         fingerprint = self.directory.setting(setting)
         if fingerprint is None:
             raise Unavailable("this directory has no certification authority: run `gatepost init`")
-        return self.directory.entry(fingerprint).certificate
+        return self.directory.certificate(fingerprint)
 
 
 def _name_of(address: Address) -> str:

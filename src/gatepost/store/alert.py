@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, literal, select
 
 from gatepost.certificate import Certificate
 from gatepost.store import schema
@@ -15,6 +15,10 @@ from gatepost.store.upsert import insert
 
 _A, _C, _E = schema.alert, schema.certificate, schema.enrolment
 _K, _T, _U = schema.private_key, schema.anchor, schema.certificate_address
+_R = schema.revoked
+_GIVEN = select(literal(1)).where(
+    _A.c.fingerprint == bindparam("fingerprint"), _A.c.days == bindparam("days")
+)
 
 
 class Alerts:
@@ -25,8 +29,12 @@ class Alerts:
 
     def claim(self, fingerprint: str, days: int, now: datetime) -> bool:
         """Whether nobody was told of this yet; whoever gets true tells it."""
+        this = {"fingerprint": fingerprint, "days": days}
+        with self._database.glancing() as connection:
+            if connection.execute(_GIVEN, this).scalar():
+                return False  # the common case, hour for hour, writes nothing
         with self._database.writing() as connection:
-            row = insert(connection, _A).values(fingerprint=fingerprint, days=days, at=epoch(now))
+            row = insert(connection, _A).values(**this, at=epoch(now))
             return connection.execute(row.on_conflict_do_nothing()).rowcount > 0
 
     def given(self) -> int:
@@ -38,8 +46,10 @@ class Alerts:
         """Certificates in use that end within a span, soonest first.
 
         In use: issued here and current, with a private key that came from outside, an
-        authority's or an anchor, or filed by an administrator for a correspondent.
+        authority's or an anchor, or filed by an administrator for a correspondent; what was
+        taken back is not.
         """
+        revoked = select(_R.c.fingerprint)
         issued = select(_U.c.fingerprint).where(_U.c.source == "issued")
         filed = select(_U.c.fingerprint).where(_U.c.source.in_(("imported", "pinned")))
         current = select(_E.c.fingerprint)
@@ -52,6 +62,7 @@ class Alerts:
                 _C.c.fingerprint.in_(
                     current.union(filed, held, select(_T.c.fingerprint)).subquery().select()
                 ),
+                _C.c.fingerprint.not_in(revoked),
             )
             .order_by(_C.c.not_after, _C.c.fingerprint)
         )

@@ -229,6 +229,10 @@ class Directory:
         with self._database.reading() as connection:
             return listing.entry(connection, fingerprint)
 
+    def certificate(self, fingerprint: str) -> Certificate:
+        """The certificate of this whole fingerprint; raises ConfigError when it is not here."""
+        return self._remember(("certificate", fingerprint), lambda: self._certificate(fingerprint))
+
     def remove_certificate(self, certificate: Certificate, *, with_key: bool = False) -> bool:
         """Forget a certificate everywhere; its private key only when asked in so many words."""
         at = certificate.fingerprint
@@ -418,7 +422,7 @@ class Directory:
 
     def setting(self, key: str) -> str | None:
         """A named text."""
-        return self._remember(("setting", key), lambda: self._setting(key))
+        return self._remember(("setting", key), lambda: self.register.read(key))
 
     def change_setting(self, key: str, value: str) -> None:
         """Set a named text."""
@@ -474,14 +478,13 @@ class Directory:
                     break
         return tuple(found)
 
+    def _certificate(self, fingerprint: str) -> Certificate:
+        with self._database.glancing() as connection:
+            return listing.certificate(connection, fingerprint)
+
     def _anchors(self, scopes: Sequence[str]) -> Anchors:
         with self._database.reading() as connection:
             return trust.anchors(connection, scopes)
-
-    def _setting(self, key: str) -> str | None:
-        query = select(schema.setting.c.value).where(schema.setting.c.key == key)
-        with self._database.reading() as connection:
-            return connection.execute(query).scalar()
 
 
 def _has_use(connection: Connection, certificate: Certificate, key: str) -> bool:

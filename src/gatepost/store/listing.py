@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, false, not_, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, false, not_, or_, select
 
+from gatepost.certificate import Certificate
 from gatepost.errors import ConfigError
 from gatepost.store import schema
 from gatepost.store.filing import moment, revive
 from gatepost.store.record import Address, Entry, Use, address_key
 
 _C, _A, _K = schema.certificate, schema.certificate_address, schema.private_key
+
+_ONE = select(_C.c.der).where(_C.c.fingerprint == bindparam("fingerprint"))
 
 
 def find(
@@ -47,6 +50,14 @@ def entry(connection: Connection, fingerprint: str) -> Entry:
         many = "more than one certificate has" if found else "no certificate has"
         raise ConfigError(f"{many} a fingerprint beginning with {fingerprint!r}")
     return found[0]
+
+
+def certificate(connection: Connection, fingerprint: str) -> Certificate:
+    """The one of this whole fingerprint; raises ConfigError when it is not here."""
+    der = connection.execute(_ONE, {"fingerprint": fingerprint}).scalar()
+    if der is None:
+        raise ConfigError(f"no certificate has the fingerprint {fingerprint}")
+    return revive(der)
 
 
 def _begins(fingerprint: str) -> ColumnElement[bool]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, and_, delete, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, select, update
 
 from gatepost.store.database import Database
 from gatepost.store.filing import bump
 from gatepost.store.schema import setting
 from gatepost.store.upsert import insert
+
+_TEXT = select(setting.c.value).where(setting.c.key == bindparam("name"))
 
 
 class Register:
@@ -18,7 +20,7 @@ class Register:
 
     def read(self, name: str) -> str | None:
         """A text; nothing when there is none."""
-        with self._database.reading() as connection:
+        with self._database.glancing() as connection:
             return _read(connection, name)
 
     def named(self, beginning: str) -> dict[str, str]:
@@ -49,7 +51,5 @@ class Register:
 
 
 def _read(connection: Connection, name: str) -> str | None:
-    found: str | None = connection.execute(
-        select(setting.c.value).where(setting.c.key == name)
-    ).scalar()
+    found: str | None = connection.execute(_TEXT, {"name": name}).scalar()
     return found
