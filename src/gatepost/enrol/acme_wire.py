@@ -48,13 +48,19 @@ def _token(text: object) -> str:
     return text.rstrip("=")
 
 
+def _sender(text: object) -> str:
+    if not isinstance(text, str):
+        raise josepy.errors.DeserializationError("email-reply-00 does not say who will write")
+    return text
+
+
 @challenges.Challenge.register
 class EmailReply00(challenges.Challenge):
     """The challenge of RFC 8823: a mail from `sender` brings the token's first part."""
 
     typ = "email-reply-00"
     token: str = json_util.field("token", decoder=_token)
-    sender: str = json_util.field("from")
+    sender: str = json_util.field("from", decoder=_sender)
 
 
 @challenges.ChallengeResponse.register

@@ -1,0 +1,352 @@
+"""What a server may do to an ACME client: limit it, forget it, lie to it, send too much."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.unit.enrol.test_acme import wanted
+from tests.unit.route.people import card
+
+from gatepost.enrol import acme_wire
+from gatepost.enrol.acme import Acme, Service
+from gatepost.enrol.acme_account import Accounts
+from gatepost.enrol.acme_wire import later_by, plain
+from gatepost.enrol.expectation import Expectations
+from gatepost.enrol.source import Pending
+from gatepost.errors import Refused, Unavailable
+from gatepost.mail.address import Mailbox
+from gatepost.store.directory import Directory
+from gatepost.vault.keys import Vault
+
+ALICE = "alice@example.com"
+TOKEN = "DGyRejmCefe7v4NfDGDKfA"
+
+
+@dataclass
+class Answer:
+    """One answer of the server."""
+
+    data: object
+    status: int = 200
+    fields: dict[str, str] = field(default_factory=dict)
+
+
+def problem(code: str, status: int = 400, **fields: str) -> Answer:
+    """RFC 8555 section 6.7."""
+    data = {"type": f"urn:ietf:params:acme:error:{code}", "detail": f"no\n{code}"}
+    return Answer(data, status, {name.replace("_", "-"): value for name, value in fields.items()})
+
+
+@dataclass
+class Server:
+    """An ACME server that checks nothing and says what the test wants said, else what is right."""
+
+    folder: Path
+    instead: dict[str, list[Answer]] = field(default_factory=dict)  # in order, the last stays
+    asked: list[str] = field(default_factory=list)
+
+    def start(self) -> None:
+        now = datetime.now(UTC)
+        root = card("Root", ca=True, now=now)
+        leaf = card("localhost", issuer=root, now=now)
+        self.anchors = self.folder / "root.pem"
+        self.anchors.write_bytes(root.pem)
+        (self.folder / "leaf.pem").write_bytes(leaf.pem + leaf.key_pem)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.folder / "leaf.pem")
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), handler(self))
+        self.http.daemon_threads = True
+        self.http.socket = context.wrap_socket(self.http.socket, server_side=True)
+        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+
+    @property
+    def base(self) -> str:
+        return f"https://localhost:{self.http.server_address[1]}"
+
+    def answer(self, path: str) -> Answer:
+        self.asked.append(path)
+        said = self.instead.get(path)
+        if said:
+            return said.pop(0) if len(said) > 1 else said[0]
+        return self.right(path)
+
+    def right(self, path: str) -> Answer:
+        base = self.base
+        places = {name: f"{base}/{name}" for name in ("newNonce", "newAccount", "newOrder")}
+        found: dict[str, Answer] = {
+            "/directory": Answer(places),
+            "/newNonce": Answer({}),
+            "/newAccount": Answer({"status": "valid"}, 201, {"Location": f"{base}/account"}),
+            "/newOrder": Answer(self.order("pending"), 201, {"Location": f"{base}/order"}),
+            "/order": Answer(self.order("pending")),
+            "/authz": Answer(self.authorization("pending")),
+            "/challenge": Answer({"type": "email-reply-00", "status": "processing"}),
+        }
+        return found.get(path, Answer({}, 404))
+
+    def order(self, status: str, **more: object) -> dict[str, object]:
+        authorizations = [f"{self.base}/authz"]
+        finalize = f"{self.base}/finalize"
+        return {"status": status, "authorizations": authorizations, "finalize": finalize, **more}
+
+    def authorization(self, status: str, **more: object) -> dict[str, object]:
+        challenge = {
+            "type": "email-reply-00",
+            "status": status,
+            "url": f"{self.base}/challenge",
+            "token": TOKEN,
+            "from": "acme@ca.example",
+            **more,
+        }
+        return {"status": status, "challenges": [{"type": "other-01"}, challenge]}
+
+
+def handler(server: Server) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            said = server.answer(self.path)
+            octets = said.data if isinstance(said.data, bytes) else json.dumps(said.data).encode()
+            self.send_response(said.status)
+            for name, value in {"Replay-Nonce": "bm9uY2U", **said.fields}.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(octets)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(octets)
+
+        do_POST = do_HEAD = do_GET  # noqa: N815  the library's names
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    return Handler
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    made = Server(tmp_path)
+    made.start()
+    yield made
+    made.http.shutdown()
+    made.http.server_close()
+
+
+@pytest.fixture
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+@pytest.fixture
+def source(server: Server, directory: Directory, vault: Vault) -> Acme:
+    service = Service(f"{server.base}/directory", anchors=server.anchors)
+    accounts = Accounts(directory, vault)
+    return Acme("ca", service, accounts, Expectations(directory.register), timedelta(0))
+
+
+async def ordered(source: Acme, now: datetime) -> Pending:
+    """An order; nothing of it is left where there is none."""
+    found = await source.request(wanted(ALICE), now)
+    assert isinstance(found, Pending)
+    return found
+
+
+async def answered(source: Acme, now: datetime) -> Pending:
+    """An order whose mail came and was answered."""
+    found = await ordered(source, now)
+    mailbox = Mailbox.parse(ALICE)
+    known = source.expectations.of(mailbox, now)
+    assert known is not None
+    assert source.expectations.claim(mailbox, known.ticket, "mark", now)
+    return found
+
+
+async def collected(source: Acme, state: str, now: datetime) -> Pending:
+    found = await source.collect(wanted(ALICE), state, now)
+    assert isinstance(found, Pending)
+    return found
+
+
+async def test_the_stub_is_right(source: Acme, server: Server, now: datetime) -> None:
+    """Everything below fails for another reason than the one that is meant."""
+    found = await answered(source, now)
+    assert found.waits_for == f"the challenge mail of acme@ca.example to {ALICE}"
+    found = await collected(source, found.state, now)
+    assert found.waits_for == f"{server.base[8:]} to read the answer"
+    assert server.asked.count("/challenge") == 1
+    assert server.asked.count("/newAccount") == 1
+
+
+async def test_a_bad_nonce_is_replaced(source: Acme, server: Server, now: datetime) -> None:
+    """An order fails because the server was started anew (RFC 8555 section 6.5)."""
+    server.instead["/newOrder"] = [problem("badNonce"), server.right("/newOrder")]
+    assert (await ordered(source, now)).state
+    server.instead["/order"] = [problem("badNonce")]
+    with pytest.raises(Unavailable, match="badNonce"):
+        await collected(source, (await again(source, now)).state, now)
+
+
+async def again(source: Acme, now: datetime) -> Pending:
+    """Another order, whose mail was answered."""
+    known = source.expectations.of(Mailbox.parse(ALICE), now)
+    assert known is not None
+    source.expectations.end(Mailbox.parse(ALICE), known.ticket)
+    return await answered(source, now)
+
+
+async def test_limits_are_kept(source: Acme, server: Server, now: datetime) -> None:
+    """An authority that asks for patience is asked ever faster, and shuts us out."""
+    server.instead["/newOrder"] = [problem("rateLimited", 429, Retry_After="7200")]
+    found = await ordered(source, now)
+    assert (found.state, found.again) == ("", timedelta(hours=2))
+    assert found.waits_for.endswith("no rateLimited (rateLimited)")
+    del server.instead["/newOrder"]
+    found = await collected(source, "", now)  # the order can be placed now
+    assert found.state
+    server.instead["/order"] = [problem("rateLimited", 429, Retry_After="60")]
+    found = await again(source, now)
+    limited = await collected(source, found.state, now)
+    assert (limited.state, limited.again) == (found.state, timedelta(minutes=1))
+
+
+async def test_a_server_in_trouble_is_asked_again(
+    source: Acme, server: Server, now: datetime
+) -> None:
+    """An outage ends an order as a refusal does."""
+    server.instead["/newOrder"] = [problem("serverInternal", 500)]
+    with pytest.raises(Unavailable, match="no serverInternal"):
+        await ordered(source, now)
+    server.instead["/newOrder"] = [Answer(b"<html>gateway timeout</html>", 504)]
+    with pytest.raises(Unavailable, match="does not speak ACME as expected: 504"):
+        await ordered(source, now)
+    del server.instead["/newOrder"]
+    assert (await ordered(source, now)).state
+
+
+async def test_an_account_the_server_forgot_is_made_anew(
+    source: Acme, server: Server, now: datetime
+) -> None:
+    """After the authority moved to another machine no order is taken any more."""
+    await ordered(source, now)
+    source.expectations.end(Mailbox.parse(ALICE), _ticket(source, now))
+    server.instead["/newOrder"] = [problem("accountDoesNotExist"), server.right("/newOrder")]
+    with pytest.raises(Unavailable, match="accountDoesNotExist"):
+        await ordered(source, now)
+    assert (await ordered(source, now)).state
+    assert server.asked.count("/newAccount") == 2
+
+
+def _ticket(source: Acme, now: datetime) -> str:
+    known = source.expectations.of(Mailbox.parse(ALICE), now)
+    assert known is not None
+    return known.ticket
+
+
+async def test_an_order_in_work_is_waited_for(source: Acme, server: Server, now: datetime) -> None:
+    """An authority that takes its time is asked too soon, or given up."""
+    found = await answered(source, now)
+    server.instead["/order"] = [Answer(server.order("ready"))]
+    server.instead["/finalize"] = [Answer(server.order("processing"), 200, {"Retry-After": "900"})]
+    found = await collected(source, found.state, now)
+    assert found.again == timedelta(minutes=15)
+    assert "to issue the certificate" in found.waits_for
+
+
+async def test_an_order_that_failed_says_why(source: Acme, server: Server, now: datetime) -> None:
+    """An administrator hears "failed" and nothing else."""
+    found = await answered(source, now)
+    failed = {"type": "urn:x:caa", "detail": "CAA forbids\n it"}
+    server.instead["/order"] = [Answer(server.order("invalid", error=failed))]
+    with pytest.raises(Refused, match="gave the order up: CAA forbids it"):
+        await collected(source, found.state, now)
+    assert source.expectations.of(Mailbox.parse(ALICE), now) is None
+    found = await answered(source, now)
+    told = server.authorization("invalid", error={"detail": "no DKIM"})
+    server.instead["/order"] = [Answer(server.order("invalid"))]
+    server.instead["/authz"] = [Answer(told)]
+    with pytest.raises(Refused, match="gave the order up: no DKIM"):
+        await collected(source, found.state, now)
+
+
+Change = Callable[[Server], None]
+
+
+def says(path: str, data: object, status: int = 200, **fields: str) -> Change:
+    """The server says something else."""
+    return lambda server: server.instead.update({path: [Answer(data, status, fields)]})
+
+
+def challenges(**more: object) -> Change:
+    """The challenge is another."""
+    return lambda server: says("/authz", server.authorization("pending", **more))(server)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (says("/directory", b"<html>"), "does not speak ACME as expected"),
+        (says("/directory", []), "does not speak ACME as expected"),
+        (says("/directory", {"newNonce": "https://x"}), 'field "newAccount" not found'),
+        (says("/directory", dict.fromkeys(("newNonce", "newAccount", "newOrder"), "http://x")), "is no https URL"),
+        (says("/directory", b"x" * (acme_wire.LARGEST + 1)), "more than 1048576 octets"),
+        (says("/directory", {}, 302, Location="http://localhost:1/"), "over HTTPS only"),
+        (says("/directory", {}, 302, Location="/directory"), "redirects"),
+        (says("/newAccount", {"status": "valid"}, 201), "does not say where our account is"),
+        (says("/newOrder", []), "no object"),
+        (says("/newOrder", {"status": "pending"}), "does not say where its order is"),
+        (says("/newOrder", {"status": "odd\n"}, Location="https://x/order"), "an order is 'odd"),
+        (says("/newOrder", {"status": "pending", "authorizations": [1]}, Location="https://x/o"), "is no https URL"),
+        (says("/newOrder", {"status": "pending", "authorizations": 5}, Location="https://x/o"), "has not one authorization"),
+        (says("/newOrder", {"status": "valid"}, Location="https://x/o"), "does not say where to certificate"),
+        (says("/newOrder", {"status": "pending"}, Location="http://x/o"), "is no https URL"),
+        (challenges(token="c2hvcnQ"), "fewer than 128 bits"),
+        (challenges(token=5), "fewer than 128 bits"),
+        (challenges(**{"from": "nobody"}), "does not say who will write"),
+        (challenges(**{"from": 5}), "does not say who will write"),
+        (challenges(type="dns-01"), "offers no challenge by mail"),
+    ],
+)  # fmt: skip
+async def test_a_server_that_speaks_otherwise(
+    source: Acme, server: Server, now: datetime, change: Change, why: str
+) -> None:
+    """A broken server, or one in an attacker's hands, stops the enrolment of everybody."""
+    change(server)
+    with pytest.raises((Unavailable, Refused)) as error:
+        await ordered(source, now)
+    assert why in str(error.value)
+    assert "\n" not in str(error.value)
+    assert source.expectations.of(Mailbox.parse(ALICE), now) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "wait"),
+    [
+        ("120", timedelta(minutes=2)),
+        ("99999999999999999999", acme_wire.LATEST),
+        ("Mon, 01 Jan 1990 00:00:00 GMT", timedelta(0)),
+        ("Fri, 01 Jan 2500 00:00:00 GMT", acme_wire.LATEST),
+        ("soon", timedelta(hours=1)),
+        ("", timedelta(hours=1)),
+        ("-5", timedelta(hours=1)),
+    ],
+)
+def test_how_long_to_wait(text: str, wait: timedelta) -> None:
+    """A server's odd answer keeps us away for ever, or has us ask without end."""
+    assert later_by(text) == wait
+
+
+def test_a_strangers_words_are_one_line() -> None:
+    """A server writes lines of its own into the log."""
+    assert plain("a\r\nlevel=error \x1b[31mb" + "c" * 5000).startswith("a level=error [31mbccc")
+    assert len(plain("c" * 5000)) == 300
