@@ -66,7 +66,8 @@ class EstServer:
                 chain = (self.authority.root, self.folder / "issuing.pem")
                 return 200, BAG, _coded(self.authority.bag(*(one.read_bytes() for one in chain)))
             case "GET", "csrattrs" if self.attributes is not None:
-                return 200, {"Content-Type": "application/csrattrs"}, _coded(self.attributes)
+                kind = {**BAG, "Content-Type": "application/csrattrs"}
+                return 200, kind, _coded(self.attributes)
             case "GET", "csrattrs":
                 return 204, {}, b""
             case "POST", "simpleenroll" | "simplereenroll":
@@ -75,7 +76,7 @@ class EstServer:
 
     def _enrolled(self, who: str, body: bytes) -> Reply:
         if not who:
-            return 401, {"WWW-Authenticate": 'Basic realm="est"'}, b"who are you?"
+            return 401, {"WWW-Authenticate": 'Basic realm="est"'}, b""
         request = base64.b64decode(body)
         self.requests.append(request)
         if self.undecided:

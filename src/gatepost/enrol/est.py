@@ -158,7 +158,7 @@ def _alternatives(
 
 def _decoded(octets: bytes) -> bytes:
     """RFC 8951 section 3.1: base64 whatever is said of it; some servers send DER all the same."""
-    if octets[:1] == b"\x30" and not octets[1:2].isalnum():
+    if octets[:1] == b"\x30":  # a SEQUENCE; in base64 it begins with M
         return octets
     try:
         return base64.b64decode(b"".join(octets.split()), validate=True)

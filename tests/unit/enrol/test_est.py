@@ -191,6 +191,15 @@ async def test_wishes_refused(server: EstServer, wishes: tuple[bytes, ...], told
     unpaired(await est(server, heeds=False).request(wanted(), NOW))
 
 
+async def test_no_base64(server: EstServer) -> None:
+    """RFC 8951 section 3.1 is younger than some servers: they send DER."""
+    pem = server.authority.issued(wanted().request)
+    server.instead["simpleenroll"] = 200, BAG, server.authority.bag(pem)
+    fields = {"Content-Type": "application/csrattrs"}
+    server.instead["csrattrs"] = 200, fields, der.sequence(_P256, _SAN, _MAC)
+    unpaired(await est(server).request(wanted(), NOW))
+
+
 async def test_rsa(server: EstServer) -> None:
     """A server that wants RSA refuses RSA."""
     server.attributes = der.sequence(der.oid("1.2.840.113549.1.1.1"))
