@@ -114,3 +114,18 @@ def test_old_records_go_and_the_chain_goes_on(database: Database) -> None:
     last = store.last()
     assert last is not None
     assert last.number == 5
+
+
+def test_sealed_under_another_key(database: Database) -> None:
+    """The earlier key is thrown away, and with it the evidence of years."""
+    store = EvidenceStore(database)
+    for number in range(3):
+        store.keep(b"%d" % number, SEAL, now=NOW + timedelta(days=number))
+    store.drop(timedelta(0), SEAL, now=NOW + timedelta(hours=1))
+    both = Sealer(Kek(b"n" * 32, (b"k" * 32,)), "evidence")
+    assert store.aged(both) == (2, 3)
+    assert store.reseal(both) == 2
+    assert store.aged(both) == ()
+    only = Sealer(Kek(b"n" * 32), "evidence")
+    assert [one.record for one in store.read(only)] == [None, b"1", b"2"]
+    assert objection(store.read(only)) == ""

@@ -14,8 +14,9 @@ from typing import Any, Final
 
 from gatepost.config import Settings, load
 from gatepost.engine import backend
-from gatepost.engine.custody import KEYS, kek_source, load_kek, wrap_of
+from gatepost.engine.custody import EVIDENCE, KEYS, kek_source, load_kek, wrap_of
 from gatepost.errors import ConfigError
+from gatepost.store.evidence import EvidenceStore
 from gatepost.store.resealing import Box, Boxes
 from gatepost.vault import kek
 from gatepost.vault.kek import Kek
@@ -35,6 +36,7 @@ class State:
     is_wrapped: bool
     private_keys: int
     left: int  # private keys not yet under the current key
+    evidence: int  # records not yet under the current key
     waiting: int  # queued mails that may be sealed under another key
     resealed: int = 0
     retired: tuple[Path, ...] = ()
@@ -64,7 +66,7 @@ def prepare(config: Path | None) -> State:
 
 
 def rotate(config: Path | None, now: datetime) -> State:
-    """Make a new key the first, and seal every private key under it."""
+    """Make a new key the first, and seal private keys and evidence under it."""
     settings = load(config)
     keys = load_kek(settings)
     if not keys.others or kek.remark(_file(settings)) == PREPARED:
@@ -83,6 +85,11 @@ def retire(config: Path | None, now: datetime) -> State:
     if state.left:
         raise ConfigError(
             f"{state.left} private keys hang on an earlier key", hint="gatepost vault rotate"
+        )
+    if state.evidence:
+        raise ConfigError(
+            f"{state.evidence} records of evidence hang on an earlier key",
+            hint="gatepost vault rotate",
         )
     if now - _changed(path) < NOTICED:
         raise ConfigError(
@@ -125,6 +132,7 @@ def _reseal(settings: Settings, keys: Kek) -> int:
     database = backend.directory_database(settings)
     try:
         boxes = Boxes(database)
+        EvidenceStore(database).reseal(Sealer(keys, EVIDENCE))
         return boxes.replace(_old(boxes, sealer), seal)
     finally:
         database.close()
@@ -140,6 +148,7 @@ def _state(settings: Settings, keys: Kek) -> State:
     try:
         boxes = Boxes(database)
         count, left = len(boxes.all()), len(_old(boxes, Sealer(keys, KEYS)))
+        evidence = len(EvidenceStore(database).aged(Sealer(keys, EVIDENCE)))
     finally:
         database.close()
     return State(
@@ -149,6 +158,7 @@ def _state(settings: Settings, keys: Kek) -> State:
         wrap_of(settings) is not None,
         count,
         left,
+        evidence,
         _waiting(settings) if keys.others else 0,
     )
 

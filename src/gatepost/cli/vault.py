@@ -80,6 +80,7 @@ def _say(state: State, *, json: bool) -> None:
     if state.others:
         show.say(
             f"{', '.join(state.others)} still opens: {state.left} of {state.private_keys} private "
-            f"keys and at most {state.waiting} queued mails hang on it.",
+            f"keys, {state.evidence} records of evidence and at most {state.waiting} queued mails "
+            "hang on it.",
             "warn",
         )

@@ -22,6 +22,7 @@ from gatepost.store.filing import epoch
 
 _E, _S, _P = schema.evidence, schema.evidence_stamp, schema.evidence_proof
 MAXIMUM_RECORD = 64 * 1024 * 1024
+BEGUN = 64  # octets of a box that say under which key
 _BATCH = 500
 
 
@@ -34,6 +35,14 @@ class Seal(Protocol):
 
     def unseal(self, box: bytes, aad: bytes = b"") -> bytes:
         """Undo `seal`."""
+        ...
+
+
+class Reseal(Seal, Protocol):
+    """The vault's, which knows earlier keys."""
+
+    def is_current(self, box: bytes) -> bool:
+        """Whether a box is sealed under the key that seals now."""
         ...
 
 
@@ -110,6 +119,28 @@ class EvidenceStore:
             if row
             else None
         )
+
+    # The key it is sealed under
+
+    def aged(self, seal: Reseal) -> tuple[int, ...]:
+        """Records not sealed under the key that seals now."""
+        beginning = func.substr(_E.c.sealed, 1, BEGUN)
+        query = select(_E.c.number, beginning).where(_E.c.sealed != b"").order_by(_E.c.number)
+        with self._database.reading() as connection:
+            rows = connection.execute(query)
+            return tuple(row[0] for row in rows if not seal.is_current(bytes(row[1])))
+
+    def reseal(self, seal: Reseal) -> int:
+        """Seal those again; it may be cut short and begun again.  Gives how many."""
+        numbers = self.aged(seal)
+        for number in numbers:
+            with self._database.writing() as connection:
+                row = _E.c.number == number
+                box = connection.execute(select(_E.c.sealed).where(row)).scalar_one()
+                if box:  # nobody removed it meanwhile
+                    made = seal.seal(seal.unseal(box, _place(number)), _place(number))
+                    connection.execute(update(_E).where(row).values(sealed=made))
+        return len(numbers)
 
     # What stands beside the records
 
