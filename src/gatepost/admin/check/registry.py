@@ -23,7 +23,6 @@ _MODULES = (
     "key",
     "directory",
     "standing",
-    "standing",
     "transport",
     "queue",
     "machine",
