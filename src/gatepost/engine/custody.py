@@ -76,7 +76,7 @@ def opened(
         return Remote(keys), lambda purpose: _asked(settings, keys, purpose)
     key = watch(settings)
     key()
-    return custody(settings, Sealer(Drawn(key, KEYS), KEYS)), lambda purpose: Drawn(key, purpose)
+    return custody(settings, Sealer(Drawn(key.fresh, KEYS), KEYS)), lambda purpose: Drawn(key, purpose)
 
 
 def client_of(settings: Settings, name: str) -> Client:

@@ -78,7 +78,7 @@ def _desk(settings: Settings) -> Desk:
     key = watch(settings)
     key()
     lent = {one: Drawn(key.fresh, one) for one in LENT}
-    return Desk(custody(settings, Sealer(Drawn(key, KEYS), KEYS)), lent)
+    return Desk(custody(settings, Sealer(Drawn(key.fresh, KEYS), KEYS)), lent)
 
 
 def _until_told(line: socket.socket) -> None:

@@ -113,6 +113,7 @@ class Supervisor:
         self._notifier = Notifier()
         self._requests: asyncio.Queue[Request | None] = asyncio.Queue()
         self._crews: list[Crew] = []  # the one in force, one that begins, those that end
+        self._ending: set[Strongroom] = set()  # which no crew needs any more
         self._tasks: set[asyncio.Task[None]] = set()
         self._born: list[Child] = []
         self._crew = self._planned(self._text, settings, self._room(settings, legacy.keys))
@@ -311,7 +312,9 @@ class Supervisor:
         await self._close({*crew.rooms} - {room for one in self._crews for room in one.rooms})
 
     async def _close(self, rooms: set[Strongroom]) -> None:
+        self._ending |= rooms
         await asyncio.gather(*(one.close() for one in rooms))
+        self._ending -= rooms
 
     def _make_room(self, asker: socket.socket | None) -> None:
         """Become the program that is on the disk now; process id and children stay."""
@@ -371,8 +374,8 @@ class Supervisor:
         for crew in self._crews:
             for one in crew.workers:
                 one.reap()
-            for room in crew.rooms:
-                room.reap()
+        for room in {*self._ending, *(room for crew in self._crews for room in crew.rooms)}:
+            room.reap()
 
     async def _watch(self) -> None:
         """Tell systemd that we live, as long as every worker does."""
