@@ -116,7 +116,7 @@ class Post:
 
     def __enter__(self) -> Self:
         self._smtp.start()
-        threading.Thread(target=self._imap.serve_forever, daemon=True).start()
+        threading.Thread(target=self._imap.serve_forever, args=(0.02,), daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
