@@ -19,6 +19,7 @@ from tests.peers.postfix import Postfix, free_port
 
 US, UK, OLD, LATE = "xyz.us.example", "xyz.co.uk.example", "old.example", "late.example"
 ALICE, BOB, CAROL = f"alice@{US}", f"bob@{UK}", f"carol@{OLD}"
+EVE = f"eve@{UK}"  # our server reaches her through the gateway's LMTP listener
 PLAIN = '[defaults]\nsign = "never"\nencrypt = "never"\n'
 SECRET = b"Our client accepts the offer."
 pytestmark = pytest.mark.peer("postfix")
@@ -58,13 +59,16 @@ def chain() -> Iterator[Chain]:
     """The chain; mail to late.example is accepted by their server and bounces there."""
     peer("postfix")
     with Lab() as lab:
-        a, b, c, port = (free_port() for _ in range(4))
+        a, b, c, port, lmtp = (free_port() for _ in range(5))
         route = (
             f'[[route]]\ndomain = "{OLD}"\nhost = "127.0.0.1"\nport = {c}\ntls = "none"\n\n[vault]'
         )
-        gateway = lab.gateway(US, a, b, port=port, edits={"[vault]": route})
+        listener = f'[[listener]]\nname = "lmtp"\nprotocol = "lmtp"\nbind = "127.0.0.1:{lmtp}"'
+        listener += '\ndirection = "outbound"\ntrusted = ["127.0.0.0/8"]\n\n'
+        gateway = lab.gateway(US, a, b, port=port, edits={"[vault]": listener + route})
         gateway.policy(PLAIN)
         to_us = {"relayhost": f"[127.0.0.1]:{port}"}
+        by_lmtp = {"transport_maps": f"inline:{{{EVE}=lmtp:inet:127.0.0.1:{lmtp}}}"}
         theirs = {
             "relay_domains": LATE,
             "transport_maps": f"inline:{{{LATE}=smtp:[127.0.0.1]:{c}}}",
@@ -73,10 +77,13 @@ def chain() -> Iterator[Chain]:
         old = {"smtpd_discard_ehlo_keywords": "dsn", "smtpd_recipient_restrictions": refusing}
         yield Chain(
             lab.postfix(
-                "ours", a, settings={**to_us, "myhostname": f"mail.{US}"}, mailboxes=(ALICE,)
+                "ours",
+                a,
+                settings={**to_us, **by_lmtp, "myhostname": f"mail.{US}"},
+                mailboxes=(ALICE,),
             ),
             gateway,
-            lab.postfix("theirs", b, settings={**to_us, **theirs}, mailboxes=(BOB,)),
+            lab.postfix("theirs", b, settings={**to_us, **theirs}, mailboxes=(BOB, EVE)),
             lab.postfix("old", c, settings={**to_us, **old}, mailboxes=(CAROL,)),
         )
 
@@ -95,6 +102,23 @@ def test_success_is_reported_by_the_last_server(chain: Chain, first: str) -> Non
         "rfc822;Bob+Sales@uk.example",
         "rfc822; Bob+Sales@uk.example",
     )
+
+
+def test_wishes_through_lmtp(chain: Chain) -> None:
+    """Postfix's LMTP client is told of DSN and leaves the report to us, who lose the wish."""
+    rcpt = ("NOTIFY=SUCCESS,DELAY", "ORCPT=rfc822;Eve+2BSales@uk.example")
+    letter = chain.send(chain.ours.port, EVE, mail=("RET=HDRS", "ENVID=BY-LMTP"), rcpt=rcpt)
+    about, recipient, whole = chain.report()
+    assert about["Reporting-MTA"] == "dns; mail.test"
+    assert about["Original-Envelope-Id"] == "BY-LMTP"
+    assert recipient["Action"] == "delivered"
+    assert recipient["Original-Recipient"].replace(" ", "") == "rfc822;Eve+Sales@uk.example"
+    assert SECRET not in whole.as_bytes()
+    (accepted,) = [
+        one for one in chain.gateway.events("message.accepted") if one["listener"] == "lmtp"
+    ]
+    assert accepted["sender"] == ALICE
+    assert letter.id.encode() in chain.theirs.wait_for(EVE, 1)[0]
 
 
 def test_success_at_a_server_without_dsn(chain: Chain) -> None:
