@@ -50,6 +50,11 @@ class Slapd:
         (self.folder / "data").mkdir(parents=True)
         self._write()
         self._run("slapadd", "-l", str(self.folder / "data.ldif"))
+        self.start()
+        return self
+
+    def start(self) -> None:
+        """Start the server, and wait until it answers."""
         with self.log_file.open("wb") as log:
             self.process = subprocess.Popen(
                 [SLAPD, "-d", "stats", *self._options(), "-h", f"ldap://127.0.0.1:{self.port}/"],
@@ -64,7 +69,7 @@ class Slapd:
                 assert self.process.poll() is None, self.log
                 time.sleep(0.05)
             else:
-                return self
+                return
         raise TimeoutError(f"slapd does not answer\n{self.log}")
 
     def __exit__(self, *_: object) -> None:

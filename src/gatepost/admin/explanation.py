@@ -30,14 +30,16 @@ from gatepost.flow.admit import Gate
 from gatepost.flow.classify import sole_author
 from gatepost.flow.context import Context
 from gatepost.flow.course import decide
-from gatepost.flow.decision import Decision, Done, decisions
+from gatepost.flow.decision import CertificateNote, Decision, Done, decisions
 from gatepost.flow.explain import render
+from gatepost.flow.fact import CertificateFor
 from gatepost.flow.verdict import Defer, Discard, Hold, Outcome, Reject, Wait
 from gatepost.mail.address import Mailbox
 from gatepost.mail.content import Octets
 from gatepost.mail.envelope import Envelope, Recipient
 from gatepost.mail.message import Arrival, Direction, Message
 from gatepost.mime import canonical, split_header
+from gatepost.pki.choose import Choice
 from gatepost.policy.evaluate import evaluate
 
 
@@ -202,10 +204,17 @@ async def _admitted(
                 evaluate(snapshot.policy, return_path, one.mailbox)
                 if message.direction is Direction.OUTBOUND
                 else None,
+                rejected=_rejected(knowing.facts.get(CertificateFor(one.mailbox))),
             )
             part = message.to(one).noting(decision)
             refused.append(Outcome(part, Reject(reply, "refused at RCPT")))
     return refused, message.to(*kept) if kept else None
+
+
+def _rejected(choice: object) -> tuple[CertificateNote, ...]:
+    """The certificates that could not be used, from wherever they came."""
+    found = choice.rejected if isinstance(choice, Choice) else ()
+    return tuple(CertificateNote.of(one.certificate, one.reason, one.source) for one in found)
 
 
 def _said(outcome: Outcome) -> str:

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from itertools import count
-from typing import Final
+from typing import Final, cast
 
 from gatepost.errors import LimitExceeded, Malformed, Unavailable
 from gatepost.lookup import ldap_message
 from gatepost.lookup.ldap_message import Answer, Entry, Result, Search
 
 MAXIMUM_LENGTH: Final = 6  # octets before a message's contents
-_DELAY: Final = 0.25  # seconds before another of the host's addresses is tried (RFC 8305)
+_ADDRESSES: Final = 4  # of a host
+_EACH: Final = 1.0  # seconds for each of them but the last
 
 
 class Channel(asyncio.Protocol):
@@ -37,8 +39,7 @@ class Channel(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the way to send."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by its class
 
     def data_received(self, data: bytes) -> None:
         """Keep what came; a flood waits where it comes from."""
@@ -63,8 +64,7 @@ class Channel(asyncio.Protocol):
             raise Malformed("it sends something in clear behind its word on TLS")
         loop = asyncio.get_running_loop()
         secured = await loop.start_tls(self._sender, self, context, server_hostname=host)
-        assert secured is not None
-        self._transport = secured
+        self._transport = cast("asyncio.Transport", secured)
 
     async def bind(self, name: str, password: str) -> None:
         """Say who we are."""
@@ -143,17 +143,8 @@ async def channel(
     host: str, port: int, size: int, *, tls: ssl.SSLContext | None, inside: bool
 ) -> AsyncIterator[Channel]:
     """A connection, under TLS from its start or `inside` it; raises Unavailable."""
-    loop = asyncio.get_running_loop()
-    at_once = tls if not inside else None
     try:
-        _, made = await loop.create_connection(
-            lambda: Channel(size),
-            host,
-            port,
-            ssl=at_once,
-            server_hostname=host if at_once else None,
-            happy_eyeballs_delay=_DELAY,
-        )
+        made = await _connected(host, port, size, None if inside else tls)
         try:
             if tls is not None and inside:
                 await made.secure(tls, host)
@@ -162,6 +153,28 @@ async def channel(
             made.close()
     except OSError as error:
         raise Unavailable(_said(error)) from error
+
+
+async def _connected(host: str, port: int, size: int, tls: ssl.SSLContext | None) -> Channel:
+    """A connection to the first of the host's addresses that answers; raises OSError."""
+    loop = asyncio.get_running_loop()
+    name = host if tls else None
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    addresses = list(dict.fromkeys(one[4][0] for one in found))[:_ADDRESSES]
+    for address in addresses[:-1]:
+        with suppress(OSError):  # a TimeoutError is one
+            async with asyncio.timeout(_EACH):
+                return await _reached(address, port, size, tls, name)
+    return await _reached(addresses[-1], port, size, tls, name)
+
+
+async def _reached(
+    address: str | int, port: int, size: int, tls: ssl.SSLContext | None, name: str | None
+) -> Channel:
+    _, made = await asyncio.get_running_loop().create_connection(
+        lambda: Channel(size), str(address), port, ssl=tls, server_hostname=name
+    )
+    return made
 
 
 def _said(error: OSError) -> str:

@@ -1,15 +1,14 @@
 """Issuers fetched from where certificates point to: what fits comes in, and nothing else."""
 
 import asyncio
-import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_network
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
+from tests.peers.pages import Pages
 from tests.pki_builder import Authority, root
 from tests.unit.pki.places import pointing
 
@@ -26,45 +25,11 @@ ROOT = root("Chased Root")
 ANCHORS = Anchors(frozenset({ROOT.certificate}))
 
 
-@dataclass
-class Site:
-    """A web server; `pages` are octets, or where it sends people instead."""
-
-    pages: dict[str, bytes | str]
-    asked: list[str]
-    port: int = 0
-
-    def url(self, name: str) -> str:
-        return f"http://127.0.0.1:{self.port}/{name}"
-
-
 @pytest.fixture
-def site() -> Iterator[Site]:
-    """One, on loopback."""
-    made = Site({}, [])
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            made.asked.append(self.path[1:])
-            page = made.pages.get(self.path[1:])
-            self.send_response(404 if page is None else 302 if isinstance(page, str) else 200)
-            if isinstance(page, str):
-                self.send_header("Location", page)
-            self.end_headers()
-            if isinstance(page, bytes):
-                self.wfile.write(page)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    made.port = server.server_address[1]
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    yield made
-    server.shutdown()
-    server.server_close()
-    thread.join(10)
+def site() -> Iterator[Pages]:
+    """A web server."""
+    with Pages() as made:
+        yield made
 
 
 class Clock:
@@ -82,7 +47,7 @@ def issuers(clock: Clock, *, private: bool = True, patience: float = 20) -> Issu
     return Issuers(download, clock, patience)
 
 
-def chain(site: Site, length: int) -> Certificate:
+def chain(site: Pages, length: int) -> Certificate:
     """A leaf below so many authorities, each of which only its child says where to find."""
     above = ROOT
     for number in range(length):
@@ -95,7 +60,7 @@ def chain(site: Site, length: int) -> Certificate:
     return pointing(leaf, above, site.url(str(length - 1)))
 
 
-async def test_the_way_up(site: Site) -> None:
+async def test_the_way_up(site: Pages) -> None:
     """Mail of whoever forgot to configure the chain would be signed by nobody we know."""
     leaf = chain(site, 3)
     site.pages["1"] = pkcs7.serialize_certificates(
@@ -110,7 +75,7 @@ async def test_the_way_up(site: Site) -> None:
     assert len(site.asked) == 3  # nothing is lacking
 
 
-async def test_kept_for_a_while(site: Site) -> None:
+async def test_kept_for_a_while(site: Pages) -> None:
     """Each mail would be a visit, which tells somebody how often Bob is written to."""
     leaf, clock = chain(site, 1), Clock()
     made = issuers(clock)
@@ -127,14 +92,14 @@ async def test_kept_for_a_while(site: Site) -> None:
     assert len(site.asked) == 3
 
 
-async def test_no_deeper_than_granted(site: Site) -> None:
+async def test_no_deeper_than_granted(site: Pages) -> None:
     """A chain without end would keep us fetching."""
     leaf = chain(site, MAXIMUM_DEPTH + 2)
     assert len(await issuers(Clock()).above(leaf, (), ANCHORS)) == MAXIMUM_DEPTH
     assert len(site.asked) == MAXIMUM_DEPTH
 
 
-async def test_not_into_our_own_networks(site: Site) -> None:
+async def test_not_into_our_own_networks(site: Pages) -> None:
     """Whoever writes a certificate could have us knock at any door inside."""
     assert await issuers(Clock(), private=False).above(chain(site, 1), (), ANCHORS) == ()
     assert site.asked == []
@@ -148,7 +113,7 @@ def _impostor(leaf: Certificate) -> Authority:
 
 
 @pytest.mark.parametrize("page", ["redirect", "huge", "garbage", "impostor", "leaf", "absent"])
-async def test_what_does_not_belong_is_left(site: Site, page: str) -> None:
+async def test_what_does_not_belong_is_left(site: Pages, page: str) -> None:
     """A stranger's server would choose what comes into our paths."""
     leaf = chain(site, 1)
     pages: Mapping[str, bytes | str | None] = {

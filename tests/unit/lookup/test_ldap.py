@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,17 @@ async def test_password_under_tls(tmp_path: Path) -> None:
             await LdapDirectory(wrong, SECRET).certificates(BOB)
         with pytest.raises(Unavailable, match=r"TLS confidentiality required"):
             await LdapDirectory(settings(made.port)).certificates(BOB)
+
+
+@pytest.mark.peer("slapd")
+def test_on_the_loop_that_serves(server: Slapd) -> None:
+    """Uvloop differs from asyncio in what its transports are and what its loop accepts."""
+    uvloop = pytest.importorskip("uvloop")
+    secured = settings(389, url=f"ldap://localhost:{server.port}", starttls=True)
+    for where in (settings(server.port), replace(secured, anchors=server.anchors)):
+        assert uvloop.run(LdapDirectory(where).certificates(BOB)) == Offer((CERTIFICATE,))
+    with pytest.raises(Unavailable, match="TLS certificate does not hold"):
+        uvloop.run(LdapDirectory(secured).certificates(BOB))
 
 
 @pytest.mark.peer("slapd")
