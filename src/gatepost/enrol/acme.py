@@ -24,6 +24,7 @@ from gatepost.enrol.expectation import Expectation, Expectations
 from gatepost.enrol.source import Issued, Pending, Wanted
 from gatepost.errors import ConfigError, GatepostError, Malformed, Refused, Unavailable, Unsupported
 from gatepost.mail.address import Mailbox
+from gatepost.mail.mailbox_list import mailboxes
 
 if TYPE_CHECKING:
     from gatepost.enrol.acme_wire import Reply, Wire
@@ -319,10 +320,8 @@ def _url(data: dict[str, Any], name: str) -> str:
 
 
 def _parsed(address: str) -> Mailbox | None:
-    try:
-        return Mailbox.parse(address)
-    except Malformed:
-        return None
+    found = mailboxes(address.encode())
+    return found[0] if len(found) == 1 else None
 
 
 def _moment(text: object) -> datetime | None:

@@ -1,6 +1,7 @@
 """Responses to challenge mails: stored with the mail's acceptance, once, whoever gets the mail."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -23,6 +24,7 @@ from gatepost.flow.fact import Answers, ChallengeFor, Fact
 from gatepost.mail.address import Mailbox
 from gatepost.mail.content import join
 from gatepost.store.directory import Directory
+from gatepost.store.queue_control import Control
 from gatepost.store.queue_id import Identifier
 from gatepost.store.queue_item import Item
 
@@ -107,7 +109,7 @@ async def company(tmp_path: Path) -> AsyncIterator[Company]:
             await desk.close()
 
 
-async def test_a_response_is_stored_before_the_reply(company: Company) -> None:
+async def test_a_response_is_stored_before_the_reply(company: Company, tmp_path: Path) -> None:
     """The authority's server is told 250, and nobody answers it."""
     company.ordered()
     reply = await company.desk().mail(CHALLENGE, ALICE, sender=CA)
@@ -121,6 +123,8 @@ async def test_a_response_is_stored_before_the_reply(company: Company) -> None:
     assert f"Re: ACME: {FIRST}".encode() in join(one.content)
     assert company.desks[0].submitted.items == [one]  # the challenge itself goes nowhere
     assert company.told() == [Name.CHALLENGE_ANSWERED]
+    (noted,) = Control(tmp_path / "0").records(reply.text.split()[-1])
+    assert json.loads(noted.data)["reason"] == f"ACME challenge of {CA}: answered to {CA} for ca"
 
 
 async def test_what_is_not_accepted_is_not_answered(
