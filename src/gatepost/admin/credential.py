@@ -63,6 +63,11 @@ def read(path: Path, passphrase: Passphrase, beside: Sequence[Path] = ()) -> Cre
         key, certificates = _binary(path, octets, passphrase)
     for other in beside:
         certificates += certificates_in(other)
+    return matched(key, certificates, f"the private key of {path}")
+
+
+def matched(key: PrivateKeyTypes, certificates: Sequence[Certificate], said: str) -> Credential:
+    """A key with the one of these certificates that is its own; raises ConfigError."""
     for one in certificates:
         try:
             check_pair(key, one)
@@ -70,9 +75,7 @@ def read(path: Path, passphrase: Passphrase, beside: Sequence[Path] = ()) -> Cre
             continue
         return Credential(one, _chain(one, certificates), key)
     what = "no certificate given belongs to" if certificates else "no certificate was given for"
-    raise ConfigError(
-        f"{what} the private key of {path}", hint="name the certificate's file with --certificate"
-    )
+    raise ConfigError(f"{what} {said}", hint="name the certificate's file with --certificate")
 
 
 def certificates_in(path: Path) -> tuple[Certificate, ...]:

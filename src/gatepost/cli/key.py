@@ -77,6 +77,34 @@ def import_(
 
 
 @app.command()
+def adopt(
+    label: Annotated[str, typer.Argument(help="The key's label (CKA_LABEL).")],
+    certificate: Annotated[
+        list[Path],
+        typer.Option("--certificate", metavar="FILE", help="Its certificate; may be repeated."),
+    ],
+    for_: Annotated[
+        list[str] | None,
+        typer.Option("--for", metavar="ADDRESS", help="Use it for these, not those it names."),
+    ] = None,
+    config: option.Config = None,
+    *,
+    json: option.Json = False,
+) -> None:
+    """Use a key that was made in the token by its own tools; it stays there."""
+    from gatepost.admin import token  # noqa: PLC0415
+    from gatepost.admin.clock import utc_now  # noqa: PLC0415
+
+    found = token.adopt(config, label, certificate, for_ or (), utc_now())
+    if json:
+        show.as_json(found)
+        return
+    for remark in found.remarks:
+        show.say(remark, "warn")
+    show.say(f"The key of {found.entries[0].certificate.name} is used where it is.", "good")
+
+
+@app.command()
 def exports(config: option.Config = None, *, json: option.Json = False) -> None:
     """List the keys that have left, when, and by whom."""
     from gatepost.admin import ceremony  # noqa: PLC0415

@@ -1,10 +1,23 @@
 """`gatepost key`: nobody carries a private key away alone, and it is remembered who did."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.serialization import pkcs12
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, pkcs12
+from cryptography.x509.oid import NameOID
+from tests.peers.hsm import begin
+from tests.pki_builder import BORN, company
 from tests.unit.cli.conftest import Gatepost
+
+from gatepost.config import load
+from gatepost.engine.service import Stores
+from gatepost.mail.address import Mailbox
+from gatepost.vault.held import HeldDecryptor
+from gatepost.vault.token import Token
 
 ONE, OTHER = "correct horse battery", "staple in the barn"
 
@@ -65,3 +78,53 @@ def test_no_way_around(gatepost: Gatepost, home: Path, tmp_path: Path) -> None:
     ran = gatepost(*words, "--output", tmp_path / "out")
     assert ran.code == 2
     assert "gatepost key export" in ran.err
+
+
+def certified(public: ec.EllipticCurvePublicKey) -> bytes:
+    """What a CA makes of a request that the token's own tools wrote."""
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Alice")])
+    mailbox = x509.SubjectAlternativeName([x509.RFC822Name("alice@example.com")])
+    made = (
+        x509.CertificateBuilder(name, name, public, x509.random_serial_number())
+        .not_valid_before(BORN)
+        .not_valid_after(BORN + timedelta(days=365))
+        .add_extension(mailbox, critical=False)
+        .sign(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256())
+    )
+    return made.public_bytes(Encoding.PEM)
+
+
+@pytest.mark.peer("softhsm2-util")
+def test_key_made_in_the_token(
+    gatepost: Gatepost, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keys of an HSM's own ceremony could not be used, or only after leaving it."""
+    tokens = begin(tmp_path, monkeypatch)
+    tokens.make("ours")
+    ran = gatepost("key", "adopt", "alice", "--certificate", home / "tls-certificate.pem")
+    assert (ran.code, "no [vault.token]" in ran.err) == (2, True)
+    path = home / "gatepost.toml"
+    path.write_text(path.read_text() + "\n" + tokens.settings("ours"))
+    token = Token(tokens.module, "ours", tokens.pin_file.read_text().strip)
+    _, public = token.make("p256", "alice")
+    assert isinstance(public, ec.EllipticCurvePublicKey)
+    certificate, other = tmp_path / "alice.pem", tmp_path / "other.pem"
+    other.write_text(company().user("alice@example.com", kind="p256").certificate.pem)
+    certificate.write_bytes(certified(public))
+    words = ("key", "adopt", "alice", "--certificate")
+    ran = gatepost(*words, other)
+    assert (ran.code, "belongs to the key 'alice' in the token" in ran.err) == (2, True)
+    ran = gatepost("key", "adopt", "nobody", "--certificate", certificate)
+    assert (ran.code, "0 public keys labelled 'nobody'" in ran.err) == (2, True)
+    ran = gatepost(*words, certificate, "--json")
+    assert ran.code == 0, ran.err
+    stores = Stores.open(load(path))
+    try:
+        (decryptor,) = stores.vault.decryptors_for(Mailbox.parse("alice@example.com"))
+        assert isinstance(decryptor, HeldDecryptor)
+        assert decryptor.held.public == public
+        point = ec.generate_private_key(ec.SECP256R1()).public_key()
+        octets = point.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+        assert len(decryptor.agree(octets)) == 32
+    finally:
+        stores.close()
