@@ -460,3 +460,14 @@ def test_issuers_are_climbed_without_circles(directory: Directory) -> None:
         directory.add_certificate(one.certificate, now=NOW)
     leaf = first.user("x@example.com", kind="p256").certificate
     assert set(directory.issuers_of(leaf)) == {first.certificate, back.certificate}
+
+
+def test_a_partners_own_authorities_are_told_apart(directory: Directory) -> None:
+    """Whoever has a certificate of any public CA could sign in a whole domain's name."""
+    theirs, public = root("Theirs").certificate, root("Public").certificate
+    directory.add_anchors([public], now=NOW)
+    directory.add_partner("partner.example", [theirs], now=NOW)
+    found = directory.anchors_for("partner.example")
+    assert found.roots == {theirs, public}
+    assert found.own == {theirs}
+    assert directory.anchors_for("other.example").own == frozenset()

@@ -143,6 +143,7 @@ class Federation:
             known.roots | frozenset(said.authorities),
             known.intermediates | frozenset(said.intermediates),
             known.evidence,
+            known.own | frozenset(said.authorities),
             known.denied,
         )
 

@@ -149,7 +149,7 @@ def _key(mailbox: Mailbox, wish: Wish, choices: Choices, impossible: Choices) ->
         return "waits" if _waits(mailbox, wish, impossible[mailbox]) else "impossible"
     signing: tuple[Hashable, ...] = ()
     if how.sign and not wish.unsignable:
-        signing = (how.form, how.signature, how.digest, how.unsigned)
+        signing = (how.as_domain, how.form, how.signature, how.digest, how.unsigned)
     encrypting: tuple[Hashable, ...] = ()
     if _encrypts(mailbox, choices):
         encrypting = (how.cipher, how.least_cipher, how.key_transport)
@@ -190,6 +190,7 @@ def _plan(
     )
     return Plan(
         sign=how.sign and not wish.unsignable,
+        as_domain=how.as_domain,
         form=picked.form,
         signature=picked.signature,
         digest=how.digest,

@@ -16,7 +16,7 @@ from gatepost.cms import enveloped
 from gatepost.cms.capability import Decryptor
 from gatepost.cms.digest import digests_of
 from gatepost.errors import GatepostError, KeyUnavailable
-from gatepost.flow import chase, revocation
+from gatepost.flow import chase, company, revocation
 from gatepost.flow.context import Context
 from gatepost.flow.fact import AnchorsFor, DecryptorsFor, Fact, IssuersOf, RevocationOf, SignersOf
 from gatepost.flow.nature import outer
@@ -174,7 +174,7 @@ def _verified(message: Message, layer: Layer, context: Context) -> tuple[Message
 
 def _verified_by(anchors: Anchors, message: Message, layer: Layer, context: Context) -> Verified:
     author = headers.author(message.header)
-    return verify(
+    found = verify(
         message.header,
         message.body,
         anchors,
@@ -185,6 +185,8 @@ def _verified_by(anchors: Anchors, message: Message, layer: Layer, context: Cont
         layer=layer,
         decrypted=any(isinstance(one, EncryptionReport) for one in message.findings),
     )
+    shown = (message.header, found.header)
+    return replace(found, report=company.counted(found.report, author, shown, anchors))
 
 
 def _lacks_certificate(found: SignatureReport) -> bool:

@@ -45,6 +45,7 @@ class Plan:
     """What `protect` is to do; nothing is left to choose but what the signer's key decides."""
 
     sign: bool = False
+    as_domain: bool = False  # in the name of the author's domain (RFC 3183)
     form: Form = Form.CLEAR
     signature: Signature = Signature.PKCS1
     digest: Digest = Digest.AUTO

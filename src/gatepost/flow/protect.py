@@ -28,6 +28,7 @@ from gatepost.mail.address import Mailbox
 from gatepost.mail.message import Message
 from gatepost.mail.reply import Reply
 from gatepost.pki.choose import Choice
+from gatepost.pki.identity import DOMAIN_SIGNER
 from gatepost.policy import treatment
 from gatepost.policy.treatment import (
     Encrypt,
@@ -67,7 +68,7 @@ class _Work:
 def asks(message: Message, _context: Context) -> frozenset[Fact]:
     """The author's signer, where somebody is to sign."""
     plan = latest(message, Plan)
-    return frozenset({SignerFor(_author(message))}) if plan.sign else frozenset()
+    return frozenset({SignerFor(_signing(message, plan))}) if plan.sign else frozenset()
 
 
 def does(message: Message, context: Context) -> tuple[Message, Verdict]:
@@ -76,9 +77,10 @@ def does(message: Message, context: Context) -> tuple[Message, Verdict]:
     if work.plan.refusal is not None:
         return _ended(work, _refused(work.plan, work.plan.refusal), context)
     if work.plan.sign:
-        answer = context.signer_for(SignerFor(_author(message)))
+        who = _signing(message, work.plan)
+        answer = context.signer_for(SignerFor(who))
         if answer.signer is None and work.plan.unsigned is Unsigned.DEFER:
-            return _ended(work, _no_signer(_author(message), answer), context)
+            return _ended(work, _no_signer(who, answer), context)
         work = replace(work, signer=answer.signer, unsigned=answer.reason or "no key to sign with")
     try:
         work = _encrypted(_signed(work, context), context)
@@ -122,10 +124,16 @@ def _author(message: Message) -> Mailbox:
     return author
 
 
+def _signing(message: Message, plan: Plan) -> Mailbox:
+    """In whose name it is signed: the author's, or his domain's (RFC 3183 section 3.1)."""
+    author = _author(message)
+    return Mailbox(DOMAIN_SIGNER, author.domain) if plan.as_domain else author
+
+
 def _signed(work: _Work, context: Context) -> _Work:
     if work.signer is None:
         return work
-    answer = context.signer_for(SignerFor(_author(work.message)))
+    answer = context.signer_for(SignerFor(_signing(work.message, work.plan)))
     scheme = _scheme(work.plan, work.signer)
     header, body = sign(
         work.message.header,

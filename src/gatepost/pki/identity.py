@@ -13,6 +13,8 @@ from gatepost.mail.address import Mailbox
 from gatepost.pki.signature import signed_by
 
 _SMTP_UTF8 = x509.ObjectIdentifier("1.3.6.1.5.5.7.8.9")  # id-on-SmtpUTF8Mailbox
+# RFC 3183 section 3.1: the name under which a whole domain signs.
+DOMAIN_SIGNER = "domain-signing-authority"
 MAXIMUM_ADDRESSES = 1000  # a hostile certificate of 64 KiB holds some 4000
 
 

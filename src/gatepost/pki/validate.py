@@ -38,6 +38,8 @@ class Anchors:
     roots: frozenset[Certificate]
     intermediates: frozenset[Certificate] = frozenset()
     evidence: Evidence | None = None  # of revocation; without it nobody asks
+    # those of the roots that are trusted because they are the domain's own
+    own: frozenset[Certificate] = frozenset()
     # fingerprint to reason: certificates an administrator wants on no path
     denied: Mapping[str, str] = field(default_factory=dict, hash=False)
 

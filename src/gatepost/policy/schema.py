@@ -14,7 +14,7 @@ from gatepost.policy.parse import (
 from gatepost.policy.rules import BUILT_IN, NAMES, RECEPTION, InboundPolicy, Tags, Triggers
 
 MEANINGS = {
-    "sign": "Whether the author's key signs.",
+    "sign": "Whether the author's key signs; domain: the key of his whole domain does (RFC 3183).",
     "encrypt": "Whether the content is encrypted; mandatory refuses mail that cannot be.",
     "profile": "Settings that go together; what else the rule says goes before.",
     "form": "clear: readable without S/MIME; opaque: one part that relays cannot alter; auto is "

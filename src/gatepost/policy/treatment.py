@@ -13,9 +13,10 @@ from typing import Any
 
 
 class Sign(StrEnum):
-    """Whether the author's key signs."""
+    """Whether the author's key signs, or that of his domain."""
 
     ALWAYS = "always"
+    DOMAIN = "domain"  # RFC 3183
     NEVER = "never"
 
 
@@ -162,6 +163,7 @@ class Treatment:
     """The effective settings for one author and one recipient."""
 
     sign: bool
+    as_domain: bool
     encrypt: Encrypt
     form: Form
     signature: Signature
@@ -215,7 +217,8 @@ class Treatment:
     ) -> Treatment:
         """Build a treatment from one value per setting."""
         return cls(
-            sign=values["sign"] == Sign.ALWAYS,
+            sign=values["sign"] != Sign.NEVER,
+            as_domain=values["sign"] == Sign.DOMAIN,
             encrypt=Encrypt(values["encrypt"]),
             form=Form(values["form"]),
             signature=Signature(values["signature"]),

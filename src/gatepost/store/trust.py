@@ -84,13 +84,16 @@ def remove_anchor(connection: Connection, fingerprint: str, scope: str) -> bool:
 def anchors(connection: Connection, scopes: Sequence[str]) -> Anchors:
     """Everything trusted in any of the scopes."""
     roots: set[Certificate] = set()
+    own: set[Certificate] = set()
     intermediates: set[Certificate] = set()
-    for der, root in connection.execute(
-        select(schema.certificate.c.der, schema.anchor.c.root)
+    for der, root, scope in connection.execute(
+        select(schema.certificate.c.der, schema.anchor.c.root, schema.anchor.c.scope)
         .join_from(schema.anchor, schema.certificate)
         .where(schema.anchor.c.scope.in_(scopes))
     ):
         (roots if root else intermediates).add(revive(der))
+        if root and scope != EVERYWHERE:
+            own.add(revive(der))
     denied = judgement.denied(connection)
     query = (
         select(schema.certificate.c.der)
@@ -101,6 +104,7 @@ def anchors(connection: Connection, scopes: Sequence[str]) -> Anchors:
     return Anchors(
         frozenset(one for one in roots if one.fingerprint not in denied),
         frozenset(one for one in intermediates if one.fingerprint not in denied),
+        own=frozenset(own),
         denied=denied,
     )
 
