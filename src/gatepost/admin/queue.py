@@ -15,6 +15,7 @@ from gatepost.config import load
 from gatepost.engine.backend import control as control_of
 from gatepost.errors import ConfigError
 from gatepost.flow.decision import Decision
+from gatepost.mail.address import domain_key
 from gatepost.mail.reply import Reply
 from gatepost.store.contract import QueueControl
 from gatepost.store.queue_change import ALL, Cause
@@ -132,27 +133,45 @@ def show(config: Path | None, id_: str, now: datetime) -> Shown:
 
 
 def change(config: Path | None, verb: Verb, id_: str, cause: Cause, now: datetime) -> Items:
-    """Do it to an item, a message's items, or `all`, which spares what is quarantined.
+    """Do it to an item, a message's items, a domain's, or `all`; the last two spare quarantine.
 
     Raises ConfigError for what must not be done so.
     """
     control = _control(config)
-    found = () if id_ == ALL else control.show(id_)
-    if not found and id_ != ALL:
+    if id_ == ALL:
+        return Items(_changed(control, verb, id_, cause), now)
+    found = control.show(id_)
+    if found:
+        _permit(verb, found, cause)
+        return Items(_changed(control, verb, id_, cause), now)
+    there = tuple(one for one in control.list() if _goes_to(one, id_))
+    if not there:
         raise ConfigError(f"{id_} is not in the queue", hint="gatepost queue list")
+    found = tuple(one for one in there if one.state != "quarantine")
     _permit(verb, found, cause)
+    return Items(tuple(i for one in found for i in _changed(control, verb, one.id, cause)), now)
+
+
+def _goes_to(item: Item, place: str) -> bool:
+    """Whether it waits for this hop, or is for somebody in this domain."""
+    if item.hop == place:
+        return True
+    domain = domain_key(place)
+    return any(one.mailbox.domain_key == domain for one in item.envelope.recipients)
+
+
+def _changed(control: QueueControl, verb: Verb, id_: str, cause: Cause) -> tuple[Item, ...]:
     match verb:
         case "retry":
-            done = control.retry(id_)
+            return control.retry(id_)
         case "hold":
-            done = control.hold(id_, cause)
+            return control.hold(id_, cause)
         case "quarantine":
-            done = control.quarantine(id_, cause)
+            return control.quarantine(id_, cause)
         case "release":
-            done = control.release(id_, cause)
+            return control.release(id_, cause)
         case "delete":
-            done = control.delete(id_, cause)
-    return Items(done, now)
+            return control.delete(id_, cause)
 
 
 def _permit(verb: Verb, found: tuple[Item, ...], cause: Cause) -> None:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 app = group(help="Queue: list, show, retry, hold, quarantine, release, delete.")
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="Queue id, or one item's id.")]
-Ids = Annotated[str, typer.Argument(metavar="ID", help="Queue id, one item's id, or 'all'.")]
+_WHICH = "Queue id, one item's id, a domain or hop, or 'all'."
+Ids = Annotated[str, typer.Argument(metavar="ID", help=_WHICH)]
 Reason = Annotated[str, typer.Option(help="Why; recorded with your name.")]
 _STYLES: dict[str, show.Style] = {
     "hold": "warn",

@@ -69,6 +69,20 @@ async def test_hold_and_release(gatepost: Gatepost, item: Item) -> None:
     assert gatepost("queue", "retry", ID).code == 0
 
 
+async def test_a_domain(gatepost: Gatepost, item: Item) -> None:
+    """A partner's server is back: each of his mails by its id, or everybody's at once."""
+    for place in ("partner.example", "PARTNER.example", "outbound"):
+        (one,) = gatepost("queue", "retry", place, "--json").data
+        assert one["id"] == item.id
+    assert gatepost("queue", "retry", "another.example").code == 2
+    assert gatepost("queue", "retry", "example").code == 2
+    assert gatepost("queue", "hold", "partner.example").code == 0
+    assert gatepost("queue", "list", "--state", "hold", "--json").data[0]["id"] == item.id
+    assert gatepost("queue", "quarantine", ID, "--reason", "forged").code == 0
+    assert gatepost("queue", "delete", "partner.example", "--yes").code == 1
+    assert gatepost("queue", "list", "--json").data != []
+
+
 async def test_quarantine_wants_a_reason(gatepost: Gatepost, item: Item) -> None:
     """Somebody lets a forged mail out and nobody can say who, or `release all` does it."""
     assert "--reason" in gatepost("queue", "quarantine", ID).err
