@@ -21,6 +21,7 @@ from gatepost.engine.issuer import Surroundings, issuer
 from gatepost.engine.journal import Journal
 from gatepost.engine.service import Stores
 from gatepost.enrol import rule
+from gatepost.enrol.file import written
 from gatepost.enrol.source import Issued
 from gatepost.errors import ConfigError
 from gatepost.events import Event, Name
@@ -53,6 +54,41 @@ class Waiting:
     def as_data(self) -> list[dict[str, Any]]:
         """Values JSON can carry."""
         return [one.as_data() for one in self.requests]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Requests as others take them."""
+
+    requests: tuple[Request, ...]
+
+    @property
+    def text(self) -> str:
+        """All of them in PEM."""
+        return "".join(written(one.pkcs10) for one in self.requests)
+
+    def as_data(self) -> list[dict[str, Any]]:
+        """Values JSON can carry."""
+        return [
+            {
+                "address": one.address,
+                "purpose": one.purpose,
+                "source": one.source,
+                "csr": written(one.pkcs10),
+            }
+            for one in self.requests
+        ]
+
+
+def csr(config: Path | None, address: str) -> Written:
+    """An address's open requests (PKCS #10), to be carried to an authority by hand."""
+    with opened(config) as (_, stores):
+        found = stores.directory.requests.of(address)
+    if not found:
+        raise ConfigError(
+            f"nothing is asked for {address}", hint=f"gatepost cert request {address}"
+        )
+    return Written(found)
 
 
 def pending(config: Path | None) -> Waiting:

@@ -144,6 +144,7 @@ def issue(
 
 app.command("request")(request.request)
 app.command("pending")(request.pending)
+app.command("csr")(request.csr)
 app.command("forget")(request.forget)
 
 

@@ -1,4 +1,4 @@
-"""`gatepost cert request|pending|forget`: certificates from outside; and keys of years."""
+"""`gatepost cert request|pending|csr|forget`: certificates from outside; and keys of years."""
 
 from __future__ import annotations
 
@@ -62,6 +62,20 @@ def pending(config: option.Config = None, *, json: option.Json = False) -> None:
     else:
         show.note("no certificate is waited for")
     raise typer.Exit(0 if found.requests else 1)
+
+
+def csr(address: Ours, config: option.Config = None, *, json: option.Json = False) -> None:
+    """Print an address's open requests (PKCS #10 in PEM), for an authority that you ask yourself.
+
+    What it issues goes to `gatepost cert import`, which finds the request by the key.
+    """
+    from gatepost.admin import enrolment  # noqa: PLC0415
+
+    found = enrolment.csr(config, address)
+    if json:
+        show.as_json(found)
+    else:
+        typer.echo(found.text, nl=False)
 
 
 def forget(address: Ours, config: option.Config = None, *, json: option.Json = False) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 from tests import pki_builder
 from tests.unit.cli.conftest import Gatepost
@@ -149,6 +150,20 @@ def test_a_domain(gatepost: Gatepost, outside: Outside) -> None:
         ("domain-signing-authority@example.com", "sign"),
     ]
     assert gatepost("cert", "pending").code == 1
+
+
+def test_carried_by_hand(gatepost: Gatepost, outside: Outside, home: Path) -> None:
+    """An authority with a web form cannot be asked."""
+    assert "gatepost cert request" in gatepost("cert", "csr", ALICE).err
+    outside.answers = [later("by post")]
+    gatepost("cert", "request", ALICE)
+    ran = gatepost("cert", "csr", ALICE)
+    assert ran.code == 0
+    request = x509.load_pem_x509_csr(ran.out.encode())
+    assert request.is_signature_valid
+    assert request.public_bytes(Encoding.DER) == requests(home)[0].pkcs10
+    [told] = gatepost("cert", "csr", ALICE, "--json").data
+    assert told == {"address": ALICE, "purpose": "both", "source": "outside", "csr": ran.out}
 
 
 @pytest.mark.parametrize("form", ["pem", "der", "p7b"])
