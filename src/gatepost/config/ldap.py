@@ -80,6 +80,11 @@ class Ldap(Password):
         return parts.port or _PORTS[parts.scheme]
 
     @property
+    def is_near(self) -> bool:
+        """Whether the server is on this machine."""
+        return self.host in _LOOPBACK
+
+    @property
     def tls(self) -> Literal["implicit", "starttls", "none"]:
         """How the connection is protected."""
         if urlsplit(self.url).scheme == "ldaps":
@@ -93,6 +98,6 @@ class Ldap(Password):
                 "user needs one of password_file, password_environment, password_credential,"
                 " and a password needs a user"
             )
-        if self.user and self.tls == "none" and self.host not in _LOOPBACK:
+        if self.user and self.tls == "none" and not self.is_near:
             raise ValueError("starttls: a password is not sent in clear")
         return self

@@ -25,4 +25,4 @@ class Lookup:
     private: tuple[Network, ...] = ()
     """Networks of ours in which web servers with issuers may stand."""
     folder: File | None = None
-    """A folder whose certificates are taken in, see certificates.md; nothing: there is none."""
+    """A folder whose certificates are taken in, see lookup.md; nothing: there is none."""

@@ -52,6 +52,7 @@ Candidates = tuple[Candidate, ...]
 
 MEMORY = timedelta(minutes=1)
 MAXIMUM_REMEMBERED = 10_000
+MAXIMUM_AT_ONCE = 16  # facts that are looked for at a time
 
 
 def _asked_about(fact: Fact) -> str:
@@ -117,7 +118,15 @@ class Gatherer:
 
     async def __call__(self, facts: frozenset[Fact]) -> Answers:
         """Answer every fact; raises Unavailable or KeyUnavailable when one cannot be answered."""
-        return {fact: await self._answer(fact) for fact in facts}
+        if self._sources is None:
+            return {fact: await self._answer(fact) for fact in facts}
+        room = asyncio.Semaphore(MAXIMUM_AT_ONCE)  # many recipients wait for outside together
+
+        async def answered(fact: Fact) -> tuple[Fact, Answer]:
+            async with room:
+                return fact, await self._answer(fact)
+
+        return dict(await asyncio.gather(*map(answered, facts)))
 
     def known(self, fact: Fact) -> Answer | None:
         """The remembered answer, if there is one that still counts."""
