@@ -63,11 +63,12 @@ class Carrier:
         import httpx2  # noqa: PLC0415  0.4 s that others save
 
         auth = httpx2.BasicAuth(self.user, self.password) if self.user else None
+        context = await asyncio.to_thread(self._context)
         try:
             async with (
                 asyncio.timeout(self.patience),
                 httpx2.AsyncClient(
-                    verify=self._context(), trust_env=False, timeout=self.patience, auth=auth
+                    verify=context, trust_env=False, timeout=self.patience, auth=auth
                 ) as client,
             ):
                 return await self._followed(client, method, self.url + path, fields, body)

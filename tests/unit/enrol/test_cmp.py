@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -18,6 +19,7 @@ from tests.unit.enrol.asking import OTHER, wanted
 from gatepost.certificate import Certificate
 from gatepost.cms import der
 from gatepost.enrol import cmp_message as wire
+from gatepost.enrol.carrier import Answer as Answered
 from gatepost.enrol.carrier import Carrier
 from gatepost.enrol.cmp import Cmp
 from gatepost.enrol.cmp_message import Secret, Thread
@@ -282,3 +284,55 @@ def test_certificates_without_a_hash() -> None:
     assert version == 3
     assert hashlib.sha512(made).digest() in body
     assert body.endswith(der.explicit(0, der.sequence(der.oid("2.16.840.1.101.3.4.2.3"))))
+
+
+class Mangling(Carrier):
+    """Answers with what somebody has been at, sometimes before it was protected."""
+
+    __slots__ = ()
+
+    async def post(self, path: str, body: bytes, kind: str, **fields: str) -> Answered:
+        asked = wire.read(body).thread
+        number, content = CHANCE.choice(BODIES)
+        if CHANCE.random() < 0.5:
+            return Answered(200, kind, mangled(reply(asked, number, content)))
+        return Answered(200, kind, reply(asked, number, mangled(content)))
+
+
+CHANCE = random.Random(20260601)
+TEXTS = der.sequence(der.tlv(0x0C, b"somebody looks at it"))
+BODIES = (
+    (wire.CP, response(3)),
+    (wire.CP, response(2, TEXTS)),
+    (wire.CP, der.sequence(der.explicit(1, der.sequence(der.sequence())), response(0, BROKEN))),
+    (wire.POLL_REP, der.sequence(der.sequence(der.integer(-1), der.integer(60), TEXTS))),
+    (wire.ERROR, der.sequence(der.sequence(der.integer(2), TEXTS, der.bit_string(b"\x04")))),
+)
+
+
+def mangled(octets: bytes) -> bytes:
+    found = bytearray(octets)
+    for _ in range(CHANCE.choice((1, 1, 2, 4))):
+        at = CHANCE.randrange(len(found) + 1)
+        match CHANCE.randrange(3):
+            case 0:
+                found[at : at + CHANCE.randrange(4)] = CHANCE.randbytes(CHANCE.randrange(3))
+            case 1:
+                found[at : at + 1] = b"\x84\xff\xff\xff\xff"[: CHANCE.randrange(1, 6)]
+            case _:
+                del found[at:]
+    return bytes(found)
+
+
+async def test_mangled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An authority's answer stops whoever asks for all others."""
+    monkeypatch.setattr(wire, "ROUNDS", 1)
+    source = Cmp("peer", Mangling("http://ca.example"), SECRET)
+    outcomes: set[type] = set()
+    asked = wanted()
+    for _ in range(600):
+        try:
+            outcomes.add(type(await source.request(asked, NOW)))
+        except (Refused, Unavailable) as error:
+            outcomes.add(type(error))
+    assert outcomes == {Pending, Refused, Unavailable}
