@@ -62,11 +62,13 @@ class Herald:
     clock: Callable[[], datetime]
     _waiting: deque[Notice] = field(default_factory=lambda: deque(maxlen=MAXIMUM_WAITING))
 
-    def observe(self, event: Event) -> None:
-        """Take note of an event that the postmaster should hear of."""
+    def observe(self, event: Event) -> bool:
+        """Take note of an event that the postmaster should hear of; whether at once."""
         one = notice(event)
-        if one is not None:
-            self._waiting.append(one)
+        if one is None:
+            return False
+        self._waiting.append(one)
+        return one.grave
 
     async def look(self) -> None:
         """Keep what was heard, and write the letters that are due."""

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from gatepost.certificate import Certificate
 from gatepost.config import Settings
@@ -22,7 +23,7 @@ from gatepost.engine.schedule import Ticker
 from gatepost.engine.standing import Standing
 from gatepost.enrol.local import LocalAuthority
 from gatepost.errors import GatepostError
-from gatepost.events import Name
+from gatepost.events import Event, Name
 from gatepost.store.directory import Directory
 from gatepost.store.notice import Notice
 from gatepost.store.queue_item import NewItem
@@ -53,6 +54,7 @@ class Upkeep:
 
     def __init__(self, duties: Duties) -> None:
         self._duties = duties
+        self._loop: asyncio.AbstractEventLoop | None = None
         directory, journal = duties.directory, duties.journal
         self._tickers = [
             Ticker("expiry", PERIOD, self._look_for_ends, journal),
@@ -62,11 +64,12 @@ class Upkeep:
             self._tickers.append(Ticker("revocation", LOOK, self._refresh, journal))
         if duties.settings.alerts.mail:
             herald = Herald(directory.notices, directory.turns, self._post, duties.clock)
-            journal.observe(herald.observe)
-            self._tickers.append(Ticker("alerts", LOOK, herald.look, journal))
+            self._tickers.append(letters := Ticker("alerts", LOOK, herald.look, journal))
+            journal.observe(partial(self._hear, herald, letters))
 
     def start(self) -> None:
         """Begin."""
+        self._loop = asyncio.get_running_loop()
         for one in self._tickers:
             one.start()
 
@@ -76,6 +79,11 @@ class Upkeep:
             await one.stop()
         if self._duties.standing is not None:
             await self._duties.standing.close()
+
+    def _hear(self, herald: Herald, letters: Ticker, event: Event) -> None:
+        """In whichever thread it is noted."""
+        if herald.observe(event) and self._loop is not None:
+            self._loop.call_soon_threadsafe(letters.wake)
 
     async def _look_for_ends(self) -> None:
         """Say which certificates end soon, our TLS one among them, and which list."""

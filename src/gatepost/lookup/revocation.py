@@ -152,7 +152,9 @@ class Revocations:
             if any(True for _ in places(*pair))
         ]
         if asking:
-            _, pending = await asyncio.wait(asking, timeout=self._patience)
+            done, pending = await asyncio.wait(asking, timeout=self._patience)
+            for one in done:
+                one.result()  # a database that is away is no answer
             if pending:  # "not known" is an answer
                 self._in_vain += 1
                 self._until = self._clock() + FAILED
@@ -267,12 +269,14 @@ class Revocations:
             task = asyncio.get_running_loop().create_task(self._fetched(place))
             self._fetching[place.id] = task
             task.add_done_callback(lambda _: self._fetching.pop(place.id, None))
+            task.add_done_callback(_heard)
         return task
 
     def _work(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._working.add(task)
         task.add_done_callback(self._working.discard)
+        task.add_done_callback(_heard)
         return task
 
     async def _renewed(self, one: Status, now: datetime, grace: timedelta) -> Silence | None:
@@ -336,6 +340,12 @@ class Revocations:
     def _forget(self, id_: str) -> None:
         if self._known.pop(id_, None) is not None:
             self._evidence.clear()
+
+
+def _heard(task: asyncio.Task[Any]) -> None:
+    """Nobody may have waited for how it ended; the next question tells again."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _status(

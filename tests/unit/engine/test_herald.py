@@ -32,7 +32,11 @@ class Office:
         self.letters: list[tuple[str, ...]] = []
         self.is_full = False
         self.heralds = [self.herald(), self.herald()]  # two workers
-        self.journal.observe(self.heralds[0].observe)
+        self.journal.observe(self.hear)
+
+    def hear(self, event: Event) -> None:
+        """As the first worker does."""
+        self.heralds[0].observe(event)
 
     def herald(self) -> Herald:
         """One worker's."""

@@ -67,4 +67,7 @@ async def test_told_once(tmp_path: Path, key_change: str, notices: int) -> None:
     told = [one for one in desk.events if one.name is Name.CERTIFICATE_CHANGED]
     assert len(told) == (0 if key_change == "hold" else 1)
     assert bool(directory.keys) is (key_change != "hold")
+    held = [one for one in desk.events if one.name is Name.CERTIFICATE_HELD]
+    assert len(held) == (2 if key_change == "hold" else 0)
+    assert all(one.fields["address"] == BOB for one in held)
     await desk.close()

@@ -18,7 +18,7 @@ from tests.peers.postfix import free_port
 from tests.unit.engine.desk import SETTINGS
 from tests.unit.lookup.test_revocation import BOB, START, World
 from tests.world import World as Surroundings
-from tests.world import incoming
+from tests.world import facts, incoming, only, outgoing
 
 from gatepost.certificate import Certificate
 from gatepost.cms.capability import Signer
@@ -29,7 +29,7 @@ from gatepost.engine.gather import Gatherer
 from gatepost.engine.standing import Standing, standing
 from gatepost.enrol.local import LocalAuthority
 from gatepost.enrol.pointer import OCSP, Pointers
-from gatepost.flow import inbound
+from gatepost.flow import inbound, outbound
 from gatepost.flow.decision import Decision, decisions
 from gatepost.flow.fact import CertificateFor
 from gatepost.flow.stage import run
@@ -164,6 +164,32 @@ async def test_unknown_by_level_outbound(web: Web) -> None:
     assert "is not known: a list does not count" in soft.remarks[0]
     web.now += timedelta(days=9)
     assert (await web.chosen("grace")).chosen is None
+
+
+async def test_the_decision_says_what_is_not_known(web: Web) -> None:
+    """Mail is encrypted to somebody nobody asked about, and the record is silent."""
+    one = web.ca.issue(BOB, "encrypt", START)
+    bad = web.ca.issue(BOB, "encrypt", START)
+    web.know(one, bad)
+    web.ca.revoke(bad, "keyCompromise", START)
+    assert (await web.chosen("soft")).chosen == one
+    await web.server.stop()
+    web.now += timedelta(days=9)
+    text = f"From: alice@xyz.example\nTo: {BOB}\nSubject: x\n\nsecret\n"
+    known = {CertificateFor(BOB): await web.chosen("grace")}
+    mail = Surroundings(facts=facts(signers=["alice@xyz.example"]) | known).drive(
+        outgoing(text, str(BOB)), outbound.STAGES
+    )
+    (decision,) = decisions(only(mail).message.findings)
+    assert decision.certificate is not None
+    assert decision.certificate.fingerprint == one.fingerprint
+    assert "was revoked on 2026-06-01" in decision.rejected[0].reason
+    known = {CertificateFor(BOB): await web.chosen("soft")}
+    mail = Surroundings(facts=facts(signers=["alice@xyz.example"]) | known).drive(
+        outgoing(text, str(BOB)), outbound.STAGES
+    )
+    (decision,) = decisions(only(mail).message.findings)
+    assert any("is revoked is not known" in said for said in decision.because)
 
 
 @pytest.mark.parametrize(
