@@ -12,7 +12,7 @@ import json
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -37,6 +37,7 @@ LATER: Final = timedelta(hours=1)
 PATIENCE: Final = timedelta(days=2)  # with a challenge mail, where the order says nothing
 LONGEST: Final = timedelta(days=30)
 CHALLENGE: Final = "email-reply-00"
+TRIES: Final = 3  # orders whose answer the authority does not accept
 _STEPS: Final = 4  # of one order in one go
 
 
@@ -54,12 +55,17 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class _Order:
-    """What is remembered of an order."""
+    """What is remembered of an order; without a URL it is still to be placed."""
 
-    ticket: str
-    url: str
-    until: str
+    ticket: str = ""
+    url: str = ""
+    until: str = ""
     told: bool = False  # the authority knows that the mail was answered
+    failed: int = 0  # earlier orders whose answer was not accepted
+
+
+class _Lost(Refused):
+    """The authority did not accept the answer, or never saw it: another order may do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,25 +80,25 @@ class Acme:
 
     async def request(self, wanted: Wanted, now: datetime) -> Issued | Pending:
         """Place an order."""
-        return await asyncio.to_thread(self._requested, wanted, now)
+        return await asyncio.to_thread(self._requested, wanted, _Order(), now)
 
     async def collect(self, wanted: Wanted, state: str, now: datetime) -> Issued | Pending:
         """Go on with an order, or place one where none could be placed yet."""
-        if not state:
-            return await self.request(wanted, now)
-        return await asyncio.to_thread(self._collected, wanted, _Order(**json.loads(state)), now)
+        order = _Order(**json.loads(state))
+        step = self._collected if order.url else self._requested
+        return await asyncio.to_thread(step, wanted, order, now)
 
-    def _requested(self, wanted: Wanted, now: datetime) -> Issued | Pending:
+    def _requested(self, wanted: Wanted, last: _Order, now: datetime) -> Issued | Pending:
         mailbox, ticket = _mailbox(wanted), secrets.token_hex(16)
         if not self.expectations.begin(mailbox, ticket, self.name, now, self._alive(mailbox)):
-            return Pending("", TURN, f"another order for {mailbox} to end")
+            return _pending(last, TURN, f"another order for {mailbox} to end")
         try:
             with self._connected(now) as wire:
-                return self._placed(wire, wanted, ticket, now)
+                return self._placed(wire, wanted, replace(last, ticket=ticket), now)
         except BaseException as error:
             self.expectations.end(mailbox, ticket)
             if (later := _limited(error)) is not None:
-                return Pending("", later, str(error))
+                return _pending(last, later, str(error))
             raise
 
     def _alive(self, mailbox: Mailbox) -> Callable[[str], bool]:
@@ -105,8 +111,8 @@ class Acme:
         mailbox = _mailbox(wanted)
         if now >= datetime.fromisoformat(order.until):
             self.expectations.end(mailbox, order.ticket)
-            waited = f"an hour to pass: no challenge mail to {mailbox} came in time"
-            return Pending("", LATER, waited)
+            why = f"an hour to pass: no challenge mail to {mailbox} came in time"
+            return _pending(_Order(failed=order.failed), LATER, why)
         expected = self.expectations.of(mailbox, now)
         if expected is not None and expected.ticket == order.ticket and not order.told:
             if not expected.answered:
@@ -116,9 +122,13 @@ class Acme:
         try:
             with self._connected(now) as wire:
                 return self._advanced(wire, wanted, order, wire.look(order.url), now)
-        except Refused:
+        except Refused as error:
             self.expectations.end(mailbox, order.ticket)
-            raise
+            failed = order.failed + 1
+            if not isinstance(error, _Lost) or failed >= TRIES:
+                raise
+            again = LATER * failed
+            return _pending(_Order(failed=failed), again, f"another order to be placed: {error}")
         except Unavailable as error:
             if (later := _limited(error)) is not None:
                 return _pending(order, later, str(error))
@@ -129,12 +139,12 @@ class Acme:
             order, LOOKED, f"the challenge mail of {expected.sender} to {wanted.address}"
         )
 
-    def _placed(self, wire: Wire, wanted: Wanted, ticket: str, now: datetime) -> Issued | Pending:
+    def _placed(self, wire: Wire, wanted: Wanted, last: _Order, now: datetime) -> Issued | Pending:
         reply = wire.place(wanted.address)
         if not reply.place:
             raise Unavailable(f"{wire.host} does not say where its order is")
         until = min(_moment(reply.data.get("expires")) or now + PATIENCE, now + LONGEST)
-        order = _Order(ticket, reply.place, until.isoformat())
+        order = replace(last, url=reply.place, until=until.isoformat())
         return self._advanced(wire, wanted, order, reply, now)
 
     def _advanced(
@@ -152,7 +162,7 @@ class Acme:
                 case "processing":
                     break
                 case "invalid":
-                    raise Refused(f"{wire.host} gave the order up: {_why(wire, reply.data)}")
+                    raise _given_up(wire, reply.data)
                 case status:
                     raise Unavailable(f"{wire.host}: an order is {str(status)[:40]!r}")
         return _pending(order, reply.retry_after or SOON, f"{wire.host} to issue the certificate")
@@ -169,7 +179,7 @@ class Acme:
             return _pending(order, SOON, f"{wire.host} to go on")
         found = [one for one in _challenges(reply.data) if one.get("type") == CHALLENGE]
         if reply.data.get("status") != "pending" or any(map(_is_lost, found)):
-            raise Refused(f"{wire.host} gave the order up: {_why(wire, data)}")
+            raise _given_up(wire, data)
         if not found:
             raise Refused(f"{wire.host} offers no challenge by mail ({CHALLENGE})")
         return self._challenged(wire, wanted, order, found[0], now)
@@ -185,7 +195,7 @@ class Acme:
             return self._waiting(wanted, order, self._settled(wire, mailbox, order, data))
         if data.get("status") == "pending" and expected.answered:
             reply = wire.respond(_url(data, "url"))
-            told = _Order(order.ticket, order.url, order.until, told=True)
+            told = replace(order, told=True)
             again = reply.retry_after or (TURN if order.told else SOON)
             return _pending(told, again, f"{wire.host} to read the answer")
         if data.get("status") == "processing":
@@ -296,19 +306,22 @@ def _is_lost(challenge: dict[str, Any]) -> bool:
     return challenge.get("status") == "invalid"
 
 
-def _why(wire: Wire, data: dict[str, Any]) -> str:
+def _given_up(wire: Wire, data: dict[str, Any]) -> Refused:
     """What the authority says of an order that failed: of itself, or of its challenge."""
-    problems = [data.get("error")]
+    said = f"{wire.host} gave the order up: "
+    if why := _told(data.get("error")):
+        return Refused(said + why)
     urls = data.get("authorizations")
-    for url in urls[:1] if isinstance(urls, list) else []:
-        problems += [one.get("error") for one in _challenges(wire.look(url).data)]
-    told = [_told(one) for one in problems if isinstance(one, dict)]
-    return "; ".join(filter(None, told)) or "it does not say why"
+    found = wire.look(urls[0]).data if isinstance(urls, list) and urls else {}
+    told = [text for one in _challenges(found) if (text := _told(one.get("error")))]
+    return _Lost(said + ("; ".join(told) or "it does not say why"))
 
 
-def _told(problem: dict[str, Any]) -> str:
+def _told(problem: object) -> str:
     from gatepost.enrol.acme_wire import plain  # noqa: PLC0415  as above
 
+    if not isinstance(problem, dict):
+        return ""
     return plain(str(problem.get("detail") or problem.get("type") or ""))
 
 

@@ -17,7 +17,7 @@ from tests.unit.enrol.test_acme import wanted
 from tests.unit.route.people import card
 
 from gatepost.enrol import acme_wire
-from gatepost.enrol.acme import Acme, Service
+from gatepost.enrol.acme import TRIES, Acme, Service
 from gatepost.enrol.acme_account import Accounts
 from gatepost.enrol.acme_wire import later_by, plain
 from gatepost.enrol.expectation import Expectations
@@ -209,11 +209,11 @@ async def test_limits_are_kept(source: Acme, server: Server, now: datetime) -> N
     """An authority that asks for patience is asked ever faster, and shuts us out."""
     server.instead["/newOrder"] = [problem("rateLimited", 429, Retry_After="7200")]
     found = await ordered(source, now)
-    assert (found.state, found.again) == ("", timedelta(hours=2))
+    assert found.again == timedelta(hours=2)
     assert found.waits_for.endswith("no rateLimited (rateLimited)")
     del server.instead["/newOrder"]
-    found = await collected(source, "", now)  # the order can be placed now
-    assert found.state
+    found = await collected(source, found.state, now)  # the order can be placed now
+    assert found.waits_for.startswith("the challenge mail")
     server.instead["/order"] = [problem("rateLimited", 429, Retry_After="60")]
     found = await again(source, now)
     limited = await collected(source, found.state, now)
@@ -271,11 +271,26 @@ async def test_an_order_that_failed_says_why(source: Acme, server: Server, now: 
     with pytest.raises(Refused, match="gave the order up: CAA forbids it"):
         await collected(source, found.state, now)
     assert source.expectations.of(Mailbox.parse(ALICE), now) is None
-    found = await answered(source, now)
-    told = server.authorization("invalid", error={"detail": "no DKIM"})
-    server.instead["/order"] = [Answer(server.order("invalid"))]
-    server.instead["/authz"] = [Answer(told)]
-    with pytest.raises(Refused, match="gave the order up: no DKIM"):
+
+
+async def test_an_answer_not_accepted_is_given_anew(
+    source: Acme, server: Server, now: datetime
+) -> None:
+    """One greylisted answer, and an administrator has to order by hand; or it goes on for ever."""
+    found, why = await answered(source, now), "gave the order up: no DKIM"
+    for failed in range(1, TRIES):
+        told = server.authorization("invalid", error={"detail": "no DKIM"})
+        server.instead = {"/order": [Answer(server.order("invalid"))], "/authz": [Answer(told)]}
+        found = await collected(source, found.state, now)
+        assert found.waits_for == f"another order to be placed: {server.base[8:]} {why}"
+        assert found.again == timedelta(hours=failed)
+        server.instead = {}
+        found = await collected(source, found.state, now)
+        known = source.expectations.of(Mailbox.parse(ALICE), now)
+        assert known is not None
+        assert source.expectations.claim(Mailbox.parse(ALICE), known.ticket, "mark", now)
+    server.instead = {"/order": [Answer(server.order("invalid"))], "/authz": [Answer(told)]}
+    with pytest.raises(Refused, match=why):
         await collected(source, found.state, now)
 
 
