@@ -311,6 +311,58 @@ def assert_sealed_under(gateway: Gateway, kek: Kek) -> None:
         stores.close()
 
 
+PASSPHRASE = "correct horse battery"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)  # five new processes, one after the other
+def test_passphrase(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that boots at night without its passphrase loses mail, or sends it unsigned."""
+    sink = lab.mailbox()
+    gateway = signing(lab, sink.port, wrapper=("setsid",))  # no terminal, wherever this runs
+    gateway.edit({"[vault]": "[vault]\nkey_passphrase = true"})
+    monkeypatch.setattr("gatepost.engine.terminal.ask", lambda *_, **__: PASSPHRASE)
+    gateway.command("vault", "wrap")
+    assert "passphrase:" in (gateway.folder / "vault.key").read_text()
+    gateway.start()
+    small, large = Letter(ALICE, BOB), Letter(ALICE, BOB, body=b"x" * 70 + b"\r\n" * 300_000)
+    for one in (small, large):
+        with pytest.raises(smtplib.SMTPDataError) as refused:
+            submit(gateway.port, one)
+        assert refused.value.smtp_code == 451
+    assert sink.mails == []
+    given = tmp_path / "passphrase"
+    given.write_text("another horse\n")
+    said = gateway.command("vault", "unlock", "--passphrase-file", str(given), codes=(2,))
+    assert said == ""
+    given.write_text(PASSPHRASE + "\n")
+    gateway.command("vault", "unlock", "--passphrase-file", str(given))
+    for one in (small, large):
+        submit(gateway.port, one)
+        assert b"multipart/signed" in sink.wait_for(one.id)[0].content
+    # Nobody need type it again for a new configuration or program.
+    for verb in ("reload", "restart"):
+        gateway.command(verb)
+        letter = Letter(ALICE, BOB)
+        submit(gateway.port, letter)
+        sink.wait_for(letter.id)
+    # A crash locks it again; what was taken before is delivered, and the rest comes later.
+    old = keeper(gateway)
+    os.kill(old, signal.SIGKILL)
+    until(lambda: keeper(gateway) != old)
+    with pytest.raises(smtplib.SMTPDataError):
+        submit(gateway.port, small)
+    until(lambda: not unlocked(gateway, given))
+    submit(gateway.port, Letter(ALICE, BOB))
+
+
+def unlocked(gateway: Gateway, given: Path) -> str:
+    """What is said; nothing when it is open."""
+    words = ("vault", "unlock", "--passphrase-file", str(given), "--json")
+    said = gateway.command(*words, codes=(0, 2))
+    return "" if "count" in said else said
+
+
 @pytest.mark.peer("softhsm2-util")
 def test_token(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A company whose keys are in an HSM: only the key process talks to it, and it may go away."""

@@ -14,7 +14,8 @@ from gatepost.admin import check
 from gatepost.admin.check.key import opened
 from gatepost.admin.check.registry import Installation
 from gatepost.config import load
-from gatepost.errors import ConfigError
+from gatepost.engine.custody import BODIES
+from gatepost.errors import ConfigError, KeyUnavailable
 from gatepost.vault.client import Client, Remote
 
 NEEDED = ("TLS-01", "DIR-01")
@@ -41,6 +42,12 @@ def prove(config: Path, keys: Client) -> None:
     This process must not see them: its children would.
     """
     settings = load(config)
+    try:
+        keys.subkey(BODIES)
+    except KeyUnavailable as error:
+        if settings.vault.key_passphrase:  # it is locked: mail waits until it is not
+            return
+        raise ConfigError(f"{error} (KEY-01)") from error
     answers = opened(Installation(config, settings, "", datetime.now(UTC)), Remote(keys))
     for one in answers:
         if one.status is check.Status.FAIL:

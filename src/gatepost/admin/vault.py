@@ -7,6 +7,8 @@ Nothing is taken away before everything that needed it is gone.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,15 +16,25 @@ from typing import Any, Final
 
 from gatepost.config import Settings, load
 from gatepost.engine import backend
-from gatepost.engine.custody import EVIDENCE, KEYS, kek_source, load_kek, wrap_of
-from gatepost.errors import ConfigError
+from gatepost.engine.custody import (
+    EVIDENCE,
+    KEYS,
+    SOCKETS,
+    client_of,
+    kek_source,
+    load_kek,
+    wrap_of,
+)
+from gatepost.errors import ConfigError, Unavailable
 from gatepost.store.evidence import EvidenceStore
 from gatepost.store.resealing import Box, Boxes
 from gatepost.vault import kek
+from gatepost.vault.frame import Word
 from gatepost.vault.kek import Kek
 from gatepost.vault.seal import Sealer
 
 PREPARED: Final = "the second key only opens yet"
+UNLOCKING: Final = 60.0  # seconds to make a key of the passphrase
 NOTICED: Final = timedelta(seconds=10)  # after which every process has seen a changed file
 
 
@@ -112,6 +124,35 @@ def wrap(config: Path | None) -> State:
     path = _file(settings)
     kek.replace_file(path, load_kek(settings), wrap_of(settings), kek.remark(path))
     return show(config)
+
+
+@dataclass(frozen=True, slots=True)
+class Unlocked:
+    """Key processes that took the passphrase."""
+
+    count: int
+
+    def as_data(self) -> dict[str, Any]:
+        """Values JSON can carry."""
+        return asdict(self)
+
+
+def unlock(config: Path | None, passphrase: Callable[[], bytes]) -> Unlocked:
+    """Bring the passphrase to the running gateway's key process; nobody else sees it."""
+    settings = load(config)
+    places = sorted(settings.gateway.state.glob(SOCKETS))
+    if not settings.vault.key_passphrase:
+        raise ConfigError("[vault] key_passphrase is off: this vault opens by itself")
+    if not places:
+        raise Unavailable(
+            f"no gateway runs on {settings.gateway.state}",
+            hint="gatepost serve, or systemctl start gatepost, starts one",
+        )
+    secret = passphrase()
+    for one in places:
+        with closing(client_of(settings, one.name)) as keys:
+            keys.ask(Word.UNLOCK, secret, patience=UNLOCKING)
+    return Unlocked(len(places))
 
 
 def _promoted(settings: Settings, keys: Kek, now: datetime) -> Kek:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gatepost.cli import option, show
+from gatepost.cli import file, option, show
 from gatepost.cli.group import group
 
 if TYPE_CHECKING:
@@ -65,6 +65,23 @@ def wrap(config: option.Config = None, *, json: option.Json = False) -> None:
     from gatepost.admin import vault  # noqa: PLC0415
 
     _say(vault.wrap(config), json=json)
+
+
+@app.command()
+def unlock(
+    passphrase_file: file.PassphraseFile = None,
+    config: option.Config = None,
+    *,
+    json: option.Json = False,
+) -> None:
+    """Bring the passphrase to a gateway that was started without; until then mail waits (451)."""
+    from gatepost.admin import vault  # noqa: PLC0415
+
+    done = vault.unlock(config, file.passphrase(passphrase_file, "Passphrase of the vault"))
+    if json:
+        show.as_json(done)
+    else:
+        show.say("The vault is open.", "good")
 
 
 def _say(state: State, *, json: bool) -> None:

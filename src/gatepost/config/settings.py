@@ -109,6 +109,8 @@ class Vault:
     """Name of a systemd credential (LoadCredential=)."""
     four_eyes: bool = False
     """Whether private keys leave by `gatepost key export` alone, with two passphrases."""
+    key_passphrase: bool = False
+    """Whether that key is under a passphrase that is typed when the gateway starts."""
     process: bool = True
     """Whether `gatepost serve` keeps private keys in a process of their own, not in its workers."""
     wrap: Wrap | None = None
@@ -121,6 +123,8 @@ class Vault:
         given = [one for one in (self.key_file, self.key_environment, self.key_credential) if one]
         if len(given) != 1:
             raise ValueError("expected exactly one of key_file, key_environment, key_credential")
+        if self.key_passphrase and (self.wrap or not self.process):
+            raise ValueError("key_passphrase needs process = true, and no [vault.wrap]")
         return self
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 
 from gatepost.config import Settings
 from gatepost.config.token import Token as TokenSettings
-from gatepost.engine import control
+from gatepost.engine import control, terminal
 from gatepost.engine.secret import password
 from gatepost.errors import ConfigError, KeyUnavailable
 from gatepost.vault.client import Client, Remote
@@ -18,11 +19,12 @@ from gatepost.vault.mac import purpose_of
 from gatepost.vault.seal import Sealer
 from gatepost.vault.subkey import Drawn, Source
 from gatepost.vault.token import Token
-from gatepost.vault.wrap import Passphrase, Transit, Wrap
+from gatepost.vault.wrap import Passphrase, Transit, Typed, Wrap
 
 # What sub-keys are for: private keys, which workers never open, and what they seal themselves.
 KEYS = "private-key"
 BODIES, TRACE, EVIDENCE = "queue", "trace", "evidence"
+SOCKETS = "keys-*.sock"  # of key processes, in the state folder
 LENT = (BODIES, purpose_of(TRACE), EVIDENCE)
 
 
@@ -36,18 +38,20 @@ def kek_source(settings: Settings) -> KekSource:
     return KekSource("credential", vault.key_credential or "")
 
 
-def load_kek(settings: Settings) -> Kek:
+def load_kek(settings: Settings, wrap: Wrap | None = None) -> Kek:
     """The key-encryption key; raises KeyUnavailable with the reason and the remedy."""
-    return load(kek_source(settings), wrap=wrap_of(settings))
+    return load(kek_source(settings), wrap=wrap or wrap_of(settings))
 
 
-def watch(settings: Settings) -> Watch[Kek]:
+def watch(settings: Settings, wrap: Wrap | None = None) -> Watch[Kek]:
     """The same for a process that runs while it is changed; read when it is first needed."""
-    return Watch(kek_source(settings), lambda: load_kek(settings), time.monotonic)
+    return Watch(kek_source(settings), lambda: load_kek(settings, wrap), time.monotonic)
 
 
 def wrap_of(settings: Settings) -> Wrap | None:
     """What the key is wrapped with; raises KeyUnavailable when its secret cannot be read."""
+    if settings.vault.key_passphrase:
+        return _typed(kek_source(settings))
     one = settings.vault.wrap
     if one is None:
         return None
@@ -75,8 +79,11 @@ def opened(
     if keys is not None:
         return Remote(keys), lambda purpose: _asked(settings, keys, purpose)
     key = watch(settings)
-    key()
-    return custody(settings, Sealer(Drawn(key.fresh, KEYS), KEYS)), lambda purpose: Drawn(key, purpose)
+    if not settings.vault.key_passphrase:  # else it is asked for only where it is needed
+        key()
+    return custody(settings, Sealer(Drawn(key.fresh, KEYS), KEYS)), lambda purpose: Drawn(
+        key, purpose
+    )
 
 
 def client_of(settings: Settings, name: str) -> Client:
@@ -90,6 +97,12 @@ def _asked(settings: Settings, keys: Client, purpose: str) -> Source:
     with suppress(KeyUnavailable):  # it is away, or locked: then when it is needed
         lent()
     return lent
+
+
+@cache
+def _typed(source: KekSource) -> Typed:
+    """Asked for once in a command, however often it reads the key."""
+    return Typed(lambda is_new: terminal.ask(f"Passphrase of {source}", is_new=is_new))
 
 
 def withheld(settings: Settings) -> tuple[str, ...]:

@@ -12,28 +12,34 @@ import resource
 import select
 import signal
 import socket
+import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 import structlog
 
 from gatepost.config import Settings, parse
 from gatepost.engine import control
-from gatepost.engine.custody import KEYS, LENT, custody, watch
+from gatepost.engine.custody import KEYS, LENT, custody, load_kek, watch
 from gatepost.engine.handover import Handover
 from gatepost.engine.journal import configure_log
 from gatepost.engine.line import ALIVE, BEAT, FAILED, READY, say
-from gatepost.errors import GatepostError
+from gatepost.errors import GatepostError, KeyUnavailable
 from gatepost.events import Name
 from gatepost.vault.desk import Desk
 from gatepost.vault.seal import Sealer
 from gatepost.vault.server import Server
 from gatepost.vault.subkey import Drawn
+from gatepost.vault.wrap import Locked, Passphrase, Typed
+
+Ask = Callable[[], str]
 
 NAME: Final = b"gatepost-keys"  # as ps shows it
 _CHANNEL: Final = 0
+_TRIES: Final = 3
 _LINGERING: Final = 60.0  # seconds for the last clients to leave
 _PR_SET_DUMPABLE, _PR_SET_NAME = 4, 15
 _log = structlog.get_logger("gatepost")
@@ -48,13 +54,19 @@ def keep(path: Path) -> int:
     return keep_as_told(settings, handover.keys, socket.socket(fileno=_CHANNEL))
 
 
-def keep_as_told(settings: Settings, name: str, line: socket.socket) -> int:
-    """The same with a socket of this name, until the line ends."""
+def keep_as_told(settings: Settings, name: str, line: socket.socket, ask: Ask | None = None) -> int:
+    """The same with a socket of this name, until the line ends.
+
+    A passphrase may be asked for with `ask`; else the vault stays locked until one is brought.
+    """
+    vault = Vault(settings)
+    if ask is not None and not vault.begin(ask):
+        return 1
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)  # what the terminal sends is for the supervisor
     _hide()
     try:
-        desk = _desk(settings)
+        desk = vault.desk()
         listening = control.bound(settings.gateway.state, name)
     except (GatepostError, OSError) as error:
         hint = error.fields.get("hint", "") if isinstance(error, GatepostError) else ""
@@ -73,12 +85,59 @@ def keep_as_told(settings: Settings, name: str, line: socket.socket) -> int:
     return 0
 
 
-def _desk(settings: Settings) -> Desk:
-    """Raises KeyUnavailable."""
-    key = watch(settings)
-    key()
-    lent = {one: Drawn(key.fresh, one) for one in LENT}
-    return Desk(custody(settings, Sealer(Drawn(key.fresh, KEYS), KEYS)), lent)
+class Vault:
+    """The key-encryption key, perhaps under a passphrase, and what is lent with it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._typed = Typed(_locked) if settings.vault.key_passphrase else None
+        self._key = watch(settings, self._typed)
+
+    def begin(self, ask: Ask) -> bool:
+        """Ask for the passphrase, if one is needed; false when nobody wants to say it."""
+        try:
+            for _ in range(_TRIES):
+                if not self._is_locked():
+                    break
+                self._try(ask())
+        except KeyUnavailable:  # there is no terminal; or no key, which `desk` says
+            return True
+        except (KeyboardInterrupt, EOFError):
+            return False
+        return True
+
+    def _try(self, passphrase: str) -> None:
+        try:
+            self.unlock(passphrase)
+        except KeyUnavailable as error:
+            sys.stderr.write(f"{error}\n")
+
+    def desk(self) -> Desk:
+        """Who answers; raises KeyUnavailable when the key is not there at all."""
+        if self._is_locked():
+            reason = "the vault is locked, mail waits with its senders: gatepost vault unlock"
+            _log.error(Name.SERVICE_ERROR, service="keys", reason=reason)
+        lent = {one: Drawn(self._key.fresh, one) for one in LENT}
+        keys = custody(self._settings, Sealer(Drawn(self._key.fresh, KEYS), KEYS))
+        return Desk(keys, lent, self.unlock if self._typed is not None else None)
+
+    def unlock(self, passphrase: str) -> None:
+        """Take it, when it is the right one; raises KeyUnavailable."""
+        assert self._typed is not None
+        given = Passphrase(passphrase)
+        load_kek(self._settings, given)
+        self._typed.remember(given)
+
+    def _is_locked(self) -> bool:
+        try:
+            self._key()
+        except Locked:
+            return True
+        return False
+
+
+def _locked(_: bool) -> NoReturn:  # noqa: FBT001  a callback
+    raise Locked
 
 
 def _until_told(line: socket.socket) -> None:

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Final
 
 from gatepost.config import Settings
+from gatepost.engine import terminal
 from gatepost.engine.crew import LIVED, PATIENCE, PAUSE, Child, Worker, forked, spawned
-from gatepost.engine.custody import client_of
+from gatepost.engine.custody import SOCKETS, client_of
 from gatepost.engine.handover import Handover, Room
 from gatepost.engine.journal import Journal
 from gatepost.engine.keeper import keep_as_told
@@ -29,7 +30,6 @@ from gatepost.vault.client import Client
 ROLE: Final = "--keys"
 SILENCE: Final = 20.0  # seconds without a sign of life
 _LONGEST: Final = 65536
-_PATTERN: Final = "keys-*.sock"
 
 
 class Strongroom:
@@ -62,12 +62,12 @@ class Strongroom:
         def work(line: socket.socket) -> int:
             for one in sockets:
                 one.close()
-            return keep_as_told(self.settings, self.name, line)
+            return keep_as_told(self.settings, self.name, line, _asked)
 
         _sweep(self.settings.gateway.state)
         found = forked(1, lock, work)
         self._born = found[0] if found else spawned(self._path, self._handover, ROLE)
-        _awaited(self._born[1])
+        _awaited(self._born[1], None if self.settings.vault.key_passphrase else PATIENCE)
 
     async def start(self) -> None:
         """Start one; return when it lends keys.  Raises ConfigError with its reason."""
@@ -141,9 +141,13 @@ class Strongroom:
             self._worker = Worker.start(self._path, self._handover, ROLE)
 
 
-def _awaited(line: socket.socket) -> None:
+def _asked() -> str:
+    return terminal.ask("Passphrase of the vault")
+
+
+def _awaited(line: socket.socket, patience: float | None) -> None:
     """Return at the word that all is well; raises ConfigError."""
-    line.settimeout(PATIENCE)
+    line.settimeout(patience)
     heard = b""
     with suppress(OSError):
         while len(heard) < _LONGEST and (octets := line.recv(4096)):
@@ -166,6 +170,6 @@ def _failure(error: str, hint: str) -> ConfigError:
 
 def _sweep(state: Path) -> None:
     """Take away the sockets of key processes that were killed; the lock says nobody uses them."""
-    for one in state.glob(_PATTERN):
+    for one in state.glob(SOCKETS):
         with suppress(OSError):
             one.unlink()

@@ -286,8 +286,8 @@ class Supervisor:
 
     def _room_for(self, text: str, settings: Settings, word: Word) -> Strongroom | None:
         """The key process that is there, unless it could not do: other keys, or a new program."""
-        same = word == "reload" and settings.vault == self._settings.vault
-        if same and self._crew.rooms:
+        can_stay = word == "reload" or settings.vault.key_passphrase  # which nobody types again
+        if can_stay and settings.vault == self._settings.vault and self._crew.rooms:
             return self._crew.rooms[0]
         return self._room_of(text, settings) if settings.vault.process else None
 

@@ -11,6 +11,7 @@ import binascii
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 from urllib.parse import quote
@@ -79,6 +80,38 @@ class Passphrase:
                 self.secret.encode(), salt=salt, n=1 << head[0], r=8, p=1, maxmem=_MEMORY, dklen=32
             )
         )
+
+
+class Locked(KeyUnavailable):
+    """The vault is locked: nobody has typed its passphrase."""
+
+
+class Typed:
+    """A passphrase that is asked for when it is first needed, and then remembered."""
+
+    name = "passphrase"
+
+    def __init__(self, ask: Callable[[bool], str]) -> None:
+        """`ask` is told whether it is a new one; it raises Locked when there is nobody to ask."""
+        self._ask = ask
+        self._known: Passphrase | None = None
+
+    def wrap(self, key: bytes) -> str:
+        """Seal under it; a new one is asked for where none is known."""
+        if self._known is None:
+            self._known = Passphrase(self._ask(True))
+        return self._known.wrap(key)
+
+    def unwrap(self, text: str) -> bytes:
+        """Unseal; raises KeyUnavailable for another passphrase, which is forgotten."""
+        passphrase = self._known or Passphrase(self._ask(False))
+        key = passphrase.unwrap(text)
+        self._known = passphrase
+        return key
+
+    def remember(self, passphrase: Passphrase) -> None:
+        """Somebody typed it."""
+        self._known = passphrase
 
 
 @dataclass(frozen=True, slots=True)

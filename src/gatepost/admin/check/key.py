@@ -26,6 +26,7 @@ from gatepost.net.tls import server_context
 from gatepost.vault.custody import Custody
 from gatepost.vault.keys import Vault
 from gatepost.vault.seal import Sealer
+from gatepost.vault.wrap import Locked
 
 _SOON = timedelta(days=21)
 _MAXIMUM = 10_000
@@ -38,7 +39,11 @@ def can_be_read(place: Installation) -> Iterator[Answer]:
     Without it nothing can be signed, decrypted or delivered. Keep a copy in a safe place.
     """
     source = kek_source(place.right)
-    found = load_kek(place.right)
+    try:
+        found = load_kek(place.right)
+    except Locked:
+        yield skip(f"{source} is under a passphrase, and there is no terminal to ask for it")
+        return
     yield good(f"{source}, key id {found.id.hex()}")
 
 
