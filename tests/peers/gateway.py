@@ -35,6 +35,7 @@ class Gateway:
     relay: int
     port: int = field(default_factory=free_port)
     hop_tls: str = "none"  # of the hop towards the world
+    federation: int = 0  # port of the web's side; 0: it gets to know nobody
     edits: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -62,7 +63,9 @@ class Gateway:
         self.folder.mkdir(parents=True, exist_ok=True)
         places = ("--config", str(self.config), "--state", str(self.state))
         ports = ("--listen", _local(self.port), "--mail-server", _local(self.mail_server))
-        call("init", self.domain, "--yes", "--json", *places, *ports, "--relay", _local(self.relay))
+        federation = _local(self.federation) if self.federation else "off"
+        ways = ("--relay", _local(self.relay), "--federation", federation)
+        call("init", self.domain, "--yes", "--json", *places, *ports, *ways)
         world = f'outbound = {{ host = "127.0.0.1", port = {self.relay}, tls = "{self.hop_tls}" }}'
         self.edit({f'outbound = "{_local(self.relay)}"': world, **self.edits})
         return self

@@ -1,4 +1,7 @@
-"""Two Gateposts with CAs of their own meet: nobody does anything, and mail is encrypted."""
+"""Two Gateposts with CAs of their own meet: nobody does anything, and mail is encrypted.
+
+Both are what `gatepost init` made; changed is only what a world within one machine needs.
+"""
 
 import json
 from collections.abc import Iterator
@@ -42,27 +45,23 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Strangers]:
     ):
         alices, bobs = lab.mailbox(), lab.mailbox()
         us_port, uk_port = free_port(), free_port()
-        ours = {"[log]": _tables(dns, site, public[US])}
-        theirs = {"[log]": _tables(dns, site, public[UK])}
-        us = lab.gateway(US, alices.port, uk_port, port=us_port, edits=ours)
-        uk = lab.gateway(UK, bobs.port, us_port, port=uk_port, edits=theirs)
+        edits = _closed(dns, site)
+        us = lab.gateway(US, alices.port, uk_port, port=us_port, federation=public[US], edits=edits)
+        uk = lab.gateway(UK, bobs.port, us_port, port=uk_port, federation=public[UK], edits=edits)
         yield Strangers(us, uk, alices, bobs, site)
 
 
-def _tables(dns: NameServer, site: Website, public: int) -> str:
-    return f"""[public]
-bind = "127.0.0.1:{public}"
-[resolver]
-servers = ["127.0.0.1:{dns.port}"]
-[federation]
-announce = true
-discover = true
+def _closed(dns: NameServer, site: Website) -> dict[str, str]:
+    """Name servers, web servers and their authorities of this test; no domain certificate yet."""
+    world = f"""discover = true
 domain_certificate = false
 private_addresses = true
 port = {site.port}
 anchors = "{site.anchors}"
 patience = "20s"
-[log]"""
+[resolver]
+servers = ["127.0.0.1:{dns.port}"]"""
+    return {"discover = true": world}
 
 
 def test_reply_is_encrypted(world: Strangers) -> None:
@@ -84,6 +83,21 @@ def test_reply_is_encrypted(world: Strangers) -> None:
     (known,) = world.us.asked("federation", "list")
     assert (known["domain"], known["live"]) == (UK, True)
     assert world.us.asked("partner", "list") == []
+
+
+def test_with_domain_certificates_the_first_mail_is_encrypted(world: Strangers) -> None:
+    """As `gatepost init` leaves it: strangers' first mail would cross the world in clear."""
+    for one in (world.us, world.uk):
+        one.edit({"domain_certificate = false": "domain_certificate = true"})
+        one.stop()
+        one.start()
+    world.us.asked("federation", "meet", UK)
+    letter = Letter(f"carla@{US}", f"dora@{UK}", "Nobody knows us", b"And yet.\r\n")
+    assert submit(world.us.port, letter) == {}
+    mail = world.bobs.wait_for(letter.id)[0]
+    assert text(mail.content) == "And yet.\n"
+    assert "[encrypted]" in read(mail.content)["Subject"]
+    assert verdict(mail.content, world.uk.name) == "pass"
 
 
 def test_lies_are_refused(world: Strangers) -> None:

@@ -1,4 +1,4 @@
-"""`gatepost init`: five sections, a plan, and nothing written before consent."""
+"""`gatepost init`: six sections, a plan, and nothing written before consent."""
 
 from __future__ import annotations
 
@@ -45,6 +45,13 @@ def init(  # noqa: PLR0917  one option per decision
     key: Annotated[
         Literal["p256", "rsa3072"], typer.Option(help="Key type of the company CA.")
     ] = "p256",
+    federation: Annotated[
+        str,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Where your web server fetches our announcement; 'off': get to know nobody.",
+        ),
+    ] = "127.0.0.1:10080",
     *,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing, write.")] = False,
     json: option.Json = False,
@@ -61,7 +68,9 @@ def init(  # noqa: PLR0917  one option per decision
             hint=f"gatepost init {domain} --yes takes the defaults and what options say",
         )
     places = _places(config, state)
-    request = setup.Request(domain, *places, hostname, company, listen, mail_server, relay, key)
+    request = setup.Request(
+        domain, *places, hostname, company, listen, mail_server, relay, key, federation
+    )
     try:
         plan = setup.plan(request)  # complaints come before questions
         if not json:
@@ -105,6 +114,10 @@ def _sections(request: Request, plan: Plan, *, ask: bool) -> Request:
                 ("mail_server", "Your mail server", request.mail_server),
                 ("relay", "Towards the world", request.relay),
             ),
+        ),
+        (
+            "Other gateways",
+            (("federation", "Announce ourselves at (or: off)", request.federation),),
         ),
         ("Company CA", (("key", "Key type (p256, rsa3072)", request.key),)),
         (
@@ -178,3 +191,7 @@ def _next_steps(result: Result) -> None:
     show.say(f"  2. gatepost check --config {config}")
     show.say(f"  3. gatepost serve --config {config}")
     show.say(f"  4. Let your mail server send outbound mail to {listen}.")
+    public = result.plan.settings.public.bind
+    if public is not None:
+        own = result.plan.settings.gateway.domains[0]
+        show.say(f"  5. Let the web server of {own} pass /.well-known/gatepost/ on to {public}.")

@@ -22,12 +22,15 @@ def test_everything_is_made(gatepost: Gatepost, tmp_path: Path) -> None:
     config = tmp_path / "etc" / "gatepost.toml"
     ran = gatepost("init", "Example.com", "--yes", "--config", config, "--key", "p256")
     assert ran.code == 0, ran.err
-    assert [f"({n}/5)" in ran.out for n in range(1, 6)] == [True] * 5
+    assert [f"({n}/6)" in ran.out for n in range(1, 7)] == [True] * 6
     assert "SHA-256" in ran.out
     assert "gatepost check" in ran.out
     settings = load(config, {})
     assert settings.gateway.domains == ("example.com",)
     assert settings.gateway.state == tmp_path / "etc" / "gatepost-state"
+    assert settings.federation.announce
+    assert settings.federation.discover
+    assert "/.well-known/gatepost/ on to 127.0.0.1:10080" in ran.out
     assert gatepost("check", "--config", config, "--only", "DIR-01", "--only", "CA-01").code == 0
     secret = [config.parent / "vault.key", config.parent / "tls-key.pem"]
     assert [stat.S_IMODE(one.stat().st_mode) for one in secret] == [0o600, 0o600]
@@ -42,6 +45,7 @@ def test_options_are_taken(gatepost: Gatepost, tmp_path: Path) -> None:
         *("--state", tmp_path / "data", "--hostname", "mx.example.com"),
         *("--listen", "0.0.0.0:2525", "--mail-server", "192.0.2.7:25"),
         *("--relay", "relay.example.net:587", "--company", "Exämple GmbH", "--key", "rsa3072"),
+        *("--federation", "off"),
     )
     assert ran.code == 0
     assert ran.data["authority"]["name"].startswith("Exämple GmbH")
@@ -51,6 +55,8 @@ def test_options_are_taken(gatepost: Gatepost, tmp_path: Path) -> None:
     assert settings.listener[0].trusts("192.0.2.7")
     assert not settings.listener[0].trusts("192.0.2.8")
     assert str(settings.next_hop.outbound) == "relay.example.net:587"
+    assert settings.public.bind is None
+    assert not settings.federation.discover
 
 
 def test_nothing_is_written_twice(gatepost: Gatepost, home: Path) -> None:
@@ -162,7 +168,7 @@ def test_the_dialogue_asks_before_it_writes(tmp_path: Path, answer: bytes, code:
         stderr=subprocess.STDOUT,
     )
     os.close(terminal)
-    os.write(controller, b"mx.example.com\n" + b"\n" * 7 + answer)
+    os.write(controller, b"mx.example.com\n" + b"\n" * 8 + answer)
     out, _ = process.communicate(timeout=60)
     os.close(controller)
     assert process.returncode == code, out.decode()
@@ -180,6 +186,7 @@ def test_the_dialogue_asks_before_it_writes(tmp_path: Path, answer: bytes, code:
         ("--mail-server", "::1", "in brackets"),
         ("--relay", "mx.example.net:99999", 'expected "host:port"'),
         ("--hostname", "no name", "expected a domain name"),
+        ("--federation", "80", 'expected "host:port"'),
     ],
 )
 def test_a_wrong_option_is_named(

@@ -54,6 +54,7 @@ class Request:
     mail_server: str = "127.0.0.1:10026"
     relay: str = "127.0.0.1:10026"
     key: Algorithm = "p256"
+    federation: str = "127.0.0.1:10080"  # where the web server asks; "off": meet nobody
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,8 @@ def complaint(name: str, value: str) -> str:
         match name:
             case "listen":
                 split_port(value, least=0)
+            case "federation" if value != "off":
+                split_port(value, least=1)
             case "mail_server" | "relay":
                 split_port(value, default=25)
             case "hostname":
@@ -117,7 +120,7 @@ def complaint(name: str, value: str) -> str:
 def plan(request: Request) -> Plan:
     """Plan a set-up; raises ConfigError for values that cannot be, Already for a second one."""
     own = _domain(request.domain)
-    for name in ("hostname", "listen", "mail_server", "relay"):
+    for name in ("hostname", "listen", "mail_server", "relay", "federation"):
         value = getattr(request, name)
         if value and (wrong := complaint(name, value)):
             option = f"--{name.replace('_', '-')}"

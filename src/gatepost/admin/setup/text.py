@@ -73,6 +73,7 @@ key = {key}
 [vault]
 key_file = {vault_key}
 
+{federation}
 # [authority]
 # Keys of your people: "rsa2048", "rsa3072" or "p256".
 # user_key = "rsa2048"
@@ -90,6 +91,27 @@ key_file = {vault_key}
 # "text" or "json".
 format = "text"
 level = "info"
+"""
+
+_FEDERATION = """\
+# What your web server fetches for the world: our announcement, and the CA's revocation lists.
+[public]
+bind = {bind}
+# url = "http://pki.{own}"
+
+# Get to know other companies' gateways without anybody's doing: encrypted mail with strangers.
+# For it your web server passes https://{own}/.well-known/gatepost/ on to [public].
+[federation]
+announce = true
+discover = true
+"""
+_ALONE = """\
+# Get to know other companies' gateways without anybody's doing: encrypted mail with strangers.
+# [public]
+# bind = "127.0.0.1:10080"
+# [federation]
+# announce = true
+# discover = true
 """
 
 
@@ -115,6 +137,9 @@ def configuration(
         certificate=place("TLS certificate"),
         key=place("TLS key"),
         vault_key=place("vault key"),
+        federation=_ALONE
+        if request.federation == "off"
+        else _FEDERATION.format(own=own, bind=_text(request.federation)),
     )
 
 
