@@ -61,10 +61,11 @@ bench-pki: $(READY) ## Measure choosing certificates, a long revocation list, an
 	$(BIN)/python -m benchmarks.pki
 	$(BIN)/python -m benchmarks.directory
 
-torture: $(READY) ## Break everything on purpose, in full: kills, faults, parted nodes, crowds (hours; needs root)
-	GATEPOST_TORTURE=full GATEPOST_REQUIRE_PEERS=1 $(BIN)/pytest -o log_cli=true -o log_cli_level=info \
-		--show-capture=no tests/crash tests/load tests/contract/test_postgres_kill.py
-	$(BIN)/python -m tests.fuzz.smtp_sessions 1000000
+torture: $(READY) ## Break everything on purpose, in full: kills, faults, parted nodes, crowds (over an hour; needs root)
+	GATEPOST_TORTURE=full GATEPOST_REQUIRE_PEERS=1 $(BIN)/pytest -p no:randomly -o log_cli=true -o log_cli_level=info \
+		--show-capture=no --durations=0 --durations-min=5 --session-timeout=5400 \
+		tests/crash tests/load tests/contract/test_postgres_kill.py; broken=$$?; \
+		$(BIN)/python -m tests.fuzz.smtp_sessions 1000000 && exit $$broken
 
 conformance: $(READY) ## Run the message corpus and print a table per source
 	$(BIN)/python -m tests.conformance

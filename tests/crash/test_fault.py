@@ -26,7 +26,7 @@ CASES = [
     for size in SIZES
     if FULL or (engine, size) in {("sqlite", "large"), ("postgres", "small")}
 ]
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600 if FULL else 120)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500 if FULL else 120)]
 
 
 @pytest.fixture

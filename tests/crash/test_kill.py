@@ -31,7 +31,8 @@ US, UK = "xyz.us.example", "xyz.co.uk.example"
 ALICE, BOB = f"alice@{US}", f"bob@{UK}"
 MANDATORY = '[defaults]\nencrypt = "mandatory"\n'
 _log = logging.getLogger(__name__)
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300 + 60 * ROUNDS)]
+LIMIT = 600 + 10 * ROUNDS if ROUNDS >= MANY else 300 + 60 * ROUNDS
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(LIMIT)]
 
 
 @dataclass

@@ -32,7 +32,7 @@ CASES = [
 ]
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(3600 if FULL else 120),
+    pytest.mark.timeout(1500 if FULL else 120),
     # asyncio's own, of a handshake that failed; that the socket is closed is tested.
     pytest.mark.filterwarnings("ignore:unclosed transport <asyncio._SSLProto:ResourceWarning"),
 ]
