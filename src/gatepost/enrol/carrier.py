@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urljoin, urlsplit
 
-from gatepost.errors import Refused, Unavailable
+from gatepost.errors import Unavailable
 
 if TYPE_CHECKING:
     import httpx2
@@ -52,7 +52,7 @@ class Carrier:
         return urlsplit(self.url).netloc
 
     async def get(self, path: str) -> Answer:
-        """What stands at a path below the URL; raises Refused or Unavailable."""
+        """What stands at a path below the URL; raises Unavailable."""
         return await self._asked("GET", path, {}, b"")
 
     async def post(self, path: str, body: bytes, kind: str, **fields: str) -> Answer:
@@ -93,7 +93,7 @@ class Carrier:
         """RFC 7030 section 3.2.1: to elsewhere only with a human's consent."""
         found = urljoin(url, place)
         if not place or _origin(found) != _origin(url):
-            raise Refused(f"{self.host} sends us elsewhere, to {shown(found.encode())}")
+            raise Unavailable(f"{self.host} sends us elsewhere, to {shown(found.encode())}")
         return found
 
     async def _read(self, response: httpx2.Response) -> Answer:

@@ -146,7 +146,7 @@ class Cmp:
         if found.kind != _KIND:
             said = f": {text}" if (text := shown(found.octets)) else ""
             if found.status == 404:
-                raise Refused(f"{host} has no CMP service at this address (404): see url")
+                raise Unavailable(f"{host} has no CMP service here (404): see url")
             raise Unavailable(f"{host} does not answer with CMP ({found.status}){said}")
         try:
             answer = wire.read(found.octets)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Final
@@ -27,6 +27,7 @@ from gatepost.pki.pem import read_certificates
 
 SOONEST: Final = timedelta(seconds=30)
 LATEST: Final = timedelta(days=7)
+SPARED: Final = timedelta(minutes=10)  # before a server that did not know us is asked again
 LATER: Final = timedelta(hours=1)  # when the server does not say
 _PLACE: Final = "/.well-known/est"
 _ENROL, _ENROL_AGAIN = "simpleenroll", "simplereenroll"
@@ -45,10 +46,11 @@ class Est:
     carrier: Carrier
     label: str = ""  # which authority (section 3.2.2)
     heeds: bool = True  # asks what the server wants in a request (section 4.5)
+    _unknown: list[datetime] = field(default_factory=list, repr=False, compare=False)
 
     async def request(self, wanted: Wanted, now: datetime) -> Issued | Pending:
         """Ask for a certificate, after looking what the server wants in a request."""
-        if self.heeds and (lacking := (await self._demand()).lacking(wanted.request)):
+        if self.heeds and (lacking := (await self._demand(now)).lacking(wanted.request)):
             raise Refused(f"{self.carrier.host} wants {lacking}")
         return await self._enrolled(wanted, _operation(wanted), now)
 
@@ -56,22 +58,22 @@ class Est:
         """Section 4.2.3: the same request once more."""
         return await self._enrolled(wanted, _ENROL_AGAIN if state == _ENROL_AGAIN else _ENROL, now)
 
-    async def authorities(self) -> tuple[Certificate, ...]:
+    async def authorities(self, now: datetime) -> tuple[Certificate, ...]:
         """The server's own certificates (section 4.1); raises as `request` does."""
-        found = await self.carrier.get(self._path("cacerts"))
+        found = await self._asked("cacerts", now)
         self._check(found, _BAGS)
         return self._certificates(found.octets)
 
     async def answers(self, now: datetime) -> str:
         """Who its authorities are."""
-        found = [one for one in await self.authorities() if one.not_after > now]
+        found = [one for one in await self.authorities(now) if one.not_after > now]
         if not found:
             raise Refused(f"the authorities of {self.carrier.host} have all expired")
         names = ", ".join(sorted({repr(one.name) for one in found}))
         return f"{self.carrier.host} answers for {names}"
 
-    async def _demand(self) -> Demand:
-        found = await self.carrier.get(self._path("csrattrs"))
+    async def _demand(self, now: datetime) -> Demand:
+        found = await self._asked("csrattrs", now)
         if found.status in _ABSENT:
             return Demand()
         self._check(found, _WISHES)
@@ -82,11 +84,8 @@ class Est:
 
     async def _enrolled(self, wanted: Wanted, operation: str, now: datetime) -> Issued | Pending:
         # asked first: whatever fails now does not cost a certificate that was just issued
-        above = await self.authorities()
-        body = base64.encodebytes(wanted.request)
-        found = await self.carrier.post(
-            self._path(operation), body, "application/pkcs10", **_ENCODED
-        )
+        above = await self.authorities(now)
+        found = await self._asked(operation, now, base64.encodebytes(wanted.request))
         if found.status == 202:
             return self._pending(operation, found, now)
         self._check(found, _BAGS)
@@ -94,6 +93,18 @@ class Est:
             return receipt.issued(wanted, (*self._certificates(found.octets), *above), now)
         except Refused as error:
             raise Refused(f"{self.carrier.host}: {error}") from error
+
+    async def _asked(self, operation: str, now: datetime, body: bytes = b"") -> Answer:
+        """A password that was wrong is not tried for each of a thousand people: accounts lock."""
+        if any(timedelta(0) <= now - one < SPARED for one in self._unknown):
+            raise Unavailable(f"{self.carrier.host} did not know us (401) some minutes ago")
+        path = self._path(operation)
+        if body:
+            found = await self.carrier.post(path, body, "application/pkcs10", **_ENCODED)
+        else:
+            found = await self.carrier.get(path)
+        self._unknown[:] = [now] if found.status == 401 else []
+        return found
 
     def _path(self, operation: str) -> str:
         label = f"/{quote(self.label, safe='')}" if self.label else ""
@@ -106,7 +117,10 @@ class Est:
         return Pending(operation, again, f"the decision of {self.carrier.host}{said}")
 
     def _check(self, found: Answer, kinds: frozenset[str]) -> None:
-        """Raise what a status or a media type other than the right ones means."""
+        """Raise what a status or a media type other than the right ones means.
+
+        What our own settings are to blame for ends no request: mail waits until they are right.
+        """
         host = self.carrier.host
         said = f": {text}" if (text := shown(found.octets)) else ""
         match found.status:
@@ -116,7 +130,7 @@ class Est:
                 right = " or ".join(sorted(kinds))
                 raise Unavailable(f"{host} sends {found.kind or 'something'} instead of {right}")
             case 401:
-                raise Refused(
+                raise Unavailable(
                     f"{host} does not know us (401): see user and password, or the client"
                     f" certificate, of the source {self.name!r}"
                 )
@@ -125,7 +139,7 @@ class Est:
             case 400:
                 raise Refused(f"{host} refuses the request (400){said}")
             case 404:
-                raise Refused(f"{host} has no EST service at this address (404): see url and label")
+                raise Unavailable(f"{host} has no EST service here (404): see url and label")
             case status if status >= 500 or status in _TRANSIENT:
                 raise Unavailable(f"{host} cannot answer now ({status}){said}")
         raise Refused(f"{host} says {found.status}{said}")

@@ -220,7 +220,7 @@ async def test_faulty(answer: Answer, kind: type[GatepostError], told: str) -> N
     ("kind", "status", "error", "told"),
     [
         ("text/html", 200, Unavailable, r"does not answer with CMP \(200\): hello$"),
-        ("text/html", 404, Refused, "has no CMP service at this address"),
+        ("text/html", 404, Unavailable, r"has no CMP service here \(404\): see url"),
         ("text/html", 503, Unavailable, r"\(503\)"),
     ],
 )

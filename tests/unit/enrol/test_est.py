@@ -253,14 +253,14 @@ async def test_another_purpose(server: EstServer) -> None:
         ("simpleenroll", (200, BAG, b"!"), Unavailable, "what should be base64 is not"),
         ("simpleenroll", (200, BAG, b"MAA="), Unavailable, "sends no certificates"),
         ("simpleenroll", (200, BAG, b"M" * 10_000_000), Unavailable, "more than 1048576 octets"),
-        ("simpleenroll", (302, {"Location": "https://evil.test/"}, b""), Refused, "sends us else"),
-        ("simpleenroll", (302, {}, b""), Refused, "sends us elsewhere"),
+        ("simpleenroll", (302, {"Location": "https://evil.test/"}, b""), Unavailable, "us else"),
+        ("simpleenroll", (302, {}, b""), Unavailable, "sends us elsewhere"),
         ("simpleenroll", (302, {"Location": "simpleenroll"}, b""), Unavailable, "in circles"),
-        ("cacerts", (404, TEXT, b""), Refused, r"has no EST service at this address \(404\)"),
+        ("cacerts", (404, TEXT, b""), Unavailable, r"has no EST service here \(404\): see url"),
         ("cacerts", (200, BAG, b"MAA="), Unavailable, "sends no certificates"),
         ("csrattrs", (200, TEXT, b""), Unavailable, "instead of application/csrattrs"),
         ("csrattrs", (200, {"Content-Type": "application/csrattrs"}, b"MA=="), Unavailable, "Csr"),
-        ("csrattrs", (401, TEXT, b""), Refused, "does not know us"),
+        ("csrattrs", (401, TEXT, b""), Unavailable, "does not know us"),
     ],
 )
 async def test_faulty(
@@ -284,9 +284,15 @@ async def test_redirected(server: EstServer) -> None:
 async def test_wrong_password(server: EstServer) -> None:
     """A wrong password is tried again until the account is locked."""
     source = est(server, password="wrong")
-    with pytest.raises(Refused, match=r"does not know us \(401\): see user and password") as error:
+    with pytest.raises(Unavailable, match=r"does not know us \(401\): see user and pass") as error:
         await source.request(wanted(), NOW)
     assert "wrong" not in repr(source) + str(error.value)
+    asked = len(server.heard)
+    with pytest.raises(Unavailable, match=r"did not know us \(401\) some minutes ago"):
+        await source.collect(wanted(), "simpleenroll", NOW + timedelta(minutes=9))
+    assert len(server.heard) == asked
+    with pytest.raises(Unavailable, match="does not know us"):
+        await source.collect(wanted(), "simpleenroll", NOW + timedelta(minutes=11))
 
 
 async def test_broken_signature(server: EstServer) -> None:
