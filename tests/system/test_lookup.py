@@ -4,13 +4,14 @@ import secrets
 import smtplib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.peers.gateway import Gateway
 from tests.peers.lab import Lab
-from tests.peers.letter import Letter, submit
+from tests.peers.letter import Letter, submit, verdict
 from tests.peers.mailbox import Mailbox as Server
 from tests.peers.name_server import NameServer, Zone
 from tests.peers.pages import Pages
@@ -24,6 +25,7 @@ from gatepost.mail.address import Mailbox
 from gatepost.mail.content import Octets, join
 from gatepost.mime.entity import split_header
 from gatepost.smime.decrypt import decrypt
+from gatepost.smime.sign import sign
 
 pytestmark = [pytest.mark.peer("slapd"), pytest.mark.peer("unbound")]
 
@@ -48,6 +50,7 @@ class World:
     directory: Slapd
     site: Pages
     there: Server
+    here: Server
     folder: Path
     chased: User  # whose issuer only the web knows
 
@@ -123,7 +126,7 @@ folder = "{folder}"
             issuing.write_text(company().certificate.pem)
             us.command("cert", "import", str(issuing))
             known = User(chased, made.key, ())
-            yield World(us, directory, site, there, folder, known)
+            yield World(us, directory, site, there, ours, folder, known)
 
 
 def _zones() -> list[Zone]:
@@ -147,8 +150,28 @@ def test_only_in_ldap(world: World) -> None:
 def test_its_issuer_is_fetched(world: World) -> None:
     """A directory rarely holds what is above its people's certificates."""
     world.sent(world.chased)
-    assert world.site.asked == ["ca.cer"]
+    assert world.site.asked.count("ca.cer") == 1
     assert world.us.asked("cert", "list", "Chased Issuing CA")
+
+
+def test_the_issuer_of_a_signer_is_fetched(world: World) -> None:
+    """His mail would be nobody's, and he could never be answered encrypted."""
+    above = company("Chased").authority("Chased Signing CA")
+    shown = pointing(above.certificate, company("Chased"), world.site.url("ca.cer"))
+    world.site.pages["signing.cer"] = shown.der
+    made = above.user(f"erik@{LDAP}", kind="p256")
+    certificate = pointing(made.certificate, above, world.site.url("signing.cer"))
+    letter = Letter(f"erik@{LDAP}", ALICE)
+    header, body = split_header(letter.octets)
+    signer = User(certificate, made.key, ()).signer
+    header, content = sign(
+        header, Octets(body), signer, now=datetime.now(UTC), names=lambda: secrets.token_hex(8)
+    )
+    with smtplib.SMTP("127.0.0.1", world.us.port, timeout=60) as client:
+        client.sendmail(letter.sender, [ALICE], header + join(content))
+    (mail,) = world.here.wait_for(letter.id)
+    assert verdict(mail.content, world.us.name) == "pass"
+    world.us.wait_for("certificate.harvested", address=letter.sender)
 
 
 def test_only_in_the_dns(world: World) -> None:

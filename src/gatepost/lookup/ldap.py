@@ -51,7 +51,8 @@ class LdapDirectory:
         asked = Search(
             where.base,
             where.scope,
-            self._filter.encoded(str(mailbox).encode()),
+            # RFC 4524 section 2.16: ASCII, so domains stand there as A-labels.
+            self._filter.encoded(f"{mailbox.local}@{mailbox.domain_key}".encode()),
             self._asked,
             where.entries,
             max(1, int(where.timeout.total_seconds())),

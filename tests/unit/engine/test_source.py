@@ -8,13 +8,17 @@ import pytest
 from tests.peers.name_server import NameServer, Zone
 from tests.pki_builder import company, company_root, root, user
 from tests.unit.engine.test_gather import Home
+from tests.unit.lookup.test_revocation import START
+from tests.unit.lookup.test_revocation import World as Issuing
 from tests.unit.pki.places import pointing
 
 from gatepost.certificate import Certificate
+from gatepost.config.revocation import Revocation
 from gatepost.engine.chase import Chase
 from gatepost.engine.gather import Gatherer
 from gatepost.engine.journal import Journal
 from gatepost.engine.source import FAILURES, KEPT, REST, SILENCE, Ask, Asked, Found, Sources
+from gatepost.engine.standing import Standing
 from gatepost.errors import LimitExceeded, Unavailable
 from gatepost.events import Event, Name
 from gatepost.flow.fact import CertificateFor
@@ -59,6 +63,7 @@ def gatherer(
     patience: float = 20,
     source: Source = "smimea",
     chase: Chase | None = None,
+    standing: Standing | None = None,
 ) -> Gatherer:
     own = frozenset({"example.com"})
     asked = tuple(Asked(source, source, one) for one in asks)
@@ -71,6 +76,7 @@ def gatherer(
         clock=lambda: home.now,
         sources=made,
         chase=chase,
+        standing=standing,
     )
 
 
@@ -196,6 +202,23 @@ async def test_a_key_found_outside_is_watched(home: Home) -> None:
     second = await choice(gather)
     assert second.chosen == other.certificate
     assert "its issuer is now" in second.changes[0]
+
+
+async def test_what_was_revoked_is_not_used(tmp_path: Path, home: Home) -> None:
+    """A directory goes on offering a certificate whose key was stolen."""
+    world = Issuing(tmp_path)
+    bob = Mailbox.parse("bob@partner.example")
+    bad, good = (world.ca.issue(bob, "encrypt", START) for _ in range(2))
+    world.ca.revoke(bad, "keyCompromise", START)
+    home.directory.add_partner("partner.example", [world.ca.root], now=START)
+    home.directory.add_certificate(world.ca.issuing, (), now=START)
+    home.now = world.now = START + timedelta(hours=1)
+    stands = Standing(world.revocations, Revocation(outbound="hard"))
+    found = await choice(gatherer(home, Shelf(bad, good), source="ldap", standing=stands))
+    assert found.chosen == good
+    assert [one.certificate for one in found.rejected] == [bad]
+    assert "revoked" in found.rejected[0].reason
+    assert found.rejected[0].source == "ldap"
 
 
 async def test_only_the_domains_it_knows(home: Home) -> None:

@@ -53,6 +53,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slapd]:
         person("bob", mail=["bob@partner.example"], userCertificate_binary=[CERTIFICATE.der]),
         person("carol", mail=["carol@partner.example"], userSMIMECertificate=[BAG]),
         person("dora", mail=["dora@partner.example"]),
+        person("idn", mail=["x@xn--bcher-kva.example"], userCertificate_binary=[OTHER.der]),
         person("nobody", mail=["not an address"]),
         *(person(f"many{n}", mail=["many@partner.example"]) for n in range(60)),
         group("inner", names["dora"], names["circle"], names["bob"]),
@@ -73,6 +74,8 @@ async def test_certificates_of_a_mailbox(server: Slapd) -> None:
     carol = Mailbox.parse("carol@partner.example")
     assert await directory.certificates(carol) == Offer((OTHER,), (company().certificate,))
     assert await directory.certificates(Mailbox.parse("dora@partner.example")) == Offer()
+    assert (await directory.certificates(Mailbox("x", "Bücher.example"))).certificates == (OTHER,)
+    assert await directory.certificates(Mailbox("björn", "bücher.example")) == Offer()
     many = settings(server.port, entries=5, attributes=("cn",))
     offer = await LdapDirectory(many).certificates(Mailbox.parse("many@partner.example"))
     assert offer.certificates == ()
