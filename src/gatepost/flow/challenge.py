@@ -83,6 +83,8 @@ def token(header: bytes) -> str | None:
     subject = headers.first(header, "Subject")
     if subject is None or len(subject.raw) > MAXIMUM_SUBJECT:
         return None
+    if b"ACME" not in subject.raw and b"=?" not in subject.raw:  # most mail: nothing to decode
+        return None
     found = _SUBJECT.match(subject.text)
     match = _TOKEN.match("".join(found[1].split())) if found else None
     return match[1] if match else None

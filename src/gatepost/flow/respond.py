@@ -23,13 +23,16 @@ UNSETTLED: Final = Reply(451, "4.3.0", "The order of this certificate is being p
 
 def asks(message: Message, context: Context) -> frozenset[Fact]:
     """Whether an order is pending for whom a challenge is addressed to."""
+    if challenge.token(message.header) is None:
+        return frozenset()
     mailbox = _addressed(message, context)
     return frozenset({ChallengeFor(mailbox)}) if mailbox else frozenset()
 
 
 def does(message: Message, context: Context) -> tuple[Message, Verdict]:
     """Note the response; the engine sends it when the message is accepted."""
-    mailbox, part = _addressed(message, context), challenge.token(message.header)
+    part = challenge.token(message.header)
+    mailbox = _addressed(message, context) if part else None
     if mailbox is None or part is None:
         return message, Continue()
     expected = context.challenge_for(ChallengeFor(mailbox))
@@ -41,9 +44,7 @@ def does(message: Message, context: Context) -> tuple[Message, Verdict]:
 
 
 def _addressed(message: Message, context: Context) -> Mailbox | None:
-    """Who a challenge is for, if it is one and he gets it."""
-    if challenge.token(message.header) is None:
-        return None
+    """Who a challenge is for, if he gets it."""
     mailbox = challenge.addressed(message.header)
     if mailbox is None or mailbox.domain_key not in context.domains:
         return None
