@@ -45,6 +45,9 @@ class Carrier:
     user: str = ""
     password: str = field(default="", repr=False)
     patience: float = PATIENCE
+    _made: dict[tuple[int, ...], ssl.SSLContext] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     @property
     def host(self) -> str:
@@ -107,17 +110,28 @@ class Carrier:
         return Answer(response.status_code, kind[:100], bytes(octets), later[:100])
 
     def _context(self) -> ssl.SSLContext:
-        """RFC 9525 section 6.3: common names do not count."""
+        """Made anew when a file changed: reading the system's anchors takes its time."""
+        files = [one for one in (self.anchors, self.certificate, self.key) if one is not None]
         try:
-            context = ssl.create_default_context(cafile=self.anchors)
-            context.hostname_checks_common_name = False
-            if self.anchors is not None:  # an issuing authority may be an anchor, too
-                context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-            if self.certificate is not None:
-                context.load_cert_chain(self.certificate, self.key, password=_unknown)
+            versions = tuple(one.stat().st_mtime_ns for one in files)
+            made = self._made.get(versions)
+            if made is None:
+                made = self._fresh_context()
+                self._made.clear()
+                self._made[versions] = made
         except (OSError, ValueError) as error:
-            where = " and ".join(str(one) for one in (self.anchors, self.certificate) if one)
+            where = ", ".join(map(str, files)) or "the system's anchors"
             raise Unavailable(f"what TLS needs cannot be read from {where}: {error}") from error
+        return made
+
+    def _fresh_context(self) -> ssl.SSLContext:
+        """RFC 9525 section 6.3: common names do not count."""
+        context = ssl.create_default_context(cafile=self.anchors)
+        context.hostname_checks_common_name = False
+        if self.anchors is not None:  # an issuing authority may be an anchor, too
+            context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        if self.certificate is not None:
+            context.load_cert_chain(self.certificate, self.key, password=_unknown)
         return context
 
 

@@ -1,6 +1,8 @@
 """EST (RFC 7030) against a server whose TLS, certificates and PKCS #7 are OpenSSL's."""
 
 import base64
+import os
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -8,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
+from tests.peers.authority import OpensslAuthority
 from tests.peers.est_server import BAG, EstServer, Reply
 from tests.unit.enrol.asking import KEY, OTHER, wanted
 
@@ -310,6 +313,19 @@ async def test_impostor(server: EstServer, tmp_path: Path) -> None:
     assert not server.heard
     with pytest.raises(Unavailable, match="what TLS needs cannot be read from"):
         await est(server, anchors=tmp_path / "nothing").request(wanted(), NOW)
+
+
+async def test_anchors_changed(server: EstServer, tmp_path: Path) -> None:
+    """A new certificate of the authority counts only after the gateway was restarted."""
+    anchors = tmp_path / "anchors.pem"
+    shutil.copy(OpensslAuthority.made(tmp_path / "other").root, anchors)
+    source = est(server, anchors=anchors)
+    for _ in range(2):
+        with pytest.raises(Unavailable, match="not believed"):
+            await source.authorities(NOW)
+    shutil.copy(server.authority.root, anchors)
+    os.utime(anchors, ns=(0, 0))
+    assert len(await source.authorities(NOW)) == 2
 
 
 async def test_issuing_authority_as_anchor(server: EstServer) -> None:
