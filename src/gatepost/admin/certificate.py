@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from gatepost.admin import credential
+from gatepost.admin import credential, known
 from gatepost.admin.access import opened
 from gatepost.admin.credential import Credential, Passphrase
 from gatepost.admin.enrolment import finished
@@ -16,7 +16,7 @@ from gatepost.certificate import Certificate
 from gatepost.cms.capability import Decryptor, Signer
 from gatepost.engine.service import Stores
 from gatepost.errors import ConfigError
-from gatepost.mail.address import Mailbox
+from gatepost.mail.address import Mailbox, domain_key
 from gatepost.mime import headers, split_header
 from gatepost.pki.choose import choose
 from gatepost.pki.usable import usable_for
@@ -108,12 +108,12 @@ def find(config: Path | None, text: str = "", *, limit: int = 200) -> Found:
 
 def show(config: Path | None, which: str, now: datetime) -> Shown:
     """One certificate, by fingerprint or by the only address that has it."""
-    with opened(config) as (_, stores):
+    with opened(config) as (settings, stores):
         entry = find_one(stores, which)
         one = entry.certificate
         domain = one.emails[0].rpartition("@")[2] if one.emails else ""
-        known = stores.directory.issuers_of(one)
-        path = validate(one, known, stores.directory.anchors_for(domain), moment=now)
+        trusted = known.anchors(settings, stores, domain, now)
+        path = validate(one, stores.directory.issuers_of(one), trusted, moment=now)
         return Shown(entry, path, usable_for(one, "sign", now), usable_for(one, "encrypt", now))
 
 
@@ -201,6 +201,22 @@ def issue(config: Path | None, address: str, kinds: Sequence[Kind], now: datetim
         return Found(tuple(stores.directory.entry(one.fingerprint) for one in issued))
 
 
+def issue_domain(config: Path | None, domain: str, kinds: Sequence[Kind], now: datetime) -> Found:
+    """Issue certificates to a whole domain of ours (RFC 3183)."""
+    with opened(config) as (settings, stores):
+        authority = stores.authority
+        if authority is None:
+            raise ConfigError("there is no certification authority here", hint="gatepost init")
+        if domain_key(domain) not in authority.domains:
+            raise ConfigError(
+                f"{domain} is not a domain of ours",
+                hint=f"[gateway] domains are {', '.join(settings.gateway.domains)}",
+            )
+        make = {"sign": authority.issue_domain_signer, "encrypt": authority.issue_domain}
+        issued = [make[kind](domain, now) for kind in kinds]
+        return Found(tuple(stores.directory.entry(one.fingerprint) for one in issued))
+
+
 def delete(config: Path | None, which: str, *, with_key: bool) -> Found:
     """Forget a certificate; its private key only when asked in so many words."""
     with opened(config) as (_, stores):
@@ -243,9 +259,10 @@ def decryptors(config: Path | None, address: str) -> tuple[Decryptor, ...]:
 def chosen(config: Path | None, address: str, now: datetime) -> Certificate:
     """The certificate the gateway would encrypt to; raises ConfigError with the reasons."""
     mailbox = Mailbox.parse(address)
-    with opened(config) as (_, stores):
-        anchors = stores.directory.anchors_for(mailbox.domain)
-        choice = choose(stores.directory.candidates_for(mailbox), mailbox, anchors, now)
+    with opened(config) as (settings, stores):
+        trusted = known.anchors(settings, stores, mailbox.domain_key, now)
+        found = known.candidates(settings, stores, mailbox, now)
+        choice = choose(found, mailbox, trusted, now)
     if choice.chosen is None:
         why = "; ".join(f"{one.certificate.name}: {one.reason}" for one in choice.rejected)
         raise ConfigError(
@@ -255,17 +272,19 @@ def chosen(config: Path | None, address: str, now: datetime) -> Certificate:
     return choice.chosen
 
 
-def anchors_for(message: bytes, files: Sequence[Path], config: Path | None) -> Anchors:
-    """What counts for a message's author: the CAs in files, else those of the directory."""
+def anchors_for(
+    message: bytes, files: Sequence[Path], config: Path | None, now: datetime
+) -> Anchors:
+    """What counts for a message's author: the CAs in files, else what the gateway goes by."""
     if files:
         given = [one for path in files for one in credential.certificates_in(path)]
         roots, intermediates = divide(given)
         return Anchors(frozenset(roots), frozenset(intermediates))
     author = headers.author(split_header(message)[0])
-    domain = author.domain if author else ""
+    domain = author.domain_key if author else ""
     try:
-        with opened(config) as (_, stores):
-            return stores.directory.anchors_for(domain)
+        with opened(config) as (settings, stores):
+            return known.anchors(settings, stores, domain, now)
     except ConfigError:
         if config is not None:
             raise

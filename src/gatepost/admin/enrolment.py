@@ -149,7 +149,8 @@ async def _requested(
     purposes = _purposes(found, address)
     for purpose in purposes:
         before = stores.directory.enrolled(address, KINDS[purpose][0])
-        ours.ask(address, purpose, found, now, before.fingerprint if before else "")
+        replaced = before.fingerprint if before else ""
+        ours.ask(address, purpose, found, now, replaced, by_hand=True)
     journal = _Silent(lambda: now)
     around = Surroundings(settings, stores.directory, stores.vault, lambda: now, journal)
     made = {one.name: issuer(one, around) for one in _named(settings, found.source)}

@@ -123,23 +123,28 @@ def export(
 
 @app.command()
 def issue(
-    address: Annotated[str, typer.Argument(help="An address of yours.")],
+    address: Annotated[str, typer.Argument(help="An address of yours; or with --domain a domain.")],
     kind: Annotated[
         Literal["sign", "encrypt", "both"], typer.Option(help="What it is for.")
     ] = "both",
     config: option.Config = None,
     *,
+    domain: Annotated[
+        bool, typer.Option("--domain", help="For the whole domain (RFC 3183).")
+    ] = False,
     json: option.Json = False,
 ) -> None:
     """Issue certificates from your own CA.
 
-    They replace the address's current ones.
+    They replace the address's current ones.  With --domain one by which mail to everybody
+    there is encrypted, and one that signs in the domain's name where the policy says so.
     """
     from gatepost.admin import certificate  # noqa: PLC0415
     from gatepost.admin.clock import utc_now  # noqa: PLC0415
 
     kinds = certificate.KINDS if kind == "both" else (kind,)
-    _show_found(certificate.issue(config, address, kinds, utc_now()), json=json)
+    issued = certificate.issue_domain if domain else certificate.issue
+    _show_found(issued(config, address, kinds, utc_now()), json=json)
 
 
 app.command("request")(request.request)

@@ -15,11 +15,12 @@ from gatepost.cms.capability import Signer
 from gatepost.config.certificate_source import LOCAL
 from gatepost.config.identity import Identity
 from gatepost.enrol import pkcs10, rule
-from gatepost.enrol.local import DOMAIN_SIGNER, RENEWED, LocalAuthority
+from gatepost.enrol.local import BARRING, RENEWED, LocalAuthority
 from gatepost.enrol.profile import Algorithm, Kind
 from gatepost.enrol.rule import Rules
 from gatepost.errors import GatepostError, NotYet, Refused
 from gatepost.mail.address import Mailbox
+from gatepost.pki.identity import DOMAIN_SIGNER
 from gatepost.store.directory import Directory
 from gatepost.store.record import address_key
 from gatepost.store.request import KINDS, Purpose, Request
@@ -68,9 +69,21 @@ class Identities:
         raise NotYet(f"a certificate for {mailbox} has to come from {found.source!r} first")
 
     def ask(
-        self, address: str, purpose: Purpose, found: Identity, now: datetime, replacing: str = ""
+        self,
+        address: str,
+        purpose: Purpose,
+        found: Identity,
+        now: datetime,
+        replacing: str = "",
+        *,
+        by_hand: bool = False,
     ) -> Request | None:
-        """Begin to ask for a certificate with a new key; nothing when that is under way."""
+        """Begin to ask for a certificate with a new key; nothing when that is under way.
+
+        Who left, or is suspended, gets a new one only when somebody says so.
+        """
+        if not by_hand:
+            self._check_barred(address)
         if any(one.purpose == purpose for one in self.directory.requests.of(address)):
             return None
         if address.rpartition("@")[2] not in self.domains:
@@ -93,6 +106,18 @@ class Identities:
             return None
         self.asked(made)
         return made
+
+    def _check_barred(self, address: str) -> None:
+        for kind in _KIND:
+            current = self.directory.enrolled(address, kind)
+            if current is None or current.fingerprint not in self.directory.revoked():
+                continue
+            reason = self.directory.ledger.reason_of(current)
+            if reason in BARRING:
+                raise Refused(
+                    f"the certificate of {address} was revoked ({reason}): "
+                    f"gatepost cert request {address} asks for a new one"
+                )
 
     def keep(self, now: datetime) -> Iterator[Kept]:
         """Renew what ends soon, and give those a certificate who are to have one at once."""

@@ -21,6 +21,7 @@ from gatepost.enrol.pointer import Pointers
 from gatepost.enrol.profile import Algorithm, Issuer, Kind, PrivateKey
 from gatepost.errors import ConfigError, KeyUnavailable, Refused, Unavailable, Unsupported
 from gatepost.mail.address import Mailbox, domain_key
+from gatepost.pki.identity import DOMAIN_SIGNER
 from gatepost.pki.signature import signed_by
 from gatepost.store.directory import Directory
 from gatepost.store.ledger import PublishedList
@@ -36,8 +37,7 @@ BARRING = frozenset(
 )
 ROOT, ISSUING = "authority.root", "authority.issuing"
 
-# RFC 3183 sections 3.1 and 3.3: the names by which domain signing and encryption are known.
-DOMAIN_SIGNER = "domain-signing-authority"
+# RFC 3183 section 3.3: the name by which domain encryption is known.
 DOMAIN_LOCAL = "domain-confidentiality-authority"
 
 
@@ -180,6 +180,10 @@ class LocalAuthority:
         if done:
             self._publish(issuer, now)
         return done
+
+    def has_issued(self, certificate: Certificate) -> bool:
+        """Whether it is one of ours."""
+        return self._issuer_of(certificate) is not None
 
     def release(self, certificate: Certificate, now: datetime) -> bool:
         """End a certificate's suspension."""

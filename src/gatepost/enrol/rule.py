@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Final
 
 from gatepost.config.identity import Identity
-from gatepost.enrol.local import DOMAIN_SIGNER
 from gatepost.enrol.profile import Algorithm
 from gatepost.errors import GatepostError, LimitExceeded, Malformed, Unavailable
 from gatepost.mail.address import Mailbox
+from gatepost.pki.identity import DOMAIN_SIGNER
 from gatepost.store.record import address_key
 from gatepost.store.request import Purpose
 

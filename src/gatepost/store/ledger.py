@@ -96,6 +96,12 @@ class Ledger:
         with self._database.reading() as connection:
             return frozenset(connection.execute(select(_R.c.fingerprint)).scalars())
 
+    def reason_of(self, certificate: Certificate) -> str:
+        """Why a certificate was taken back, whoever issued it; empty: it was not."""
+        with self._database.reading() as connection:
+            found = _read(connection, _R.c.fingerprint == certificate.fingerprint)
+        return found[0].reason if found else ""
+
     def issued(self, authority: Certificate, serial: int) -> Certificate | None:
         """The certificate of ours that has this number and names this issuer."""
         with self._database.reading() as connection:

@@ -53,6 +53,17 @@ def test_issue_list_show_delete(gatepost: Gatepost) -> None:
     assert gatepost("cert", "show", fingerprint).code == 2
 
 
+def test_certificates_of_a_whole_domain(gatepost: Gatepost) -> None:
+    """RFC 3183: a company could neither be written to nor write as a whole."""
+    ran = gatepost("cert", "issue", "--domain", "Example.com", "--json")
+    [signing, encrypting] = ran.data
+    assert [one["private_key"] for one in ran.data] == ["sign", "encrypt"]
+    assert signing["name"] == "domain-signing-authority@example.com"
+    assert encrypting["name"] == "domain-confidentiality-authority@example.com"
+    assert encrypting["addresses"][0]["address"] == "@example.com"
+    assert gatepost("cert", "issue", "--domain", "partner.example").code == 2
+
+
 def test_only_our_own_people_are_certified(gatepost: Gatepost) -> None:
     """The company CA certifies strangers."""
     ran = gatepost("cert", "issue", BOB)

@@ -14,11 +14,14 @@ from tests import pki_builder
 from tests.unit.cli.conftest import Gatepost
 from tests.unit.engine.outside import Outside, failing, later
 
+from gatepost.admin import clock
 from gatepost.config import load
+from gatepost.engine.enrolment import identities
 from gatepost.engine.issuer import GROUP
 from gatepost.engine.service import Stores
 from gatepost.enrol.source import Issued, Wanted
 from gatepost.errors import Refused, Unavailable
+from gatepost.mail.address import Mailbox
 from gatepost.store.request import Request
 
 pytestmark = pytest.mark.usefixtures("frozen", "home")
@@ -208,3 +211,46 @@ def test_the_wrong_one_by_hand(
     assert "expired" in ran.err
     assert [one.key_id for one in requests(home)] == [asked.key_id]
     assert gatepost("cert", "show", given.chain[0].fingerprint).code == 2
+
+
+def test_revoked_here_and_told_where_else(gatepost: Gatepost, outside: Outside) -> None:
+    """A stolen key would go on signing until its authority has answered a letter."""
+    gatepost("cert", "request", ALICE)
+    [one] = gatepost("cert", "list", ALICE, "--json").data
+    shown = gatepost("cert", "show", one["fingerprint"], "--json").data
+    ran = gatepost("cert", "revoke", one["fingerprint"], "--reason", "keyCompromise", "--new")
+    assert ran.code == 0
+    assert f"revoke the serial number {shown['serial']}" in ran.err
+    assert outside.ca.x509.subject.rfc4514_string() in ran.err
+    assert f"gatepost cert request {ALICE}" in ran.err
+    assert gatepost("cert", "revoke", one["fingerprint"]).code == 2
+    stores = Stores.open(load())
+    try:
+        alice = Mailbox.parse(ALICE)
+        assert stores.vault.signer_for(alice, clock.utc_now()) is None
+        assert len(stores.vault.decryptors_for(alice)) == 1
+    finally:
+        stores.close()
+    assert gatepost("cert", "revoke", outside.ca.fingerprint).code == 2  # its key is not here
+
+
+def test_suspended_and_released(gatepost: Gatepost, outside: Outside, home: Path) -> None:
+    """Who is away for long would get a new certificate with his first automatic answer."""
+    gatepost("cert", "request", ALICE)
+    [one] = gatepost("cert", "list", ALICE, "--json").data
+    gatepost("cert", "revoke", one["fingerprint"], "--reason", "certificateHold")
+    stores = Stores.open(load())
+    try:
+        ours = identities(load(), stores.directory, stores.vault, stores.authority)
+        with pytest.raises(Refused, match="certificateHold"):
+            ours.ensure(Mailbox.parse(ALICE), clock.utc_now())
+        assert stores.directory.requests.all() == ()
+    finally:
+        stores.close()
+    assert gatepost("cert", "release", one["fingerprint"]).code == 0
+    assert gatepost("cert", "release", one["fingerprint"]).code == 2
+    stores = Stores.open(load())
+    try:
+        assert stores.vault.signer_for(Mailbox.parse(ALICE), clock.utc_now()) is not None
+    finally:
+        stores.close()
