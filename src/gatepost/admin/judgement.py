@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from gatepost.admin import known
 from gatepost.admin.access import administrator, opened
 from gatepost.errors import ConfigError
 from gatepost.mail.address import Mailbox
@@ -81,12 +82,13 @@ def judged(config: Path | None) -> tuple[Judged, ...]:
 def accept(config: Path | None, address: str, now: datetime) -> Accepted:
     """Take the certificate that would be used now as a correspondent's own."""
     mailbox = Mailbox.parse(address)
-    with opened(config) as (_, stores):
+    with opened(config) as (settings, stores):
         directory = stores.directory
-        anchors, found = directory.anchors_for(mailbox.domain), directory.candidates_for(mailbox)
+        anchors = known.anchors(settings, stores, mailbox.domain_key, now)
+        found = known.candidates(settings, stores, mailbox, now)
         chosen = choose(found, mailbox, anchors, now)
-        known = directory.known_keys.of(mailbox)
-        seen = watched(chosen, found, mailbox, anchors, now, known=known)
+        before = directory.known_keys.of(mailbox)
+        seen = watched(chosen, found, mailbox, anchors, now, known=before)
         if seen.known is None:
             why = "is as it was" if seen.chosen else "is not there"
             raise ConfigError(f"the certificate of {mailbox} {why}: there is nothing to accept")

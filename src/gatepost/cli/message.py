@@ -173,10 +173,10 @@ def verify(
     from gatepost.admin import message as operation  # noqa: PLC0415
     from gatepost.admin.clock import utc_now  # noqa: PLC0415
 
-    octets = file.read(message)
-    anchors = certificate.anchors_for(octets, ca or (), config)
+    octets, now = file.read(message), utc_now()
+    anchors = certificate.anchors_for(octets, ca or (), config, now)
     known = certificate.signers_for(octets, ca or (), config)
-    found = operation.verify(octets, anchors, known=known, now=utc_now())
+    found = operation.verify(octets, anchors, known=known, now=now)
     if output is not None:
         file.write(output, found.made.chunks())
     if json:
