@@ -14,6 +14,7 @@ from typing import Any
 
 from gatepost.certificate import Certificate
 from gatepost.errors import GatepostError
+from gatepost.flow import company
 from gatepost.mail.content import Octets
 from gatepost.mime import headers
 from gatepost.mime.entity import split_header
@@ -104,7 +105,10 @@ class Judge:
         agrees = report.trusted and all(
             statuses.get(name, "unknown") == one["status"] for name, one in recorded.items()
         )
-        signature = _again(said["mail"], replace(anchors, evidence=None), made.at, chain)
+        plain = replace(anchors, evidence=None, own=anchors.roots)
+        signature = _again(said["mail"], plain, made.at, chain)
+        if signature == "enclosed" and said.get("inside") is not None:
+            signature = _again(said["inside"], plain, made.at, chain)
         return replace(
             made,
             signature=signature,
@@ -153,4 +157,5 @@ def _again(mail: str | None, anchors: Anchors, moment: datetime, chain: list[Cer
         return "enclosed"
     author = headers.author(header)
     found = verify(header, Octets(body), anchors, moment, author, known=chain, layer=layer)
-    return found.report.verdict.value
+    report = company.counted(found.report, author, (header, found.header), anchors)
+    return report.verdict.value

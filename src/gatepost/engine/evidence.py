@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from gatepost.certificate import Certificate
+from gatepost.flow.original import Original
 from gatepost.flow.revocation import RevocationReport
 from gatepost.flow.verdict import Outcome
 from gatepost.mail.content import Content, join
@@ -48,8 +49,17 @@ def testimony(queue_id: str, content: Content, outcomes: Sequence[Outcome]) -> T
         "revocation": [one.as_data() for one in told],
         "size": content.size,
         "mail": _base64(join(content)) if content.size <= MAXIMUM_MAIL else None,
+        "inside": _inside(findings),
     }
     return Testimony(json.dumps(data, separators=(",", ":")).encode(), _proofs(told))
+
+
+def _inside(findings: Sequence[object]) -> str | None:
+    """The signed layer, where encryption lies around it that only our keys open."""
+    for one in findings:
+        if isinstance(one, Original) and one.body.size <= MAXIMUM_MAIL:
+            return _base64(one.header + b"\r\n" + join(one.body))
+    return None
 
 
 def _proofs(told: Iterable[Finding]) -> tuple[Crl | Answer, ...]:

@@ -16,7 +16,7 @@ from gatepost.cms import enveloped
 from gatepost.cms.capability import Decryptor
 from gatepost.cms.digest import digests_of
 from gatepost.errors import GatepostError, KeyUnavailable
-from gatepost.flow import chase, company, revocation
+from gatepost.flow import chase, company, original, revocation
 from gatepost.flow.context import Context
 from gatepost.flow.fact import AnchorsFor, DecryptorsFor, Fact, IssuersOf, RevocationOf, SignersOf
 from gatepost.flow.nature import outer
@@ -163,7 +163,7 @@ def _verified(message: Message, layer: Layer, context: Context) -> tuple[Message
         return message.noting(broken), Continue()
     if author and _lacks_certificate(found.report) and SignersOf(author) not in context.facts:
         return message.noting(Absent(SignersOf(author))), Again()
-    noted = message.noting(found.report)
+    noted = message.noting(found.report, *original.opened(message, found.report, context))
     inner = replace(noted, header=found.header, body=found.body)
     if inner == noted:  # a signature over nothing, such as certs-only (RFC 8551 section 3.8)
         return noted, Continue()

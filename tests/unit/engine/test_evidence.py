@@ -13,17 +13,19 @@ from tests.unit.engine.desk import Desk
 from tests.unit.store.box import TestSeal
 from tests.world import ANCHORS, OURS, THEIRS, World, facts, octets, only, outgoing, person
 
+from gatepost.admin.testimony import Judge
 from gatepost.engine.gateway import Gateway
 from gatepost.flow import outbound
 from gatepost.net.application import SessionInfo
+from gatepost.store.chain import BEGINNING, linked
 from gatepost.store.directory import Directory
 
 ALICE, BOB = f"alice@{OURS}", f"bob@{THEIRS}"
 TEXT = f"From: {BOB}\nTo: {ALICE}\nSubject: x\n\nI owe you 100.\n"
 
 
-def signed() -> bytes:
-    world = World(facts=facts(signers=[BOB]), domains=frozenset({THEIRS}))
+def signed(*readers: str) -> bytes:
+    world = World(facts=facts(signers=[BOB], readers=readers), domains=frozenset({THEIRS}))
     return octets(only(world.drive(outgoing(TEXT, ALICE, sender=BOB), outbound.STAGES)))
 
 
@@ -56,3 +58,27 @@ async def test_valid_signatures_are_kept_where_wanted(
         assert first == person(BOB).certificate.der
         assert said["signatures"][0]["verdict"] == "valid"
         assert said["recipients"] == [ALICE]
+
+
+async def test_what_only_we_can_open_is_kept_opened(tmp_path: Path) -> None:
+    """The judge sees ciphertext, and has to believe us that something in it was signed."""
+    known = facts(anchors={THEIRS: ANCHORS}, openers=[ALICE])
+    desk = Desk(tmp_path / "queue", "[inbound]\nkeep_evidence = true\n", known)
+    seal = cast("Any", TestSeal())
+    mail = signed(ALICE)
+    assert b"I owe you" not in mail
+    with Directory(tmp_path / "directory.db") as directory:
+        desk.gateway = Gateway(replace(desk.parts, directory=directory, evidence_seal=seal))
+        session = SessionInfo("both", "192.0.2.1", 4711)
+        assert (await desk.mail(mail, ALICE, sender=BOB, session=session)).is_positive
+        await desk.gateway.settle()
+        (link,) = directory.evidence.read(seal)
+    await desk.close()
+    said = json.loads(link.record or b"")
+    assert base64.b64decode(said["mail"]) == mail
+    assert b"I owe you 100." in base64.b64decode(said["inside"])
+    found = Judge().judged(link, {})
+    assert (found.signature, found.path, found.agrees) == ("valid", "holds", True)
+    said["inside"] = None
+    changed = linked(1, link.at, BEGINNING, json.dumps(said).encode())
+    assert Judge().judged(changed, {}).signature == "enclosed"
