@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import islice
 from typing import Final
 
 from gatepost.certificate import Certificate
@@ -49,15 +50,15 @@ class Chase:
         self, candidates: Iterable[Candidate], anchors: Anchors
     ) -> tuple[Candidate, ...]:
         """The candidates, each with what is above it."""
-        found: list[Candidate] = []
-        left = MAXIMUM_CHASED
-        for one in candidates:
-            if left and self._is_open(one, anchors):
-                left -= 1
-                more = await self.above(one.certificate, one.issuers, anchors)
-                found.append(replace(one, issuers=tuple(dict.fromkeys((*one.issuers, *more)))))
-            else:
-                found.append(one)
+        found = list(candidates)
+        lacking = (place for place, one in enumerate(found) if self._is_open(one, anchors))
+        chased = tuple(islice(lacking, MAXIMUM_CHASED))
+        above = (
+            self.above(found[each].certificate, found[each].issuers, anchors) for each in chased
+        )
+        for each, more in zip(chased, await asyncio.gather(*above), strict=True):
+            whole = dict.fromkeys((*found[each].issuers, *more))
+            found[each] = replace(found[each], issuers=tuple(whole))
         return tuple(found)
 
     async def close(self) -> None:

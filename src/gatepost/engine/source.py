@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 from gatepost.config import Settings
@@ -124,6 +125,8 @@ class Sources:
     async def _found(
         self, one: Asked, mailbox: Mailbox, seconds: float, where: tuple[int, str]
     ) -> Found:
+        if seconds <= 0:  # others took all of it, which says nothing of this one
+            return Found(unasked=f"{one.name}: there was no time left to ask")
         try:
             async with asyncio.timeout(seconds):
                 offer = await one.ask(mailbox)
@@ -197,7 +200,4 @@ def _smimea(settings: Settings) -> Asked:
 
     asks = resolver(settings)
 
-    async def ask(mailbox: Mailbox) -> Offer:
-        return Offer(await smimea.certificates(asks, mailbox))
-
-    return Asked("smimea", "smimea", ask, apart=True)
+    return Asked("smimea", "smimea", partial(smimea.certificates, asks), apart=True)

@@ -122,12 +122,11 @@ class Resolver:
         )
         return answer.records if answer.authentic else ()
 
-    async def smimea(self, name: str) -> tuple[Tlsa, ...]:
-        """The SMIMEA records of a name, as far as DNSSEC proves them (RFC 8162 section 2)."""
-        answer = await self._asked(
+    async def smimea(self, name: str) -> Answer:
+        """The SMIMEA records of a name, which count as far as DNSSEC proves them (RFC 8162 2)."""
+        return await self._asked(
             name, "SMIMEA", lambda one: Tlsa(one.usage, one.selector, one.mtype, one.cert)
         )
-        return answer.records if answer.authentic else ()
 
     async def text(self, name: str) -> tuple[str, ...]:
         """The name's TXT records, each as one text (RFC 1035 section 3.3.14)."""

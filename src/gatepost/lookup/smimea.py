@@ -12,6 +12,7 @@ from typing import Final
 
 from gatepost.certificate import Certificate
 from gatepost.errors import Malformed
+from gatepost.lookup.offer import Offer
 from gatepost.lookup.resolver import Resolver
 from gatepost.mail.address import Mailbox
 
@@ -26,17 +27,27 @@ def names(mailbox: Mailbox) -> tuple[str, ...]:
     return tuple(f"{_label(one)}._smimecert.{mailbox.domain_key}" for one in spellings)
 
 
-async def certificates(resolver: Resolver, mailbox: Mailbox) -> tuple[Certificate, ...]:
+async def certificates(resolver: Resolver, mailbox: Mailbox) -> Offer:
     """The mailbox's own certificates; raises NameServiceFailed when nobody can know."""
+    remarks: dict[str, None] = {}
     for name in names(mailbox):
+        answer = await resolver.smimea(name)
+        if answer.records and not answer.authentic:
+            remarks["its record is not proven by DNSSEC"] = None
+            continue
         found = [
             one.data
-            for one in await resolver.smimea(name)
+            for one in answer.records
             if (one.usage, one.selector, one.matching) == (_OWN, _WHOLE, _AS_IT_IS)
         ]
-        if found:
-            return tuple(one for data in found[:MAXIMUM] if (one := _read(data)) is not None)
-    return ()
+        if len(found) < len(answer.records):
+            remarks["its record is no whole certificate of usage 3"] = None
+        whole = tuple(one for data in found[:MAXIMUM] if (one := _read(data)) is not None)
+        if len(whole) < len(found):
+            remarks["a record holds something else than a certificate"] = None
+        if whole:
+            return Offer(whole, remarks=tuple(remarks))
+    return Offer(remarks=tuple(remarks))
 
 
 def _label(local: str) -> str:

@@ -285,8 +285,10 @@ async def test_smimea_from_a_signed_zone(tmp_path: Path) -> None:
     ]
     with NameServer(tmp_path / "dns", zones) as server:
         asks = Resolver(ResolverSettings((("127.0.0.1", server.port),), trust=True))
-        assert await smimea.certificates(asks, BOB) == (CERTIFICATE,)
-        assert await smimea.certificates(asks, EVE) == ()  # a digest is no certificate
-        assert await smimea.certificates(asks, Mailbox("bob", "plain.example")) == ()
+        assert await smimea.certificates(asks, BOB) == Offer((CERTIFICATE,))
+        found = await smimea.certificates(asks, EVE)
+        assert found == Offer(remarks=("its record is no whole certificate of usage 3",))
+        found = await smimea.certificates(asks, Mailbox("bob", "plain.example"))
+        assert found == Offer(remarks=("its record is not proven by DNSSEC",))
         with pytest.raises(NameServiceFailed):
             await smimea.certificates(asks, Mailbox("bob", "forged.example"))
