@@ -315,6 +315,57 @@ async def test_referrals_are_not_followed() -> None:
         assert await offered(port) == Offer((CERTIFICATE,))
 
 
+def thing(number: int, name: str, **values: bytes) -> bytes:
+    """An entry with one value of each attribute; `__` in a name stands for a semicolon."""
+    attributes = (
+        sequence(
+            octet_string(kind.replace("__", ";").replace("_", "=").encode()),
+            tlv(0x31, octet_string(one)),
+        )
+        for kind, one in values.items()
+    )
+    head = octet_string(name.encode())
+    return sequence(integer(number), tlv(0x64, head, sequence(*attributes)))
+
+
+async def test_lists_that_come_in_parts() -> None:
+    """Active Directory gives 1500 members at a time; whoever comes after would be nobody."""
+    first = {"objectClass": b"group", "member__range_0-0": b"cn=y"}
+    said = (
+        thing(1, "cn=g", **first) + done(1),
+        done(2),  # nobody says himself that he is in it
+        thing(3, "cn=y", mail=b"y@partner.example") + done(3),
+        thing(4, "cn=g", **{"member__range_1-*": b"cn=z"}) + done(4),
+        thing(5, "cn=z", mail=b"z@partner.example") + done(5),
+    )
+    async with lying(saying(*said)) as port:
+        found = await LdapDirectory(settings(port)).members("cn=g")
+    assert list(map(str, found)) == ["y@partner.example", "z@partner.example"]
+    again = thing(4, "cn=g", **{"member__range_0-0": b"cn=y"}) + done(4)
+    async with lying(saying(*said[:3], again)) as port:
+        with pytest.raises(Malformed, match="the same part"):
+            await LdapDirectory(settings(port)).members("cn=g")
+
+
+async def test_pages() -> None:
+    """A group of two thousand would have as many members as a page."""
+    cookie = sequence(integer(0), octet_string(b"more"))
+    control = sequence(octet_string(b"1.2.840.113556.1.4.319"), octet_string(cookie))
+    end = sequence(integer(2), tlv(0x65, *OK), tlv(0xA0, control))
+    said = (
+        thing(1, "cn=g", objectClass=b"group") + done(1),
+        thing(2, "cn=y", mail=b"y@partner.example") + end,
+        thing(3, "cn=z", mail=b"z@partner.example") + done(3),
+    )
+    async with lying(saying(*said)) as port:
+        found = await LdapDirectory(settings(port)).members("cn=g")
+    assert list(map(str, found)) == ["y@partner.example", "z@partner.example"]
+    cut = thing(2, "cn=y", mail=b"y@partner.example") + done(2, code=4)
+    async with lying(saying(said[0], cut)) as port:
+        with pytest.raises(Unavailable, match="does not search"):
+            await LdapDirectory(settings(port)).members("cn=g")
+
+
 @pytest.mark.parametrize(
     ("table", "why"),
     [
