@@ -30,7 +30,7 @@ def identities(
         directory,
         vault,
         authority,
-        Rules(settings.identity, _members(settings)),
+        Rules(settings.identity, members(settings)),
         frozenset(map(domain_key, settings.gateway.domains)),
         settings.authority.user_key,
         asked,
@@ -59,18 +59,18 @@ def note_requested(journal: Journal, request: Request) -> None:
     )
 
 
-def _members(settings: Settings) -> Members | None:
+def members(settings: Settings) -> Members | None:
     """Asks the LDAP directory under whose base the group stands, else the first."""
     if not settings.ldap or not any(one.group for one in settings.identity):
         return None
     from gatepost.engine.source import directory  # noqa: PLC0415  only where there are groups
 
-    async def members(group: str) -> Sequence[Mailbox]:
+    async def ask(group: str) -> Sequence[Mailbox]:
         inside = [one for one in settings.ldap if _folded(group).endswith(_folded(one.base))]
         where = (inside or list(settings.ldap))[0]
         return await directory(where).members(group)
 
-    return members
+    return ask
 
 
 def _folded(name: str) -> str:
