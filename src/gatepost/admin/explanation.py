@@ -24,6 +24,7 @@ from gatepost.engine.respond import challenges
 from gatepost.engine.rulebook import Rulebook
 from gatepost.engine.service import Stores, context, own_domains
 from gatepost.engine.source import sources
+from gatepost.engine.standing import standing
 from gatepost.errors import ConfigError
 from gatepost.flow import admit
 from gatepost.flow.admit import Gate
@@ -133,6 +134,7 @@ async def _explained(
     ours = identities(settings, stores.directory, stores.vault, stores.authority)
     await ours.rules.refresh()
     paths = chase(settings, stores.directory, clock, keeps=False)
+    stands = standing(settings, stores.directory.statuses, clock, keeps=False)
     gather = Gatherer(
         stores.directory,
         stores.vault,
@@ -144,6 +146,7 @@ async def _explained(
         challenges=challenges(settings, stores.directory, clock, patience=0),
         sources=sources(settings, own_domains(settings), clock),
         chase=paths,
+        standing=stands,
     )
     snapshot = context(settings, Rulebook(stores.directory), clock, stores.trace)()
     outcomes: list[tuple[Direction, Outcome]] = []
@@ -155,6 +158,8 @@ async def _explained(
             found = await drive(decide(admitted, snapshot), gather)
             outcomes += [(message.direction, one) for one in found]
     await paths.close()
+    if stands is not None:
+        await stands.close()
     issued = tuple(sorted(map(str, gather.rehearsed)))
     return Explanation(tuple(outcomes), issued, _modes(settings, {way for way, _ in outcomes}))
 

@@ -17,6 +17,7 @@ from gatepost.events import Name
 from gatepost.lookup.revocation import Revocations, Silence
 from gatepost.pki.choose import Candidate
 from gatepost.pki.evidence import Evidence
+from gatepost.pki.place import Status
 from gatepost.pki.validate import Anchors, validate
 from gatepost.store.status import Statuses
 
@@ -92,15 +93,36 @@ def _tell(journal: Journal, one: Silence) -> None:
 
 
 def standing(
-    settings: Settings, statuses: Statuses, clock: Callable[[], datetime]
+    settings: Settings,
+    statuses: Statuses,
+    clock: Callable[[], datetime],
+    *,
+    keeps: bool = True,
 ) -> Standing | None:
     """Who asks, as the configuration says; nobody where it is off."""
     asked = settings.revocation
     if asked.inbound == asked.outbound == "off":
         return None
     patience = asked.patience.total_seconds()
-    made = Revocations(_Fetch(settings), statuses, clock, maximum=asked.maximum, patience=patience)
+    kept = statuses if keeps else _Looking(statuses)
+    made = Revocations(_Fetch(settings), kept, clock, maximum=asked.maximum, patience=patience)
     return Standing(made, asked)
+
+
+class _Looking(Statuses):
+    """What is known, for whoever must change nothing."""
+
+    def __init__(self, statuses: Statuses) -> None:
+        self._statuses = statuses
+
+    def read(self, id_: str) -> Status | None:
+        return self._statuses.read(id_)
+
+    def write(self, one: Status) -> None:
+        pass
+
+    def use(self, id_: str, now: datetime) -> None:
+        pass
 
 
 class _Fetch:

@@ -20,12 +20,14 @@ from tests.unit.lookup.test_revocation import BOB, START, World
 from tests.world import World as Surroundings
 from tests.world import facts, incoming, only, outgoing
 
+from gatepost.admin import explanation
 from gatepost.certificate import Certificate
 from gatepost.cms.capability import Signer
 from gatepost.config import Settings, parse
 from gatepost.config.revocation import Strictness
 from gatepost.engine.drive import drive
 from gatepost.engine.gather import Gatherer
+from gatepost.engine.service import Stores
 from gatepost.engine.standing import Standing, standing
 from gatepost.enrol.local import LocalAuthority
 from gatepost.enrol.pointer import OCSP, Pointers
@@ -42,6 +44,7 @@ from gatepost.smime.report import SignatureReport, Verdict
 from gatepost.smime.sign import sign
 from gatepost.vault.kek import Kek
 from gatepost.vault.keys import Vault
+from gatepost.vault.mac import Mac
 from gatepost.vault.seal import Sealer
 
 LEVELS: tuple[Strictness, ...] = ("hard", "grace", "soft")
@@ -226,6 +229,32 @@ async def test_a_ca_without_lists(web: Web) -> None:
         verdict, decision, _ = told(await web.arrived(level, signer))
         assert (verdict is Verdict.VALID) is (level != "hard"), level
         assert "no list of its issuer" in str(decision.layers)
+
+
+async def test_explain_asks_and_keeps_nothing(web: Web, tmp_path: Path) -> None:
+    """It tells that mail leaves encrypted, and in truth the certificate is revoked."""
+    bad = web.ca.issue(BOB, "encrypt", START)
+    web.know(bad)
+    web.ca.revoke(bad, "keyCompromise", START)
+    kek = Kek(b"k" * 32)
+    seal = Sealer(kek, "queue")
+    stores = Stores(
+        web.ours,
+        Vault(web.ours, Sealer(kek, "private-key")),
+        None,
+        tmp_path / "queue",
+        seal,
+        Mac(kek, "trace"),
+        seal,
+    )
+    mail = f"From: alice@xyz.example\nTo: {BOB}\nSubject: x\n\nhello\n".encode()
+    request = explanation.Request.parse(mail, "alice@xyz.example", (str(BOB),), "")
+    found = await explanation._explained(settings("soft"), stores, request, START)
+    (decision,) = found.decisions
+    assert decision.certificate is None
+    assert "was revoked on 2026-06-01 (keyCompromise)" in decision.rejected[0].reason
+    later = START + timedelta(days=365)
+    assert web.ours.statuses.due(later, START - timedelta(days=1), 10) == ()
 
 
 async def test_without_a_way_to_the_world_mail_does_not_wait(web: Web) -> None:
