@@ -19,9 +19,13 @@ from gatepost.pki.pem import MAXIMUM_FILE
 from gatepost.store.directory import Directory
 
 BOB = Mailbox.parse("bob@partner.example")
-CERTIFICATE = user(str(BOB)).certificate
+CERTIFICATE = user(str(BOB), "p256").certificate
 BAG = pkcs7.serialize_certificates([CERTIFICATE.x509, company().certificate.x509], Encoding.DER)
-OLD = company().user("old@partner.example", not_after=datetime(2026, 2, 1, tzinfo=UTC)).certificate
+OLD = (
+    company()
+    .user("old@partner.example", kind="p256", not_after=datetime(2026, 2, 1, tzinfo=UTC))
+    .certificate
+)
 
 
 @dataclass
@@ -111,7 +115,7 @@ async def test_nothing_half_written(place: Place) -> None:
         (b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "holds no certificate"),
         (OLD.der, "expired on 2026-02-01"),
         (OLD.pem.encode() + CERTIFICATE.pem.encode(), "expired on"),
-        (user("alice@example.com").certificate.der, "alice@example.com is ours"),
+        (user("alice@example.com", "p256").certificate.der, "alice@example.com is ours"),
         (bytes(MAXIMUM_FILE + 1), "over the limit"),
         (user("eve@partner.example", "p256", "sign").certificate.der, "keyAgreement"),
     ],

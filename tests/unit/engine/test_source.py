@@ -33,7 +33,7 @@ from gatepost.policy.evaluate import evaluate
 from gatepost.policy.parse import parse
 
 BOB, EVE = Mailbox.parse("Bob@partner.example"), Mailbox.parse("eve@partner.example")
-CERTIFICATE = user("bob@partner.example").certificate
+CERTIFICATE = user("bob@partner.example", "p256").certificate
 PLACE = "http://pki.partner.example/ca.cer"
 
 
@@ -175,8 +175,8 @@ async def test_each_has_its_share_and_the_dead_are_left_alone(home: Home) -> Non
 
 async def test_what_is_no_use_is_not_enough(home: Home) -> None:
     """An expired certificate in the first directory would hide the good one in the next."""
-    old = company().user("bob@partner.example", not_after=home.now - timedelta(days=1))
-    stranger = company().user("eve@partner.example")
+    old = company().user("bob@partner.example", kind="p256", not_after=home.now - timedelta(days=1))
+    stranger = company().user("eve@partner.example", kind="p256")
     first, second = Shelf(old.certificate, stranger.certificate), Shelf(CERTIFICATE)
     home.directory.add_partner("partner.example", [company_root().certificate], now=home.now)
     home.directory.add_certificate(company().certificate, (), now=home.now)
@@ -196,7 +196,7 @@ async def test_a_key_found_outside_is_watched(home: Home) -> None:
     assert first.known is not None
     assert first.changes == ()
     home.directory.known_keys.remember(BOB, first.known, now=home.now)
-    other = root("Other").user("bob@partner.example")
+    other = root("Other").user("bob@partner.example", kind="p256")
     shelf.held = (other.certificate,)
     home.now += KEPT
     second = await choice(gather)

@@ -23,7 +23,7 @@ STAGES = (peel, harvest)
 
 def mail(author: str = BOB, *, changed: bool = False) -> Message:
     """Signed by Bob, without the certificate above his."""
-    signer = replace(user(BOB).signer, chain=())
+    signer = replace(user(BOB, "p256").signer, chain=())
     header = f"From: {author}\r\nTo: a@xyz.example\r\nSubject: Hi\r\n\r\n".encode()
     header, body = sign(header, Octets(b"Hello\r\n"), signer, now=World().now, names=lambda: "t")
     content = header + join(body)
@@ -34,7 +34,7 @@ def seen(
     message: Message, *issuers: Certificate, domain: str = "partner.example"
 ) -> tuple[Message, World]:
     """The message after the stages, in a world that knows these issuers of Bob's."""
-    certificate = user(BOB).certificate
+    certificate = user(BOB, "p256").certificate
     known: dict[Fact, Answer] = {
         AnchorsFor(domain): ANCHORS,
         IssuersOf(certificate, (certificate,), domain): issuers,
@@ -52,12 +52,12 @@ def test_found_and_learned() -> None:
     message, world = seen(mail(), company().certificate)
     assert verdict(message) is Verdict.VALID
     found: Learned = only(learned(message.findings))
-    assert found.certificates == (user(BOB).certificate,)
+    assert found.certificates == (user(BOB, "p256").certificate,)
     assert company().certificate in found.issuers
     assert sum(isinstance(one, IssuersOf) for one in world.asked) == 1
 
 
-@pytest.mark.parametrize("answer", [(), (user("x@y.example").certificate,)])
+@pytest.mark.parametrize("answer", [(), (user("x@y.example", "p256").certificate,)])
 def test_not_found(answer: tuple[Certificate, ...]) -> None:
     """Nobody's word would do, or the question be asked for ever."""
     message, world = seen(mail(), *answer)
@@ -79,7 +79,7 @@ def test_nothing_lacks() -> None:
     """Whoever is simply not trusted would be asked about at each of his mails."""
     _, world = seen(mail(), domain="other.example")
     assert sum(isinstance(one, IssuersOf) for one in world.asked) == 1  # the domain's anchors: none
-    signer = user(BOB).signer
+    signer = user(BOB, "p256").signer
     header = f"From: {BOB}\r\nTo: a@xyz.example\r\n\r\n".encode()
     brought = replace(signer, chain=(company().certificate, company_root().certificate))
     header, body = sign(header, Octets(b"x\r\n"), brought, now=World().now, names=lambda: "t")

@@ -135,7 +135,9 @@ async def test_nobody_waits_longer_than_patience() -> None:
     """Mail would wait for a server that never answers; the next mail has what came late."""
     arrived, go = asyncio.Event(), asyncio.Event()
     above = ROOT.authority("Slow")
-    leaf = pointing(above.user("bob@partner.example").certificate, above, "http://slow.example/")
+    leaf = pointing(
+        above.user("bob@partner.example", kind="p256").certificate, above, "http://slow.example/"
+    )
 
     async def slow(url: str, maximum: int, *, body: bytes = b"", kind: str = "") -> bytes:
         arrived.set()
@@ -163,7 +165,7 @@ def test_places() -> None:
 def test_gaps() -> None:
     """A circle of cross-certificates would be climbed for ever."""
     a, b = root("Circle A"), root("Circle B")
-    leaf = a.user("bob@partner.example").certificate
+    leaf = a.user("bob@partner.example", kind="p256").certificate
     crossed = Authority(b.certificate, b.key).authority("Circle A").certificate
     back = Authority(a.certificate, a.key).authority("Circle B").certificate
     assert gaps(leaf, (crossed, back), ANCHORS) == ()

@@ -24,8 +24,8 @@ from gatepost.mail.address import Mailbox
 
 PATIENCE = timedelta(seconds=float(os.environ.get("GATEPOST_PATIENCE", "30")))
 BOB, EVE = Mailbox.parse("Bob@partner.example"), Mailbox.parse("eve@partner.example")
-CERTIFICATE = user("bob@partner.example").certificate
-OTHER = user("carol@partner.example").certificate
+CERTIFICATE = user("bob@partner.example", "p256").certificate
+OTHER = user("carol@partner.example", "p256").certificate
 BAG = pkcs7.serialize_certificates([OTHER.x509, company().certificate.x509], Encoding.DER)
 
 
