@@ -19,17 +19,22 @@ class CmpServer:
     reference: str = "gateway"
     password: str = "open sesame"
     options: tuple[str, ...] = ()
+    signer: tuple[Path, Path] | None = None  # certificate and key; then it knows no password
     port: int = field(init=False, default=0)
 
     def __enter__(self) -> Self:
         for name, octets in (("leaf.pem", self.certificate), ("above.pem", self.issuers)):
             (self.folder / name).write_bytes(octets)
+        proof: tuple[str, ...] = ("-srv_secret", f"pass:{self.password}")
+        if self.signer is not None:
+            certificate, key = map(str, self.signer)
+            proof = ("-srv_cert", certificate, "-srv_key", key, "-accept_unprotected")
         above = ("-rsp_extracerts", "above.pem") if self.issuers else ()
         with (self.folder / "cmp.log").open("wb") as log:
             self._process = subprocess.Popen(
                 (
                     *("openssl", "cmp", "-port", "0", "-srv_ref", "the-authority"),
-                    *("-srv_secret", f"pass:{self.password}"),
+                    *proof,
                     *("-rsp_cert", "leaf.pem", *above, *self.options),
                 ),
                 cwd=self.folder,

@@ -24,6 +24,9 @@ class Cmp(Password):
     """The name under which the server knows the secret (senderKID)."""
     recipient: str = ""
     """Distinguished name of the authority, such as "CN=Mail CA,O=Example"; empty: none is named."""
+    signers: File | None = None
+    """PEM file of certificates with which the server signs its answers, if it does; nothing:
+    answers are believed by the password alone."""
     anchors: File | None = None
     """PEM file of CAs that the web server is believed by; nothing: those of the system."""
 

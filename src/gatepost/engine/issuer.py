@@ -82,12 +82,17 @@ def _cmp(one: SourceSettings, _: Surroundings) -> CertificateSource:
     from gatepost.enrol.carrier import Carrier  # noqa: PLC0415
     from gatepost.enrol.cmp import Cmp  # noqa: PLC0415
     from gatepost.enrol.cmp_message import Secret  # noqa: PLC0415
+    from gatepost.pki.pem import read_certificates  # noqa: PLC0415
 
     table = one.cmp
     assert table is not None  # as the settings were checked
     secret = Secret(table.reference, password(table))
     recipient = x509.Name.from_rfc4514_string(table.recipient)
-    return Cmp(one.name, Carrier(table.url, anchors=table.anchors), secret, recipient)
+    try:
+        signers = read_certificates(table.signers.read_bytes()) if table.signers else ()
+    except OSError as error:
+        raise ConfigError(f"{table.signers} cannot be read: {error.strerror}") from error
+    return Cmp(one.name, Carrier(table.url, anchors=table.anchors), secret, recipient, signers)
 
 
 def _file(one: SourceSettings, _: Surroundings) -> CertificateSource:

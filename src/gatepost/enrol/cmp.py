@@ -42,6 +42,7 @@ class Cmp:
     carrier: Carrier
     secret: Secret
     recipient: x509.Name = field(default_factory=lambda: x509.Name([]))
+    signers: tuple[Certificate, ...] = ()  # who may sign answers instead
     entropy: Entropy = os.urandom
 
     async def request(self, wanted: Wanted, now: datetime) -> Issued | Pending:
@@ -154,9 +155,10 @@ class Cmp:
                 raise self._unproved(answer)
         except (Malformed, IndexError, ValueError) as error:
             raise Unavailable(f"{host} answers what is no CMP: {error}") from error
-        if not answer.is_from(self.secret):
+        if not answer.is_from(self.secret, [one for one in self.signers if one.not_after > now]):
             raise Unavailable(
-                f"{host} does not prove that it knows our secret: see reference and password"
+                f"{host} does not prove that it knows our secret: see reference and password,"
+                " or signers"
             )
         if (answer.thread.transaction, answer.thread.answered) != (
             thread.transaction,

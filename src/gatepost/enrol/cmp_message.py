@@ -1,15 +1,15 @@
 """Messages of the Certificate Management Protocol (RFC 9810 section 5, RFC 9483 section 3).
 
 Written: a request in PKCS #10 (p10cr), a question whether it is decided (pollReq), a receipt
-(certConf).  Read: their answers.  All are protected by a password (section 5.1.3.1): whoever
-has no part in it can neither ask nor answer.
+(certConf).  Read: their answers.  All are protected by a password (section 5.1.3.1), answers
+perhaps by the signature of somebody known (section 5.1.3.3).
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
@@ -22,6 +22,7 @@ from gatepost.certificate import Certificate
 from gatepost.cms import der
 from gatepost.errors import LimitExceeded, Malformed
 from gatepost.pki.der import dotted, first, inside, items
+from gatepost.pki.signature import Algorithm, made_by
 
 CP, P10CR, PKI_CONF, ERROR, CERT_CONF, POLL_REQ, POLL_REP = 3, 4, 19, 23, 24, 25, 26
 ROUNDS: Final = 10_000
@@ -42,6 +43,15 @@ _MACS: Final = {
     _HMAC_SHA256: "sha256",
     "1.2.840.113549.2.10": "sha384",
     "1.2.840.113549.2.11": "sha512",
+}
+_SIGNATURES: Final = {
+    "1.2.840.113549.1.1.11": hashes.SHA256(),
+    "1.2.840.113549.1.1.12": hashes.SHA384(),
+    "1.2.840.113549.1.1.13": hashes.SHA512(),
+    "1.2.840.10045.4.3.2": hashes.SHA256(),
+    "1.2.840.10045.4.3.3": hashes.SHA384(),
+    "1.2.840.10045.4.3.4": hashes.SHA512(),
+    "1.3.101.112": None,  # Ed25519
 }
 _PROTECTION, _KEY_ID, _TRANSACTION, _NONCE, _ANSWERED = 0xA1, 0xA2, 0xA4, 0xA5, 0xA6
 Entropy = Callable[[int], bytes]
@@ -81,11 +91,17 @@ class Message:
         """Whether it claims to be."""
         return bool(self.mac)
 
-    def is_from(self, secret: Secret) -> bool:
-        """Whether whoever wrote it knows the secret."""
+    def is_from(self, secret: Secret, signers: Sequence[Certificate] = ()) -> bool:
+        """Whether whoever wrote it knows the secret, or is one of these signers."""
         if not self.mac or not self.algorithm:
             return False
         try:
+            name = dotted(first(self.algorithm))
+            if name in _SIGNATURES:
+                how = Algorithm(name, _SIGNATURES[name])
+                return any(
+                    made_by(one.public_key, self.mac, self.protected, how) for one in signers
+                )
             expected = _mac(self.algorithm, secret.password.encode(), self.protected)
         except (IndexError, ValueError, KeyError):
             return False  # an algorithm that is not known proves nothing

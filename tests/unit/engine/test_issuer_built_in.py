@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import cast
 
 import pytest
+from tests.unit.route.people import card
 
 from gatepost.config.acme import Acme as AcmeSettings
 from gatepost.config.certificate_source import BUILT_IN
@@ -99,3 +100,20 @@ def test_cmp(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (made.secret.reference, made.secret.password) == ("gw", "sesame")
     assert "sesame" not in repr(made)
     assert made.recipient.rfc4514_string() == "CN=Mail CA,O=Example"
+
+
+def test_cmp_signers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Answers of anybody are believed, or those of the right one are not."""
+    monkeypatch.setenv("CMP_PASSWORD", "sesame")
+    one = card("CMP")
+    path = tmp_path / "signers.pem"
+    table = CmpSettings(
+        url="https://ca", reference="gw", signers=path, password_environment="CMP_PASSWORD"
+    )
+    settings = SourceSettings("vendor", "cmp", cmp=table)
+    with pytest.raises(ConfigError, match=r"signers\.pem cannot be read: No such file"):
+        issuer(settings, AROUND)
+    path.write_bytes(one.pem)
+    made = issuer(settings, AROUND)
+    assert isinstance(made, Cmp)
+    assert [signer.der for signer in made.signers] == [one.der]

@@ -5,6 +5,7 @@ import hashlib
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -64,6 +65,24 @@ async def test_enrolled(served: Served) -> None:
         found = await cmp(server.url).request(asked, NOW)
     assert isinstance(found, Issued)
     assert [one.name for one in found.chain] == ["alice@example.com", "Peer Issuing", "Peer Root"]
+
+
+async def test_signed_answers(served: Served, authority: OpensslAuthority, tmp_path: Path) -> None:
+    """Whoever signs as somebody else is believed, or nobody who signs."""
+    asked = wanted()
+    certificate, key = authority.certify("signer", "/CN=CMP", "server")
+    (signer, *_) = Certificate.from_pem(certificate.read_bytes())
+    (other, *_) = Certificate.from_pem(authority.root.read_bytes())
+    with replace(served(asked), signer=(certificate, key)) as server:
+        for wrong in ((), (other,)):
+            with pytest.raises(Unavailable, match="does not prove that it knows our secret"):
+                await replace(cmp(server.url), signers=wrong).request(asked, NOW)
+        source = replace(cmp(server.url), signers=(signer,))
+        with pytest.raises(Unavailable, match="does not prove"):  # its certificate is over
+            await source.request(asked, NOW + timedelta(days=21))
+        found = await source.request(asked, NOW)
+    assert isinstance(found, Issued)
+    assert len(found.chain) == 3
 
 
 async def test_pending(served: Served) -> None:
