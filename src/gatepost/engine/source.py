@@ -17,7 +17,7 @@ from gatepost.config import Settings
 from gatepost.config.ldap import Ldap
 from gatepost.engine.journal import Journal, reason_of
 from gatepost.engine.secret import password
-from gatepost.errors import GatepostError, Malformed, Unavailable
+from gatepost.errors import GatepostError, LimitExceeded
 from gatepost.events import Name
 from gatepost.lookup.ldap import LdapDirectory
 from gatepost.lookup.offer import Offer
@@ -132,28 +132,26 @@ class Sources:
                 offer = await one.ask(mailbox)
         except TimeoutError:
             return self._failed(one, where, f"no answer in {seconds:g} s")
-        except Malformed as error:  # it is there, and asking again does not mend what it says
+        except LimitExceeded as error:  # it is there, and asking again makes its answer no smaller
             self._back(one, where)
             return Found(remarks=(f"{one.name}: {error}",))
         except GatepostError as error:
-            return self._failed(one, where, str(error), counts=isinstance(error, Unavailable))
+            return self._failed(one, where, str(error))
         except Exception as error:  # noqa: BLE001  a source must not stop mail
             return self._failed(one, where, reason_of(error))
         self._back(one, where)
         made = tuple(Candidate(each, one.source, offer.issuers) for each in offer.certificates)
         return Found(made, remarks=tuple(f"{one.name}: {each}" for each in offer.remarks))
 
-    def _failed(
-        self, one: Asked, where: tuple[int, str], fault: str, *, counts: bool = True
-    ) -> Found:
+    def _failed(self, one: Asked, where: tuple[int, str], fault: str) -> Found:
         if len(self._health) >= MAXIMUM_KEPT:
             self._health.clear()
         health = self._health.setdefault(where, _Health())
-        health.failures += counts
+        health.failures += 1
         health.fault = fault
         if health.failures >= FAILURES:
             health.until = self._clock() + REST
-        if health.failures == FAILURES and counts:
+        if health.failures == FAILURES:
             self._note(Name.SOURCE_SKIPPED, one, where, fault)
         return Found(unasked=f"{one.name}: {fault}")
 

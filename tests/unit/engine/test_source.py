@@ -19,7 +19,7 @@ from gatepost.engine.gather import Gatherer
 from gatepost.engine.journal import Journal
 from gatepost.engine.source import FAILURES, KEPT, REST, SILENCE, Ask, Asked, Found, Sources
 from gatepost.engine.standing import Standing
-from gatepost.errors import LimitExceeded, Unavailable
+from gatepost.errors import LimitExceeded, Malformed, Unavailable
 from gatepost.events import Event, Name
 from gatepost.flow.fact import CertificateFor
 from gatepost.flow.refusal import lacking, unencryptable
@@ -241,6 +241,10 @@ async def test_what_it_says_wrong_is_told(home: Home) -> None:
     found = await choice(gatherer(home, shelf))
     assert (found.unasked, found.remarks) == ("", ("smimea: it sends more than 4096 octets",))
     assert "more than 4096 octets" in lacking(found)
+    shelf.fault = Malformed("it does not speak LDAP")
+    home.now += KEPT
+    found = await choice(gatherer(home, shelf))
+    assert (found.unasked, found.remarks) == ("smimea: it does not speak LDAP", ())
     shelf.fault = RuntimeError("a fault of ours")
     home.now += KEPT
     assert "a fault of ours" in (await choice(gatherer(home, shelf))).unasked
