@@ -21,11 +21,11 @@ from tests.peers.network import Machine, Network
 from tests.peers.postfix import free_port
 from tests.peers.postgres import running
 
-LEASE = scaled(4, 60, "lease")
+LEASE = scaled(6, 60, "lease")
 BACKLOG = 150  # mails that the node has when it happens
 LONG = 60.0  # seconds that a node stands still in the full form
 IN_FLIGHT = 20  # connections of one node to the next hop
-SLOW = 0 if FULL else 5  # how many submissions' time a busy machine may be late
+SLOW = 0 if FULL else 10  # how many submissions' time a busy machine may be late
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180 + 20 * LEASE)]
 
 
