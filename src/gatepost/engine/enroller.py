@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -76,7 +77,10 @@ class Enroller:
             async with limit:
                 await self.ask(request)
 
-        await asyncio.gather(*map(one, due))
+        done = await asyncio.gather(*map(one, due), return_exceptions=True)
+        for fault in done:
+            if isinstance(fault, BaseException):  # of the database; all others were asked
+                raise fault
 
     async def ask(self, request: Request) -> Outcome | None:
         """Ask about one request; what it came to, or nothing when another asks or it is done."""
@@ -91,7 +95,8 @@ class Enroller:
                 return None
             outcome = self._waiting(request, answer)
         except asyncio.CancelledError:  # we stop: whoever comes next need not wait for us
-            requests.settle(request, holder, _unchanged(request))
+            with suppress(Exception):
+                requests.settle(request, holder, _unchanged(request))
             raise
         except Refused as error:
             outcome = self._refused(request, str(error))

@@ -269,7 +269,10 @@ class LocalAuthority:
             return False
         if certificate.not_after == self.root.not_after and now < certificate.not_after:
             return False  # a new one would end no later
-        return certificate == self.directory.enrolled(address, kind)
+        if certificate != self.directory.enrolled(address, kind):
+            return False
+        # one from outside that a rule no longer names is used to its end
+        return now >= certificate.not_after or self.has_issued(certificate)
 
     def _issue(
         self,

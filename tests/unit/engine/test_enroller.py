@@ -16,6 +16,7 @@ from gatepost.certificate import Certificate
 from gatepost.cms.capability import SignatureScheme
 from gatepost.config.identity import Identity
 from gatepost.engine.enroller import FIRST, LONGEST, SKEW, UPKEEP, Enroller, accepted, pause
+from gatepost.engine.gather import Gatherer
 from gatepost.engine.identity import Identities, Kept, is_ending
 from gatepost.engine.journal import Journal
 from gatepost.enrol import pkcs10
@@ -25,6 +26,7 @@ from gatepost.enrol.rule import Rules
 from gatepost.enrol.source import Issued, Pending, Wanted
 from gatepost.errors import NotYet, Refused, Unavailable
 from gatepost.events import Event, Name
+from gatepost.flow.fact import SignerAnswer, SignerFor
 from gatepost.mail.address import Mailbox
 from gatepost.store.directory import Directory
 from gatepost.store.request import Request
@@ -351,3 +353,36 @@ async def test_who_stops_lets_go(home: Home) -> None:
     asking.cancel()
     await asyncio.gather(asking, return_exceptions=True)
     assert len(home.directory.requests.due(home.now)) == 1
+
+
+async def test_one_from_outside_is_used_to_its_end(home: Home) -> None:
+    """What the company has paid for would be replaced by the embedded CA a month too early."""
+    with pytest.raises(NotYet):
+        home.identities.ensure(ALICE, home.now)
+    await home.enroller().look()
+    old = sign(home, ALICE)
+    home.use()  # the rule is taken away
+    home.now = old.not_after - timedelta(days=1)
+    await home.enroller().keep()
+    assert sign(home, ALICE) == old
+    home.now = old.not_after + timedelta(days=1)
+    new = sign(home, ALICE)
+    assert new.issuer == home.authority.issuing.subject
+
+
+async def test_mail_in_the_domains_name(home: Home) -> None:
+    """The flow asks for the domain's signer as for anybody's, and gets no encryption with it."""
+    home.use()
+    gather = Gatherer(
+        home.directory,
+        home.vault,
+        home.identities,
+        domains=DOMAINS,
+        clock=lambda: home.now,
+    )
+    fact = SignerFor(Mailbox("domain-signing-authority", "Example.com"))
+    answer = (await gather(frozenset({fact})))[fact]
+    assert isinstance(answer, SignerAnswer)
+    assert answer.signer is not None
+    assert answer.signer.certificate.emails == ("domain-signing-authority@example.com",)
+    assert answer.certificates == ()
