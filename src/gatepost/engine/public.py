@@ -48,7 +48,10 @@ def authority_routes(
     authority: LocalAuthority, clock: Clock, journal: Journal
 ) -> Mapping[str, Route]:
     """What our CA serves, by the beginning of the path."""
-    responder = Responder(authority.directory.ledger)
+    vault = authority.vault
+    responder = Responder(
+        authority.directory.ledger, lambda: vault.make("p256", "passing", "OCSP responder")
+    )
 
     def objects(request: HttpRequest) -> HttpAnswer:
         if request.method not in {"GET", "HEAD"}:

@@ -59,8 +59,9 @@ class Accounts:
             self.directory.register.swap(_BEGINNING + name, known, told)
 
     def _made(self, name: str, now: datetime) -> str:
-        key = ec.generate_private_key(ec.SECP256R1())
-        holder = carrier(key, f"ACME account {name}", now)
+        title = f"ACME account {name}"
+        key = self.vault.make("p256", "authority", title)
+        holder = carrier(key, title, now)
         key_id, sealed = self.vault.seal(key)
         stored = StoredKey(holder, key_id, "authority", sealed)
         self.directory.add_key(stored, source="issued", now=now)

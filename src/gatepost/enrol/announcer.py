@@ -23,6 +23,7 @@ from gatepost.certificate import Certificate
 from gatepost.cms.algorithms import CAPABILITIES
 from gatepost.cms.capability import SignatureScheme
 from gatepost.enrol.local import LocalAuthority
+from gatepost.enrol.profile import PrivateKey
 from gatepost.errors import KeyUnavailable, Refused, Unavailable
 from gatepost.pki import announcement
 from gatepost.pki.announcement import Announcement
@@ -118,7 +119,7 @@ class Announcer:
         return key, lambda data: signer.sign(data, _SCHEME)
 
     def _replaced(self, known: str | None, now: datetime) -> bool:
-        key = ec.generate_private_key(ec.SECP256R1())
+        key = self.authority.vault.make("p256", "authority", "federation key")
         holder = carrier(key, "federation key", now)
         key_id, sealed = self.authority.vault.seal(key)
         stored = StoredKey(holder, key_id, "authority", sealed)
@@ -131,7 +132,7 @@ def _still_holds(last: Announcement, said: Announcement, now: datetime) -> bool:
     return last.content == said.content and now < last.issued + RENEWED
 
 
-def carrier(key: ec.EllipticCurvePrivateKey, title: str, now: datetime) -> Certificate:
+def carrier(key: PrivateKey, title: str, now: datetime) -> Certificate:
     """A certificate that nobody is shown: private keys are kept with one."""
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, title)])
     made = (

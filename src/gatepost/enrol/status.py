@@ -70,7 +70,7 @@ def _entry(one: Revoked) -> x509.RevokedCertificate:
 @dataclass(frozen=True, slots=True)
 class _Responder:
     certificate: Certificate
-    key: ec.EllipticCurvePrivateKey
+    key: PrivateKey
     until: datetime  # the next one follows
 
 
@@ -79,6 +79,7 @@ class Responder:
     """Answers for the authorities given; one for each process."""
 
     ledger: Ledger
+    make: Callable[[], PrivateKey]  # a new key for a responder's few days
     _made: dict[Certificate, _Responder] = field(default_factory=dict, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -101,7 +102,7 @@ class Responder:
         with self._lock:
             found = self._made.get(issuer)
             if found is None or not found.certificate.not_before <= now < found.until:
-                found = self._made[issuer] = _certified(lend(issuer), now)
+                found = self._made[issuer] = _certified(lend(issuer), self.make(), now)
             return found
 
     def _said(
@@ -141,9 +142,8 @@ class Responder:
         return builder.sign(responder.key, hashes.SHA256()).public_bytes(Encoding.DER)
 
 
-def _certified(issuer: Issuer, now: datetime) -> _Responder:
+def _certified(issuer: Issuer, key: PrivateKey, now: datetime) -> _Responder:
     """RFC 6960 section 4.2.2.2: a delegate of the authority, for whom nobody need be asked."""
-    key = ec.generate_private_key(ec.SECP256R1())
     end = min(now + RESPONDER_LIFE, issuer.certificate.not_after)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "OCSP responder")])
     made = (

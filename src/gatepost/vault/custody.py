@@ -32,7 +32,7 @@ from gatepost.vault.token import Algorithm, Token
 from gatepost.vault.token_key import Reference, TokenKey
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
-Owner = Literal["people", "authority"]
+Owner = Literal["people", "authority", "passing"]  # the last live for days, and in no token
 Opened = PrivateKeyTypes | Held
 
 

@@ -20,10 +20,15 @@ from cryptography.hazmat.primitives.asymmetric import (
 )
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509 import ocsp
 from tests.pki_builder import company, private_key
 from tests.unit.vault.door import KEK, SAFE, Door, desk, door, process
 
 from gatepost.cms.capability import KeyTransport, SignatureScheme
+from gatepost.enrol.acme_account import Accounts
+from gatepost.enrol.announcer import Announcer
+from gatepost.enrol.local import LocalAuthority
+from gatepost.enrol.status import Responder
 from gatepost.errors import (
     ConfigError,
     DecryptionFailed,
@@ -36,7 +41,7 @@ from gatepost.store.directory import Directory
 from gatepost.vault import client as client_module
 from gatepost.vault.client import Client, Remote
 from gatepost.vault.frame import LARGEST, Frame, Word
-from gatepost.vault.held import Held, HeldEc, HeldRsa
+from gatepost.vault.held import Held, HeldEc, HeldRsa, HeldSigner
 from gatepost.vault.keys import Vault
 from gatepost.vault.seal import SealBroken, Sealer
 from gatepost.vault.subkey import draw
@@ -244,3 +249,41 @@ def test_sealer_of_a_worker(keys: tuple[Door, Client]) -> None:
     _, client = keys
     there = Sealer(lambda: client.subkey("queue"), "queue")
     assert Sealer(KEK, "queue").unseal(there.seal(b"mail", b"to bob"), b"to bob") == b"mail"
+
+
+def test_an_authority_without_keys(
+    tmp_path: Path, remote: Remote, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that issues, announces and answers OCSP makes keys in its own memory after all."""
+    real, seen = Remote.seal, []
+
+    def seal(there: Remote, key: PrivateKeyTypes) -> tuple[str, bytes]:
+        seen.append(type(key))
+        return real(there, key)
+
+    monkeypatch.setattr(Remote, "seal", seal)
+    with Directory(tmp_path / "directory.sqlite") as directory:
+        vault = Vault(directory, remote)
+        authority = LocalAuthority.create(directory, vault, "Us", ["example.com"], now=now)
+        identity = authority.ensure(ALICE, now)
+        assert isinstance(identity.signer, HeldSigner)
+        announcer = Announcer(authority, directory.register, for_domains=False)
+        assert announcer.document("example.com", now)
+        account = Accounts(directory, vault).of("outside", "https://ca.test/", now)
+        assert isinstance(account.key, HeldEc)
+        question = (
+            ocsp.OCSPRequestBuilder()
+            .add_certificate(identity.encryption.x509, authority.issuing.x509, hashes.SHA256())
+            .build()
+        )
+        responder = Responder(
+            directory.ledger, lambda: vault.make("p256", "passing", "OCSP responder")
+        )
+        der = responder.answer(
+            question.public_bytes(Encoding.DER), [authority.issuing], authority.lend, now
+        )
+        answer = ocsp.load_der_ocsp_response(der)
+        assert answer.certificate_status is ocsp.OCSPCertStatus.GOOD
+        assert isinstance(vault.make("p256", "passing", "x"), HeldEc)
+    assert len(seen) == 6  # root, issuing, Alice's two, federation, account
+    assert set(seen) <= {HeldRsa, HeldEc}
