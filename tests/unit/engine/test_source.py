@@ -15,7 +15,7 @@ from tests.unit.pki.places import pointing
 from gatepost.certificate import Certificate
 from gatepost.config.revocation import Revocation
 from gatepost.engine.chase import Chase
-from gatepost.engine.gather import Gatherer
+from gatepost.engine.gather import MAXIMUM_AT_ONCE, Gatherer
 from gatepost.engine.journal import Journal
 from gatepost.engine.source import FAILURES, KEPT, REST, SILENCE, Ask, Asked, Found, Sources
 from gatepost.engine.standing import Standing
@@ -219,6 +219,21 @@ async def test_what_was_revoked_is_not_used(tmp_path: Path, home: Home) -> None:
     assert [one.certificate for one in found.rejected] == [bad]
     assert "revoked" in found.rejected[0].reason
     assert found.rejected[0].source == "ldap"
+
+
+async def test_many_recipients_wait_together(home: Home) -> None:
+    """A mail to a hundred people would take a hundred times as long as one to one."""
+    everybody = asyncio.Barrier(MAXIMUM_AT_ONCE)
+
+    async def together(_: Mailbox) -> Offer:
+        await everybody.wait()
+        return Offer((CERTIFICATE,))
+
+    gather = gatherer(home, together)
+    people = [Mailbox(f"p{n}", "partner.example") for n in range(MAXIMUM_AT_ONCE)]
+    answers = await gather(frozenset(map(CertificateFor, people)))
+    assert len(answers) == MAXIMUM_AT_ONCE
+    assert all(isinstance(one, Choice) and one.chosen for one in answers.values())
 
 
 async def test_only_the_domains_it_knows(home: Home) -> None:
