@@ -20,6 +20,7 @@ from tests.unit.store.box import MARKER, Clock, TestSeal, new
 from gatepost.errors import ConfigError, Unavailable
 from gatepost.mail.content import join
 from gatepost.store import postgres_database, postgres_node, postgres_schema
+from gatepost.store.postgres_clock import now
 from gatepost.store.postgres_database import Connection
 from gatepost.store.postgres_queue import PostgresQueue
 from gatepost.store.queue_item import Done, Retried
@@ -105,7 +106,7 @@ async def test_relies_on_less_than_it_has(postgres: Postgres) -> None:
             queue._node._renew_at = 0.0  # the next look renews
             queue._node._wake.set()
             assert await until(10, lambda: queue._node._renew_at)
-            relied = queue._node._until - postgres_node.now()
+            relied = queue._node._until - now()
             row = connection.execute(
                 "SELECT extract(epoch FROM until - clock_timestamp())::float8 FROM node"
             ).fetchone()

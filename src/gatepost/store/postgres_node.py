@@ -19,6 +19,7 @@ import structlog
 
 from gatepost.events import Name
 from gatepost.store import postgres_database as database
+from gatepost.store.postgres_clock import now
 from gatepost.store.postgres_database import Connect, Connection
 
 _TICK = 1.0  # seconds between looks for what others wrote
@@ -28,8 +29,6 @@ _SKEW = 60.0  # seconds; leases keep the database's time, but retries each node'
 _LIFE: Final = 0.75  # how long a renewal holds, by the database's clock
 _SURE: Final = 0.7  # how long its node relies on it, by its own
 _RENEWAL: Final = 1 / 6  # between renewals, so that some may fail
-# A node that was suspended with its machine must notice: CLOCK_MONOTONIC stands still then.
-_CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 _log = structlog.get_logger("gatepost.store")
 
@@ -177,11 +176,6 @@ def _register(connection: Connection, name: str, life: float) -> int:
         reason = f"this machine's clock is {ahead:+.0f} s off the database's"
         _log.warning(Name.SERVICE_ERROR, service="store.postgres", reason=reason)
     return number
-
-
-def now() -> float:
-    """Seconds that count while the machine is suspended, too."""
-    return time.clock_gettime(_CLOCK)
 
 
 def _asked(connection: Connection, id_: int) -> tuple[int, bool, float]:

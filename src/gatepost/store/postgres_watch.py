@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import select
 import threading
-import time
 from collections.abc import Callable
 from typing import Final
 
@@ -18,6 +17,7 @@ import structlog
 from gatepost.errors import Unavailable
 from gatepost.events import Name
 from gatepost.store.generation import KEY
+from gatepost.store.postgres_clock import now
 from gatepost.store.postgres_database import Connection
 
 CHANGED: Final = "gatepost_directory"
@@ -49,7 +49,7 @@ class Watch:
         if not self._known.is_set():
             self._start()
             self._known.wait(_START)
-        if time.monotonic() > self._known_until:
+        if now() > self._known_until:
             raise Unavailable(f"the directory's database cannot be reached: {self._why}")
         return self._value
 
@@ -100,7 +100,7 @@ class Watch:
         connection.autocommit = True
         connection.execute(f"LISTEN {CHANGED}".encode())
         while True:
-            asked = time.monotonic()
+            asked = now()
             row = connection.execute(_SELECT, (KEY,)).fetchone()
             self.note(int(str(row[0])) if row else 0)
             self._known_until = asked + _STALE
