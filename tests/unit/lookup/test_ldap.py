@@ -2,8 +2,9 @@
 
 import asyncio
 import os
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -272,6 +273,21 @@ async def test_who_is_silent_or_slow_is_left() -> None:
                 await offered(port, timeout=short, starttls=True)
             with pytest.raises(Unavailable):  # what is dripped is no TLS
                 await offered(port, timeout=short, url=f"ldaps://127.0.0.1:{port}")
+
+
+@pytest.mark.parametrize("scheme", ["ldap", "ldaps"])
+async def test_an_address_that_swallows_packets(scheme: str) -> None:
+    """A firewall in between would stop more than the question: the whole process."""
+    with ExitStack() as stack:
+        full = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(4):  # nobody accepts: the kernel answers no more connections
+            one = stack.enter_context(socket.socket())
+            one.setblocking(False)
+            with suppress(BlockingIOError):
+                one.connect(full.getsockname())
+        url = f"{scheme}://127.0.0.1:{full.getsockname()[1]}"
+        with pytest.raises(Unavailable, match=r"no answer in 0\.2 s"):
+            await offered(389, url=url, timeout=timedelta(seconds=0.2))
 
 
 async def test_nobody_there() -> None:
