@@ -35,7 +35,8 @@ class Alerts:
                 return False  # the common case, hour for hour, writes nothing
         with self._database.writing() as connection:
             row = insert(connection, _A).values(**this, at=epoch(now))
-            return connection.execute(row.on_conflict_do_nothing()).rowcount > 0
+            made = row.on_conflict_do_nothing().returning(_A.c.at)  # PostgreSQL counts no INSERT
+            return connection.execute(made).first() is not None
 
     def given(self) -> int:
         """How many were given."""

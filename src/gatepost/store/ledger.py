@@ -73,9 +73,11 @@ class Ledger:
                     set_=change,
                     where=and_(_R.c.reason == HOLD, _R.c.reason != reason),
                 )
+                .returning(_R.c.at)  # PostgreSQL counts no INSERT
             )
+            is_new = done.first() is not None
             bump(connection)
-        return done.rowcount > 0
+        return is_new
 
     def release(self, certificate: Certificate, authority: Certificate) -> bool:
         """End a suspension; false when there was none."""

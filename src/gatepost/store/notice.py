@@ -44,7 +44,8 @@ class Notices:
                 text=one.text[:MAXIMUM_TEXT],
                 grave=one.grave,
             )
-            return connection.execute(row.on_conflict_do_nothing()).rowcount > 0
+            made = row.on_conflict_do_nothing().returning(_N.c.at)
+            return connection.execute(made).first() is not None
 
     def untold(self, limit: int, *, grave: bool = False) -> tuple[Notice, ...]:
         """What nobody was told yet, the oldest first."""

@@ -34,7 +34,7 @@ class Turns:
                 set_={"value": ends},
                 where=_S.c.value <= f"{epoch(now):020d}",
             )
-            return connection.execute(due).rowcount > 0
+            return connection.execute(due.returning(_S.c.value)).first() is not None
 
     def give_back(self, name: str, until: datetime) -> None:
         """It was not done: somebody may take it from then on."""
