@@ -84,8 +84,12 @@ class Identities:
         """
         if not by_hand:
             self._check_barred(address)
-        if any(one.purpose == purpose for one in self.directory.requests.of(address)):
-            return None
+        for one in self.directory.requests.of(address):
+            if one.purpose != purpose:
+                continue
+            if not one.ended or one.source == found.source:
+                return None
+            self.directory.requests.drop(one)  # refused there, and another one is asked now
         if address.rpartition("@")[2] not in self.domains:
             raise Refused(f"{address} is not in a domain of ours: no certificate is asked for")
         algorithm = rule.key_type(found, self.usual_key)

@@ -165,6 +165,9 @@ async def test_refused_is_the_end(home: Home) -> None:
     assert home.outside.asked == ["request"]
     with pytest.raises(Refused, match=r"'outside' issues no certificate.*the contract ended"):
         home.identities.ensure(ALICE, home.now)
+    home.use(replace(OUTSIDE, source="elsewhere"))
+    with pytest.raises(NotYet, match="asked for at 'elsewhere'"):
+        home.identities.ensure(ALICE, home.now)
     [told] = home.told(Name.CERTIFICATE_REFUSED)
     assert told["remedy"] == "gatepost cert request alice@example.com asks anew"
 
