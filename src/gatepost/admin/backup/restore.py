@@ -19,8 +19,8 @@ from gatepost.admin.backup.place import moved, rewritten
 from gatepost.config import Settings, load
 from gatepost.engine import backend
 from gatepost.engine.custody import kek_source, load_kek
-from gatepost.engine.supervisor import LOCK, locked
 from gatepost.engine.service import BODIES
+from gatepost.engine.supervisor import LOCK, locked
 from gatepost.errors import ConfigError, KeyUnavailable, Unavailable
 from gatepost.store import schema, transfer
 from gatepost.store.copying import FIRST, Entry, Target
