@@ -18,8 +18,6 @@ from gatepost.mail.address import Mailbox
 from gatepost.store import exhibit
 from gatepost.store.exhibit import MAXIMUM_HEAD, MAXIMUM_LINE, Head, NotProven, Proven
 
-_MILLION = 1_000_000
-
 
 @dataclass(frozen=True, slots=True)
 class Moment:
@@ -75,7 +73,7 @@ def export(config: Path | None, first: int, last: int | None, now: datetime) -> 
     with opened(config) as (settings, stores):
         kept = stores.directory.evidence
         yield from exhibit.export(
-            kept.read(stores.evidence_seal, first, last, limit=_MILLION),
+            kept.read(stores.evidence_seal, first, last),
             signer_of(settings, stores, now),
             now,
             proofs=kept.proofs(first),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
+from itertools import count
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, and_, delete, func, insert, select, update
@@ -93,11 +94,11 @@ class EvidenceStore:
         return made
 
     def read(
-        self, seal: Seal, first: int = 1, last: int | None = None, limit: int = 10_000
+        self, seal: Seal, first: int = 1, last: int | None = None, limit: int | None = None
     ) -> Iterator[Link]:
         """Records in order, unsealed; raises SealBroken for one that was altered or moved."""
         number = first
-        for _ in range(limit):
+        for _ in count() if limit is None else range(limit):
             wanted = _E.c.number >= number
             if last is not None:
                 wanted = and_(wanted, _E.c.number <= last)
