@@ -159,7 +159,8 @@ def _heard(line: socket.socket) -> bytes:
 
 def _hide() -> None:
     """No core dumps, and no debugger of the same user."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with suppress(OSError, ValueError):  # forbidden by a unit, which then sets LimitCORE=
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_NAME, NAME, 0, 0, 0)
     if libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0):
