@@ -126,20 +126,22 @@ def take_in(
     """Keep certificates without keys, for these addresses or those they name.
 
     An end entity goes to its addresses; a CA is kept to build paths, and trusted by nothing.
-    One that answers a request of ours becomes current, with the key made for it.
+    One that answers a request of ours becomes current, with the key made for it.  One that
+    has ended is left out.
     """
     if addresses and len(certificates) != 1:
         raise ConfigError("one certificate at a time can be filed for another address")
+    good, ended = _lasting(certificates, now)
+    wanted = {one: addresses or _addresses(one) for one in good}  # complaints before changes
     with opened(config) as (_, stores):
-        told = finished(stores, certificates, now)
-        for one in certificates:
+        told = finished(stores, good, now)
+        for one in good:
             if one in told and not addresses:
                 continue  # it is filed, with its key
-            wanted = addresses or _addresses(one)
             source: Literal["pinned", "imported"] = "pinned" if addresses else "imported"
-            stores.directory.add_certificate(one, wanted, source=source, now=now)
-        kept = (stores.directory.entry(one.fingerprint) for one in certificates)
-        remarks = (*told.values(), *(_remark(one, now) for one in certificates))
+            stores.directory.add_certificate(one, wanted[one], source=source, now=now)
+        kept = (stores.directory.entry(one.fingerprint) for one in good)
+        remarks = (*told.values(), *ended, *(_remark(one, now) for one in good))
         return Found(tuple(kept), tuple(filter(None, remarks)))
 
 
@@ -149,10 +151,10 @@ def take_in_key(
     """Keep a private key with its certificate; mail for these addresses can then be opened."""
     wanted = addresses or _addresses(given.certificate)
     with opened(config) as (_, stores):
-        for issuer in given.chain:
-            stores.directory.add_certificate(issuer, (), now=now)
         purpose = purpose_of(given.certificate)
         stores.vault.add(given.key, given.certificate, purpose, addresses=wanted, now=now)
+        for issuer in given.chain:  # last: what cannot be taken in changes nothing
+            stores.directory.add_certificate(issuer, (), now=now)
         remark = _remark(given.certificate, now, with_key=True)
         kept = stores.directory.entry(given.certificate.fingerprint)
         return Found((kept,), (remark,) if remark else ())
@@ -305,6 +307,23 @@ def signers_for(
         if config is not None:
             raise
         return ()
+
+
+def _lasting(
+    certificates: Sequence[Certificate], now: datetime
+) -> tuple[list[Certificate], list[str]]:
+    """Those that can be of use, and why others cannot; raises ConfigError when none can."""
+    good = [one for one in certificates if one.is_authority or now <= one.not_after]
+    ended = [
+        f"{one.name} expired on {one.not_after:%Y-%m-%d} and was not imported"
+        for one in certificates
+        if one not in good
+    ]
+    if ended and not good:
+        raise ConfigError(
+            ended[0], hint="an old key, which opens old mail, is imported with its certificate"
+        )
+    return good, ended
 
 
 def _remark(one: Certificate, now: datetime, *, with_key: bool = False) -> str:

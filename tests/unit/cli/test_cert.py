@@ -205,15 +205,15 @@ def test_files_that_hold_nothing(gatepost: Gatepost, home: Path, tmp_path: Path)
 def test_a_certificate_that_will_not_be_used(
     gatepost: Gatepost, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An expired certificate or a CA is imported, and nobody says that this changes nothing."""
+    """A certificate or a CA is imported, and nobody says that this changes nothing."""
     path = tmp_path / "ca.pem"
     path.write_bytes(gatepost("cert", "export", "ca").raw)
     assert "gatepost partner add DOMAIN" in gatepost("cert", "import", path).err
     gatepost("cert", "issue", "alice@example.com")
     which = gatepost("cert", "list", "alice", "--json").data[0]["fingerprint"]
     path.write_bytes(gatepost("cert", "export", which).raw)
-    late = datetime(2060, 1, 1, tzinfo=UTC)
-    monkeypatch.setattr("gatepost.admin.clock.utc_now", lambda: late)
+    early = datetime(2020, 1, 1, tzinfo=UTC)
+    monkeypatch.setattr("gatepost.admin.clock.utc_now", lambda: early)
     ran = gatepost("cert", "import", path)
     assert "cannot be used now" in ran.err
     assert ran.code == 0
