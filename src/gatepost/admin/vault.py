@@ -25,7 +25,7 @@ from gatepost.engine.custody import (
     load_kek,
     wrap_of,
 )
-from gatepost.errors import ConfigError, Unavailable
+from gatepost.errors import ConfigError, GatepostError, KeyUnavailable, Unavailable
 from gatepost.store.evidence import EvidenceStore
 from gatepost.store.resealing import Box, Boxes
 from gatepost.vault import kek
@@ -149,10 +149,16 @@ def unlock(config: Path | None, passphrase: Callable[[], bytes]) -> Unlocked:
             hint="gatepost serve, or systemctl start gatepost, starts one",
         )
     secret = passphrase()
-    for one in places:
-        with closing(client_of(settings, one.name)) as keys:
-            keys.ask(Word.UNLOCK, secret, patience=UNLOCKING)
-    return Unlocked(len(places))
+    refused: list[GatepostError] = []
+    for one in places:  # more than one while an earlier configuration ends
+        try:
+            with closing(client_of(settings, one.name)) as keys:
+                keys.ask(Word.UNLOCK, secret, patience=UNLOCKING)
+        except (KeyUnavailable, ConfigError) as error:
+            refused.append(error)
+    if len(refused) == len(places):
+        raise refused[0]
+    return Unlocked(len(places) - len(refused))
 
 
 def _promoted(settings: Settings, keys: Kek, now: datetime) -> Kek:
