@@ -18,12 +18,12 @@ from tests.crash.scale import scaled
 from tests.crash.secret import MARKER, assert_absent
 from tests.crash.stem import Stem
 from tests.crash.wire import Wiretap, World
-from tests.peers.gateway import Gateway, children
+from tests.peers.gateway import Gateway, children, keeps_keys, offspring
 from tests.peers.lab import Lab
 from tests.peers.postfix import free_port
 from tests.peers.postgres import Server
 
-ROUNDS = scaled(2, 200, "rounds")
+ROUNDS = scaled(3, 200, "rounds")
 MANY = 10  # rounds from which on gateways are forked: 2 s each would be hours
 BACKLOG = 300  # mails under way at which the clients wait
 IN_FLIGHT = 2 * 20  # transactions with one hop at a time, per worker: what a kill may double
@@ -55,7 +55,7 @@ class Stage:
     def victims(self) -> tuple[str, ...]:
         """Whom to kill in turn."""
         if not self.stem:  # after the database was away some mail waits a minute: too long here
-            return ("gateway", "worker")
+            return ("gateway", "worker", "keys")
         return ("gateway", "gateway", *(["database"] if self.server else []))
 
     def start(self) -> None:
@@ -74,6 +74,13 @@ class Stage:
                 killed = children(pid)[0]
                 os.kill(killed, 9)
                 until(lambda: len(set(children(pid)) - {killed}) == 2)
+            case "keys":
+                assert self.us.process is not None
+                pid = self.us.process.pid
+                old = {one for one in offspring(pid) if keeps_keys(one)}
+                for one in old:
+                    os.kill(one, 9)
+                until(lambda: any(keeps_keys(one) for one in {*offspring(pid)} - old))
             case "database":
                 assert self.server is not None
                 self.server.crash()
