@@ -6,7 +6,7 @@ renewed.  Synchronous: making RSA keys takes its time, so the engine calls it in
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -178,7 +178,12 @@ class LocalAuthority:
             raise Refused(f"{certificate.name!r} was not issued by this authority")
         done = self.directory.ledger.revoke(certificate, issuer, reason, now)
         if done:
-            self._publish(issuer, now)
+            touched = {issuer: None}
+            for one, its in self._beside(certificate, now) if reason in BARRING else ():
+                self.directory.ledger.revoke(one, its, reason, now)
+                touched[its] = None
+            for each in touched:
+                self._publish(each, now)
         return done
 
     def has_issued(self, certificate: Certificate) -> bool:
@@ -190,8 +195,27 @@ class LocalAuthority:
         issuer = self._issuer_of(certificate)
         done = issuer is not None and self.directory.ledger.release(certificate, issuer)
         if done and issuer is not None:
-            self._publish(issuer, now)
+            touched = {issuer: None}
+            for one, its in self._beside(certificate, now):
+                if self.directory.ledger.release(one, its):
+                    touched[its] = None
+            for each in touched:
+                self._publish(each, now)
         return done
+
+    def _beside(
+        self, certificate: Certificate, now: datetime
+    ) -> Iterator[tuple[Certificate, Certificate]]:
+        """What a person still has of an earlier time: who left must not go on with that."""
+        held = self.directory.key_of(certificate)
+        for address in certificate.emails if held else ():
+            for key in self.directory.keys_for(Mailbox.parse(address)):
+                one = key.certificate
+                if one == certificate or held is None or key.purpose != held.purpose:
+                    continue
+                issuer = self._issuer_of(one)
+                if issuer is not None and one.not_after > now:
+                    yield one, issuer
 
     @property
     def authorities(self) -> tuple[Certificate, ...]:
