@@ -20,7 +20,7 @@ INDEFINITE = -1
 END_OF_CONTENTS = b"\x00\x00"
 
 # X.690 8.1.5 gives zero to what ends an indefinite length; numbers above 30 take more octets
-_COMMON = bytes(0 < tag and tag & 0x1F != 0x1F for tag in range(256))
+_COMMON = bytes(tag > 0 and tag & 0x1F != 0x1F for tag in range(256))
 
 
 class Source:
