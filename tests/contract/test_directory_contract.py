@@ -172,6 +172,7 @@ def test_what_an_older_version_knew_is_taken_over(shelf: Shelf) -> None:
             "DROP TABLE published_list",
             "DROP TABLE fetched_status",
             "DROP TABLE alert",
+            "DROP INDEX ix_certificate_authority",
             "DROP INDEX ix_certificate_serial",
             "ALTER TABLE certificate DROP COLUMN serial",
             "DROP TABLE correspondent",
