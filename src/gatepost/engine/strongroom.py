@@ -157,6 +157,7 @@ def _awaited(line: socket.socket, patience: float | None) -> None:
                 if said["word"] == READY:
                     return
                 if said["word"] == FAILED:
+                    line.close()
                     raise _failure(said["error"], said["hint"])
     line.close()
     raise _failure("", "")

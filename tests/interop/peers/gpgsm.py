@@ -181,10 +181,19 @@ class Gpgsm:
         if user in self.imported:
             return
         if isinstance(user.key, rsa.RSAPrivateKey):
-            self._run("--import", self._written("key.p12", legacy_p12(user, b"interop")))
+            self._import_file(user)
         else:
             self._file_key(user)
         self.imported.add(user)
+
+    def _import_file(self, user: User) -> None:
+        for attempt in range(1, 4):
+            try:
+                self._run("--import", self._written("key.p12", legacy_p12(user, b"interop")))
+                break
+            except PeerRefusedError:  # one salt in many makes a file that gpgsm cannot decrypt
+                if attempt == 3:
+                    raise
 
     def _file_key(self, user: User) -> None:
         # gpgsm 2.2 crashes on PKCS #12 with curve keys: file the key as its agent does.
