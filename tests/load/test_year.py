@@ -28,6 +28,7 @@ from gatepost.mail.content import Octets, join
 from gatepost.pki.crl import Crl
 from gatepost.pki.usable import usable_for
 from gatepost.store.directory import Directory
+from gatepost.store.ledger import LINGERING
 from gatepost.vault.kek import Kek
 from gatepost.vault.keys import Vault
 from gatepost.vault.seal import Sealer
@@ -215,17 +216,19 @@ def _check_alerts(company: Company) -> None:
 
 
 def _check_lists(company: Company) -> None:
-    """RFC 5280 section 3.3: on every list until the end, on one list beyond it, then on none."""
+    """RFC 5280 section 3.3: on every list until the end, on those of a week more, then on none."""
     dropped = 0
     for serial, (certificate, at) in company.taken.items():
         during = [names for when, names, _ in company.lists if at <= when <= certificate.not_after]
         assert all(serial in names for names in during)
         beyond = [
-            serial in names for when, names, _ in company.lists if when > certificate.not_after
+            (when - certificate.not_after <= LINGERING, serial in names)
+            for when, names, _ in company.lists
+            if when > certificate.not_after
+            and when >= at  # one can be taken back when it has ended
         ]
-        assert beyond[:1] in ([], [True])
-        assert not any(beyond[1:])
-        dropped += len(beyond) > 1
+        assert all(lingers is listed for lingers, listed in beyond)
+        dropped += any(not listed for _, listed in beyond)
     assert dropped
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, select
 
@@ -20,6 +20,7 @@ from gatepost.store.upsert import insert
 
 HOLD = "certificateHold"
 _R, _P, _C = schema.revoked, schema.published_list, schema.certificate
+LINGERING = timedelta(days=7)
 _UNNUMBERED = 1000  # certificates that an older program files while nodes are upgraded
 _NUMBERED = select(_C.c.der).where(_C.c.serial == bindparam("serial"))
 _REST = select(_C.c.der).where(_C.c.serial.is_(None)).limit(_UNNUMBERED)
@@ -130,8 +131,9 @@ class Ledger:
             last = _published(connection, authority)
             if last is not None and last.number != after:
                 return last
-            # RFC 5280 section 3.3: what has ended stands on one list beyond its end.
-            since = epoch(last.this_update if last else now)
+            # RFC 5280 section 3.3: what has ended stands on one regular list beyond its end, which
+            # a revocation between two regular ones, replacing the list at once, must not cut short.
+            since = epoch(min(last.this_update if last else now, now - LINGERING))
             match = and_(_R.c.authority == authority.fingerprint, _R.c.not_after >= since)
             made = make((last.number if last else 0) + 1, _read(connection, match))
             values = {
