@@ -5,16 +5,14 @@ import os
 import signal
 import smtplib
 import socket
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Self
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from tests.conftest import absent
 from tests.peers.gateway import PATIENCE, Gateway, children, keeps_keys, offspring
+from tests.peers.hammer import Hammer, until
 from tests.peers.hsm import begin
 from tests.peers.lab import Lab
 from tests.peers.letter import Letter, submit
@@ -45,13 +43,6 @@ def keeper(gateway: Gateway) -> int:
     pid = gateway.process.pid
     until(lambda: any(map(keeps_keys, offspring(pid))))
     return next(one for one in offspring(pid) if keeps_keys(one))
-
-
-def until(done: Callable[[], bool], seconds: float = PATIENCE) -> None:
-    deadline = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < deadline, f"waited {seconds} s in vain"
-        time.sleep(0.05)
 
 
 # ── who has what ─────────────────────────────────────────────────────────────────────
@@ -185,46 +176,6 @@ def test_key_from_the_environment(lab: Lab) -> None:
 # ── when it dies ─────────────────────────────────────────────────────────────────────
 
 
-class Senders:
-    """Clients that submit one mail after the other; what was deferred is no trouble."""
-
-    def __init__(self, port: int, clients: int = 3) -> None:
-        self.port = port
-        self.sent: list[str] = []
-        self.deferred: list[str] = []
-        self.trouble: list[str] = []
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._run) for _ in range(clients)]
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            letter = Letter(ALICE, BOB, "Load", b"x\r\n")
-            try:
-                submit(self.port, letter)
-            except smtplib.SMTPResponseException as error:
-                list_ = self.deferred if error.smtp_code == 451 else self.trouble
-                list_.append(repr(error))
-            except (OSError, smtplib.SMTPException) as error:
-                self.trouble.append(repr(error))
-            else:
-                self.sent.append(letter.id)
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-    def more(self, count: int = 5) -> None:
-        """Return once so many more mails were taken."""
-        enough = len(self.sent) + count
-        until(lambda: len(self.sent) >= enough or bool(self.trouble))
-
-
 def test_killed_under_load(lab: Lab) -> None:
     """One crash of the key process loses mail, sends it unsigned, or stops the gateway."""
     sink = lab.mailbox()
@@ -233,16 +184,16 @@ def test_killed_under_load(lab: Lab) -> None:
     assert gateway.process is not None
     workers = children(gateway.process.pid)
     submit(gateway.port, Letter(ALICE, BOB))
-    with Senders(gateway.port) as senders:
+    with Hammer(gateway.port, ALICE, BOB, clients=3) as hammer:
         for _ in range(2):
-            senders.more()
+            hammer.more(5)
             old = keeper(gateway)
             os.kill(old, signal.SIGKILL)
             until(lambda: keeper(gateway) != old)  # noqa: B023  waited for in here
-            senders.more()
-    assert senders.trouble == []
-    until(lambda: len({one.content for one in sink.mails}) >= len(senders.sent) + 1)
-    for one in senders.sent:
+            hammer.more(5)
+    assert hammer.trouble == []
+    until(lambda: len({one.content for one in sink.mails}) >= len(hammer.sent) + 1)
+    for one in hammer.sent:
         (mail,) = sink.with_id(one)
         assert b"multipart/signed" in mail.content
     assert children(gateway.process.pid) == workers  # they did not notice

@@ -5,13 +5,10 @@ import signal
 import smtplib
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable
-from typing import Self
 
 import pytest
 from tests.peers.gateway import children
+from tests.peers.hammer import Hammer, until
 from tests.peers.lab import Lab
 from tests.peers.letter import Letter, submit
 from tests.peers.postfix import free_port
@@ -19,46 +16,6 @@ from tests.peers.postfix import free_port
 HERE, THERE = "xyz.us.example", "xyz.co.uk.example"
 ALICE, BOB = f"alice@{HERE}", f"bob@{THERE}"
 PLAIN = '[defaults]\nsign = "never"\nencrypt = "never"\n'
-
-
-class Hammer:
-    """Clients that connect, send one mail and leave, again and again; trouble is kept."""
-
-    def __init__(self, port: int, clients: int = 4) -> None:
-        self.port = port
-        self.sent: list[str] = []
-        self.trouble: list[str] = []
-        self.slowest = 0.0
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._run) for _ in range(clients)]
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            letter = Letter(ALICE, BOB, "Load", b"x\r\n")
-            began = time.monotonic()
-            try:
-                with smtplib.SMTP("127.0.0.1", self.port, timeout=30) as client:
-                    client.sendmail(ALICE, [BOB], letter.octets)
-            except (OSError, smtplib.SMTPException) as error:
-                self.trouble.append(repr(error))
-            else:
-                self.sent.append(letter.id)
-            self.slowest = max(self.slowest, time.monotonic() - began)
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-    def more(self, count: int = 10) -> None:
-        """Return once so many more mails were taken."""
-        enough = len(self.sent) + count
-        until(lambda: len(self.sent) >= enough or bool(self.trouble))
 
 
 @pytest.mark.slow
@@ -76,7 +33,7 @@ def test_nobody_is_refused(lab: Lab, workers: int, verbs: tuple[str, ...]) -> No
     gateway.start()
     assert gateway.process is not None
     before = gateway.process.pid
-    with Hammer(gateway.port) as hammer:
+    with Hammer(gateway.port, ALICE, BOB) as hammer:
         hammer.more()
         for verb in verbs:
             said = gateway.asked(verb)
@@ -84,7 +41,7 @@ def test_nobody_is_refused(lab: Lab, workers: int, verbs: tuple[str, ...]) -> No
             assert said["process"] == before
             assert len(said["workers"]) == workers
             hammer.more()
-    assert hammer.trouble == []
+    assert (hammer.trouble, hammer.deferred) == ([], [])
     until(lambda: len({one.content for one in sink.mails}) >= len(hammer.sent), 30)
     lost = [one for one in hammer.sent if len(sink.with_id(one)) != 1]
     assert lost == []
@@ -188,13 +145,6 @@ def test_no_gateway(lab: Lab) -> None:
     for verb in ("reload", "restart"):
         said = gateway.command(verb, "--json", codes=(2,))
         assert "no gateway runs on" in said
-
-
-def until(done: Callable[[], bool], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < deadline, f"waited {seconds} s in vain"
-        time.sleep(0.05)
 
 
 def _answers(port: int) -> bool:

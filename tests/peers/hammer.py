@@ -1,0 +1,63 @@
+"""Clients that connect, send one mail and leave, again and again, while something is done to the gateway."""
+
+from __future__ import annotations
+
+import smtplib
+import threading
+import time
+from collections.abc import Callable
+from typing import Self
+
+from tests.peers.gateway import PATIENCE
+from tests.peers.letter import Letter
+
+
+def until(done: Callable[[], bool], seconds: float = PATIENCE) -> None:
+    """Return once it is so; fails after a while."""
+    deadline = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < deadline, f"waited {seconds} s in vain"
+        time.sleep(0.05)
+
+
+class Hammer:
+    """What was taken, what was to come again later (451), and every other trouble is kept."""
+
+    def __init__(self, port: int, sender: str, to: str, clients: int = 4) -> None:
+        self.port, self.sender, self.to = port, sender, to
+        self.sent: list[str] = []
+        self.deferred: list[str] = []
+        self.trouble: list[str] = []
+        self.slowest = 0.0
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._run) for _ in range(clients)]
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            letter = Letter(self.sender, self.to, "Load", b"x\r\n")
+            began = time.monotonic()
+            try:
+                with smtplib.SMTP("127.0.0.1", self.port, timeout=30) as client:
+                    client.sendmail(self.sender, [self.to], letter.octets)
+            except smtplib.SMTPResponseException as error:
+                (self.deferred if error.smtp_code == 451 else self.trouble).append(repr(error))
+            except (OSError, smtplib.SMTPException) as error:
+                self.trouble.append(repr(error))
+            else:
+                self.sent.append(letter.id)
+            self.slowest = max(self.slowest, time.monotonic() - began)
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def more(self, count: int = 10) -> None:
+        """Return once so many more mails were taken."""
+        enough = len(self.sent) + count
+        until(lambda: len(self.sent) >= enough or bool(self.trouble))
