@@ -10,8 +10,9 @@ from pathlib import Path
 
 from gatepost.config import Settings, load
 from gatepost.engine.backend import directory_path
-from gatepost.engine.service import Stores
+from gatepost.engine.service import Stores, own_domains
 from gatepost.errors import ConfigError
+from gatepost.mail.address import domain_key
 
 
 @contextmanager
@@ -34,6 +35,15 @@ def opened(path: Path | None) -> Iterator[tuple[Settings, Stores]]:
         yield settings, stores
     finally:
         stores.close()
+
+
+def expect_ours(settings: Settings, domain: str) -> None:
+    """Raise ConfigError unless it is a domain of ours."""
+    if domain_key(domain) not in own_domains(settings):
+        raise ConfigError(
+            f"{domain} is not a domain of ours",
+            hint=f"[gateway] domains are {', '.join(settings.gateway.domains)}",
+        )
 
 
 def administrator() -> str:

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gatepost.admin import credential, known
-from gatepost.admin.access import opened
+from gatepost.admin.access import expect_ours, opened
 from gatepost.admin.credential import Credential, Passphrase
 from gatepost.admin.enrolment import finished
 from gatepost.certificate import Certificate
 from gatepost.cms.capability import Decryptor, Signer
 from gatepost.engine.service import Stores
 from gatepost.errors import ConfigError
-from gatepost.mail.address import Mailbox, domain_key
+from gatepost.mail.address import Mailbox
 from gatepost.mime import headers, split_header
 from gatepost.pki.choose import choose
 from gatepost.pki.usable import usable_for
@@ -194,11 +194,7 @@ def issue(config: Path | None, address: str, kinds: Sequence[Kind], now: datetim
         if stores.authority is None:
             raise ConfigError("there is no certification authority here", hint="gatepost init")
         mailbox = Mailbox.parse(address)
-        if mailbox.domain_key not in stores.authority.domains:
-            raise ConfigError(
-                f"{mailbox.domain} is not a domain of ours",
-                hint=f"[gateway] domains are {', '.join(settings.gateway.domains)}",
-            )
+        expect_ours(settings, mailbox.domain)
         issued = [stores.authority.issue(mailbox, kind, now) for kind in kinds]
         return Found(tuple(stores.directory.entry(one.fingerprint) for one in issued))
 
@@ -209,11 +205,7 @@ def issue_domain(config: Path | None, domain: str, kinds: Sequence[Kind], now: d
         authority = stores.authority
         if authority is None:
             raise ConfigError("there is no certification authority here", hint="gatepost init")
-        if domain_key(domain) not in authority.domains:
-            raise ConfigError(
-                f"{domain} is not a domain of ours",
-                hint=f"[gateway] domains are {', '.join(settings.gateway.domains)}",
-            )
+        expect_ours(settings, domain)
         make = {"sign": authority.issue_domain_signer, "encrypt": authority.issue_domain}
         issued = [make[kind](domain, now) for kind in kinds]
         return Found(tuple(stores.directory.entry(one.fingerprint) for one in issued))

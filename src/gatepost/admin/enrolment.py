@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from gatepost.admin.access import opened
+from gatepost.admin.access import expect_ours, opened
 from gatepost.certificate import Certificate
 from gatepost.config import Settings
 from gatepost.config.certificate_source import LOCAL
@@ -103,7 +103,9 @@ def request(config: Path | None, address: str, source: str, now: datetime) -> As
     A request that is under way at the same source is only asked about.
     """
     with opened(config) as (settings, stores):
-        return asyncio.run(_requested(settings, stores, address_key(address), source, now))
+        key = address_key(address)
+        expect_ours(settings, key.rpartition("@")[2])
+        return asyncio.run(_requested(settings, stores, key, source, now))
 
 
 def give_up(config: Path | None, address: str) -> Waiting:

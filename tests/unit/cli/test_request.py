@@ -130,7 +130,8 @@ def test_given_up(gatepost: Gatepost, outside: Outside, home: Path) -> None:
     [
         (["bob@example.com"], "come from the embedded CA"),
         ([ALICE, "--source", "third"], "no [[certificate_source]] is called 'third'"),
-        (["bob@elsewhere.example", "--source", "outside"], "not in a domain of ours"),
+        (["bob@elsewhere.example"], "elsewhere.example is not a domain of ours"),
+        (["bob@elsewhere.example", "--source", "outside"], "is not a domain of ours"),
         (["bob", "--source", "outside"], "neither a mailbox"),
     ],
 )
