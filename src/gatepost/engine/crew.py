@@ -17,6 +17,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -206,8 +207,12 @@ class Crew:
     async def start(self, born: Sequence[Child] = ()) -> None:
         """Return when every worker serves; raises ConfigError with the first one's reason."""
         self.workers = [Worker(*one) for one in born]
-        while len(self.workers) < self.size:
-            self.workers.append(Worker.start(self.path, self.handover))
+        try:
+            while len(self.workers) < self.size:
+                self.workers.append(Worker.start(self.path, self.handover))
+        except OSError:  # half a crew would serve what is not in force
+            self.dismiss(Worker.kill)
+            raise
         try:
             async with asyncio.timeout(PATIENCE):
                 for one in self.workers:
@@ -266,7 +271,19 @@ class Crew:
             )
             if worker.age() < LIVED:  # not again and again without a breath
                 await asyncio.sleep(PAUSE)
-            self.workers[number] = Worker.start(self.path, self.handover)
+            start = partial(Worker.start, self.path, self.handover)
+            self.workers[number] = await replacement(start, self.journal, f"worker {number}")
+
+
+async def replacement(start: Callable[[], Worker], journal: Journal, service: str) -> Worker:
+    """Another process, as soon as the machine has room for one."""
+    while True:
+        try:
+            return start()
+        except OSError as error:
+            reason = f"no process can be started: {error.strerror or error}"
+            journal.note(Name.SERVICE_ERROR, service=service, reason=reason)
+            await asyncio.sleep(LIVED)
 
 
 def _failure(worker: Worker) -> ConfigError:

@@ -12,12 +12,22 @@ import secrets
 import socket
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from gatepost.config import Settings
 from gatepost.engine import terminal
-from gatepost.engine.crew import LIVED, PATIENCE, PAUSE, Child, Worker, forked, spawned
+from gatepost.engine.crew import (
+    LIVED,
+    PATIENCE,
+    PAUSE,
+    Child,
+    Worker,
+    forked,
+    replacement,
+    spawned,
+)
 from gatepost.engine.custody import SOCKETS, client_of
 from gatepost.engine.handover import Handover, Room
 from gatepost.engine.journal import Journal
@@ -138,7 +148,8 @@ class Strongroom:
             self._journal.note(Name.SERVICE_ERROR, service="keys", code=code, reason=reason)
             if worker.age() < LIVED:
                 await asyncio.sleep(LIVED if reason else PAUSE)
-            self._worker = Worker.start(self._path, self._handover, ROLE)
+            start = partial(Worker.start, self._path, self._handover, ROLE)
+            self._worker = await replacement(start, self._journal, "keys")
 
 
 def _asked() -> str:

@@ -26,7 +26,7 @@ from gatepost.engine.crew import ENDING, Child, Crew, Worker, forked
 from gatepost.engine.custody import withheld
 from gatepost.engine.door import Doors, assigned
 from gatepost.engine.handover import Handover, Room
-from gatepost.engine.journal import Journal, configure_log
+from gatepost.engine.journal import Journal, configure_log, reason_of
 from gatepost.engine.notify import Notifier
 from gatepost.engine.service import utc_now
 from gatepost.engine.strongroom import Strongroom
@@ -201,6 +201,9 @@ class Supervisor:
         for heir in legacy.heirs:
             crew = retiring if heir.is_retiring else self._crew
             crew.workers.append(Worker.inherited(heir))
+        for room in self._crew.rooms:
+            if room.name not in {one.name for one in legacy.rooms}:
+                room.take_over(None)  # it had just died
         self._crew.complete()
         self._retire(retiring, lambda _: None)
         self._reap()  # whoever ended before we listened
@@ -229,19 +232,24 @@ class Supervisor:
         self._notifier.reloading()
         try:
             await self._reload(request.word)
-        except (GatepostError, OSError) as error:
-            hint = error.fields.get("hint", "") if isinstance(error, GatepostError) else ""
-            kept = "the old configuration stays in force"
-            self._journal.note(Name.SERVICE_ERROR, service=request.word, reason=f"{error}; {kept}")
-            self._notifier.ready(f"{request.word} failed, {kept}")
-            if request.asker is not None:
-                control.answer(request.asker, error=f"{error}; {kept}", hint=str(hint))
+        except Exception as error:  # noqa: BLE001  whatever it was, the old crew goes on
+            self._refuse(request, error)
             return
         self._journal.note(Name.SERVICE_RELOADED, service=request.word, workers=self._crew.size)
         if request.word == "restart":
             self._make_room(request.asker)  # does not return
         self._notifier.ready(self._status())
         self._answer(request)
+
+    def _refuse(self, request: Request, error: Exception) -> None:
+        is_told = isinstance(error, GatepostError | OSError)
+        reason = str(error) if is_told else reason_of(error)
+        hint = error.fields.get("hint", "") if isinstance(error, GatepostError) else ""
+        kept = "the old configuration stays in force"
+        self._journal.note(Name.SERVICE_ERROR, service=request.word, reason=f"{reason}; {kept}")
+        self._notifier.ready(f"{request.word} failed, {kept}")
+        if request.asker is not None:
+            control.answer(request.asker, error=f"{reason}; {kept}", hint=str(hint))
 
     async def _reload(self, word: Word) -> None:
         text = await asyncio.to_thread(read, self._path)

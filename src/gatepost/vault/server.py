@@ -61,7 +61,11 @@ class Server:
             if not _is_ours(line) or not self._free.acquire(blocking=False):
                 line.close()
                 continue
-            threading.Thread(target=self._serve, args=(line,), daemon=True).start()
+            try:
+                threading.Thread(target=self._serve, args=(line,), daemon=True).start()
+            except RuntimeError:  # the process may have no more: one client less, not all
+                self._free.release()
+                line.close()
 
     def _serve(self, line: socket.socket) -> None:
         with self._lock:

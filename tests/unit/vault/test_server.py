@@ -176,3 +176,17 @@ def test_socket_that_is_shut_ends_the_door() -> None:
         left.shutdown(socket.SHUT_WR)
         with pytest.raises(ConnectionResetError):
             receive(right, 5)
+
+
+def test_no_thread_for_one_is_one_client_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine short of threads for a moment would leave the key process deaf for ever."""
+    with door() as made:
+        made.open(desk(), maximum=1)
+
+        def refuse(_: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        with monkeypatch.context() as short:
+            short.setattr(threading.Thread, "start", refuse)
+            assert not works(made)
+        assert works(made)
