@@ -38,7 +38,7 @@ async def test_the_gateway_outlives_a_reload_that_fails(tmp_path: Path) -> None:
     (tmp_path / "state").mkdir(mode=0o700)
     generate_file(tmp_path / "vault.key")
 
-    def fail(_path: Path, _is_bound: bool) -> None:  # noqa: FBT001  a callback
+    def fail(_path: Path, _is_bound: bool) -> None:
         raise LookupError("nobody thought of this")
 
     def prove(_path: Path, _client: Client) -> None:
@@ -47,8 +47,8 @@ async def test_the_gateway_outlives_a_reload_that_fails(tmp_path: Path) -> None:
     legacy = Handover(read(path), {})
     made = Supervisor(path, load(path), legacy, Journal(utc_now), Precaution(fail, prove))
     asker, ours = socket.socketpair()
-    await made._obey(Request("reload", ours))  # noqa: SLF001  signals and sockets lead here
-    made._doors.keep({})  # noqa: SLF001
+    await made._obey(Request("reload", ours))
+    made._doors.keep({})
     with asker:
         answer = json.loads(asker.recv(4096))
     kept = "the old configuration stays in force"
