@@ -1,6 +1,7 @@
 """A web server on loopback that shows what a test puts into `pages`."""
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
@@ -8,9 +9,9 @@ from typing import Self
 
 @dataclass
 class Pages:
-    """Octets by name; a text is where people are sent instead."""
+    """Octets by name, or what answers what was posted; a text is where people are sent instead."""
 
-    pages: dict[str, bytes | str] = field(default_factory=dict)
+    pages: dict[str, bytes | str | Callable[[bytes], bytes]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
 
     def __enter__(self) -> Self:
@@ -36,12 +37,17 @@ def _handler(site: Pages) -> type[BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             site.asked.append(self.path[1:])
             page = site.pages.get(self.path[1:])
+            if callable(page):
+                page = page(self.rfile.read(int(self.headers.get("Content-Length", 0))))
             self.send_response(404 if page is None else 302 if isinstance(page, str) else 200)
             if isinstance(page, str):
                 self.send_header("Location", page)
             self.end_headers()
             if isinstance(page, bytes):
                 self.wfile.write(page)
+
+        def do_POST(self) -> None:
+            self.do_GET()
 
         def log_message(self, *_: object) -> None:
             pass
