@@ -74,9 +74,13 @@ class Adopter:
             queue = Queue(self._folder, self._seal, name, clock=self._clock)
         except Taken:  # somebody was faster
             return
-        delivery = self._deliver(queue)
+        try:
+            delivery = self._deliver(queue)
+            await delivery.start()
+        except BaseException:  # or it would be ours for ever, and nobody's work
+            await asyncio.to_thread(queue.close)
+            raise
         self._adopted[name] = Adopted(queue, delivery)
-        await delivery.start()
 
     async def _release(self, name: str, grace: timedelta) -> None:
         one = self._adopted.pop(name)

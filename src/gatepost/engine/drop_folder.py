@@ -67,7 +67,7 @@ class DropFolder:
         try:
             await asyncio.to_thread(self._look)
         except OSError as error:
-            fault = f"{self._folder}: {error.strerror or error}"
+            fault = f"{error.filename or self._folder}: {error.strerror or error}"
             if fault != self._fault:
                 self._journal.note(Name.SERVICE_ERROR, service="folder", reason=fault)
             self._fault = fault
@@ -79,9 +79,15 @@ class DropFolder:
             (self._folder / name).mkdir(exist_ok=True)
         self._give_back()
         before, self._seen = self._seen, dict(self._files())
+        faults: list[OSError] = []
         for name, stamp in self._seen.items():
             if before.get(name) == stamp:
-                self._take(name, stamp)
+                try:
+                    self._take(name, stamp)
+                except OSError as error:  # a file that cannot be moved holds up no other
+                    faults.append(error)
+        if faults:
+            raise faults[0]
 
     def _files(self) -> Iterator[tuple[str, Stamp]]:
         with os.scandir(self._folder) as entries:
@@ -166,13 +172,16 @@ def _stamp(about: os.stat_result) -> Stamp:
 def _read(path: Path) -> bytes:
     """The octets of a regular file of a sensible size, and of no other place."""
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    with open(path, "rb", opener=lambda name, _: os.open(name, flags)) as file:
-        about = os.fstat(file.fileno())
-        if not stat.S_ISREG(about.st_mode):
-            raise Malformed("it is no file")
-        if about.st_size > MAXIMUM_FILE:
-            raise LimitExceeded(f"{about.st_size} octets are over the limit of {MAXIMUM_FILE}")
-        return file.read(MAXIMUM_FILE + 1)
+    try:
+        with open(path, "rb", opener=lambda name, _: os.open(name, flags)) as file:
+            about = os.fstat(file.fileno())
+            if not stat.S_ISREG(about.st_mode):
+                raise Malformed("it is no file")
+            if about.st_size > MAXIMUM_FILE:
+                raise LimitExceeded(f"{about.st_size} octets are over the limit of {MAXIMUM_FILE}")
+            return file.read(MAXIMUM_FILE + 1)
+    except OSError as error:
+        raise Refused(f"it cannot be read: {error.strerror or error}") from error
 
 
 def drop_folder(

@@ -1,6 +1,8 @@
 """Queues whose worker is gone: their mail leaves, and those of the living are left alone."""
 
 import asyncio
+import errno
+import os
 from datetime import timedelta
 from pathlib import Path
 from typing import cast
@@ -15,6 +17,8 @@ from gatepost.engine.journal import Journal
 from gatepost.store.queue import Queue
 from gatepost.store.queue_item import Done
 from gatepost.store.worker_queue import Taken
+
+PATIENCE = float(os.environ.get("GATEPOST_PATIENCE", "30"))
 
 
 class Courier:
@@ -50,7 +54,7 @@ async def test_queue_of_the_dead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
     adopter = Adopter(tmp_path, seal, deliver, clock, Journal(clock))
     adopter.start()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not _is_free(tmp_path, seal, "0", couriers):  # noqa: ASYNC110  nobody tells
             await asyncio.sleep(0.02)
     await adopter.stop(timedelta(seconds=1))
@@ -67,3 +71,33 @@ def _is_free(folder: Path, seal: TestSeal, name: str, couriers: list[Courier]) -
     except Taken:
         return False
     return True
+
+
+async def test_what_went_wrong_once_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that was full for a moment leaves a dead worker's mail where it is for ever."""
+    monkeypatch.setattr(adoption, "PERIOD", 0.05)
+    clock, seal = Clock(), TestSeal()
+    dead = Queue(tmp_path, seal, "0", clock=clock)
+    await dead.accept([new("A")])
+    dead.close()
+    couriers: list[Courier] = []
+
+    class Stumbling(Courier):
+        async def start(self) -> None:
+            if len(couriers) == 1:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            await super().start()
+
+    def deliver(queue: Queue) -> Delivery:
+        couriers.append(Stumbling(queue))
+        return cast("Delivery", couriers[-1])
+
+    adopter = Adopter(tmp_path, seal, deliver, clock, Journal(clock))
+    adopter.start()
+    async with asyncio.timeout(PATIENCE):
+        while sum(one.carried for one in couriers) == 0:  # noqa: ASYNC110  nobody tells
+            await asyncio.sleep(0.02)
+    await adopter.stop(timedelta(seconds=1))
+    assert [one.carried for one in couriers] == [0, 1]

@@ -1,5 +1,6 @@
 """A folder for certificates: whole files only, each once, and a reason for every refusal."""
 
+import errno
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -203,3 +204,35 @@ async def test_no_folder_is_told_once(place: Place) -> None:
         await node.look()
     (told,) = place.told(Name.SERVICE_ERROR)
     assert "No such file" in str(told["reason"])
+
+
+async def test_one_that_cannot_be_read_is_rejected(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file copied by root stays in a hidden folder, and comes back every ten minutes."""
+    node = place.node()
+    place.put("bob.cer", CERTIFICATE.der)
+    await node.look()
+
+    def refuse(*_: object) -> int:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("os.open", refuse)
+        await node.look()
+    assert place.files() == {"rejected/bob.cer", "rejected/bob.cer.txt"}
+    said = (place.folder / "rejected/bob.cer.txt").read_text()
+    assert said == "bob.cer: it cannot be read: Permission denied.\n"
+
+
+async def test_one_that_cannot_be_moved_holds_up_no_other(place: Place) -> None:
+    """A single file, with too long a name, keeps all others out."""
+    node = place.node()
+    long = "a" * 251 + ".cer"
+    for name in (long, "bob.cer", "x.cer"):
+        place.put(name, CERTIFICATE.der)
+    for _ in range(4):
+        await node.look()
+    assert place.files() == {"taken/bob.cer", "taken/x.cer", long}
+    (told,) = place.told(Name.SERVICE_ERROR)
+    assert str(told["reason"]).endswith(f"{long}: File name too long")
