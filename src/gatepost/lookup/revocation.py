@@ -25,7 +25,7 @@ from gatepost.certificate import Certificate
 from gatepost.errors import GatepostError
 from gatepost.lookup.freshness import Statement, check_newer, due, ends, read, recalled
 from gatepost.pki.crl import Crl
-from gatepost.pki.evidence import Evidence
+from gatepost.pki.evidence import Evidence, moved
 from gatepost.pki.ocsp import MAXIMUM_SIZE, Answer
 from gatepost.pki.place import Status, delta_places, list_places, responder_places
 
@@ -289,7 +289,7 @@ class Revocations:
         status, found = self._known.get(place.id, (None, None))
         if not was_here and place.id not in self._used:  # another process works with it
             self._forget(place.id)
-        if found is None or ends(found) + grace < now:
+        if found is None or moved(ends(found), grace) < now:
             return Silence(place.url, status.fault if status else "")
         return None
 

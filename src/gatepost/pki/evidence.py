@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Literal, TypeVar
 
 from gatepost.certificate import Certificate
@@ -17,6 +17,7 @@ from gatepost.pki.place import names_place
 HARMLESS = frozenset({"affiliationChanged", "superseded", "cessationOfOperation"})
 SKEW = timedelta(minutes=5)  # an authority's clock may be ahead of ours
 MAXIMUM_KEPT = 16384  # verdicts and signatures
+_FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 Status = Literal["good", "revoked", "unknown"]
 Item = TypeVar("Item")
@@ -88,9 +89,9 @@ class Evidence:
             *((one.this_update, one.next_update) for one in self.lists),
             *((begin, end) for one in self.answers for begin, end in one.spans),
         ):
-            yield begin - SKEW
+            yield moved(begin, -SKEW)
             if end is not None:  # the end itself still counts
-                yield end + self.grace + timedelta(seconds=1)
+                yield moved(end, self.grace + timedelta(seconds=1))
 
     def demands(self, certificate: Certificate) -> bool:
         """Whether "unknown" of this certificate counts as "revoked"."""
@@ -122,9 +123,17 @@ class Evidence:
             return "it is from the future"
         if end is None:
             return "it does not say how long it counts"
-        return (
-            f"it was to be renewed by {end:%Y-%m-%d %H:%M} UTC" if moment > end + self.grace else ""
-        )
+        if moment > moved(end, self.grace):
+            return f"it was to be renewed by {end:%Y-%m-%d %H:%M} UTC"
+        return ""
+
+
+def moved(moment: datetime, by: timedelta) -> datetime:
+    """A moment later or earlier; beyond the calendar its end, for lists may count until 9999."""
+    try:
+        return moment + by
+    except OverflowError:
+        return _LAST if by > timedelta() else _FIRST
 
 
 def _grouped(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -18,7 +18,7 @@ from tests.unit.pki.revoke import answered, listed, revoked, scope
 from gatepost.certificate import Certificate
 from gatepost.errors import Malformed
 from gatepost.pki.crl import Crl
-from gatepost.pki.evidence import Evidence
+from gatepost.pki.evidence import Evidence, moved
 from gatepost.pki.ocsp import Answer
 from gatepost.pki.place import delta_places
 from gatepost.pki.trait import traits
@@ -125,6 +125,18 @@ def test_grace() -> None:
     old = listed("Issuing", days=(-9, -1))
     assert status(old, grace=2 * DAY) == GOOD
     assert status(old, grace=timedelta(hours=23)) == UNKNOWN
+
+
+@pytest.mark.parametrize("grace", [timedelta(), DAY])
+def test_a_list_that_counts_until_the_calendar_ends(grace: timedelta) -> None:
+    """Whoever publishes such a list, as RFC 5280 lets him, stops the mail of everybody."""
+    last = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+    forever = listed("Issuing", days=(-1, (last - NOW) / DAY))
+    assert forever.next_update == last
+    assert status(forever, grace=grace) == GOOD
+    first = listed("Issuing", days=((datetime(1950, 1, 1, tzinfo=UTC) - NOW) / DAY, 1))
+    assert status(first, grace=grace) == GOOD
+    assert moved(datetime.min.replace(tzinfo=UTC), -DAY) == datetime.min.replace(tzinfo=UTC)
 
 
 def test_delta() -> None:
