@@ -113,5 +113,8 @@ def _noting(route: Route, journal: Journal) -> Route:
         except GatepostError as error:  # the vault is locked, the database away
             journal.note(Name.SERVICE_ERROR, service="public", reason=reason_of(error))
             return HttpAnswer(503)
+        except Exception as error:  # noqa: BLE001  a stranger hears nothing of what happened
+            journal.note(Name.SERVICE_ERROR, service="public", reason=reason_of(error))
+            return HttpAnswer(500)
 
     return answer

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -92,8 +93,10 @@ class Responder:
             asked = ocsp.load_der_ocsp_request(question[: MAXIMUM_QUESTION + 1])
             nonce = _nonce(asked)
             issuer = next((one for one in issuers if _is_about(asked, one)), None)
-        except (ValueError, TypeError, x509.DuplicateExtension):
+        except (ValueError, TypeError, NotImplementedError, x509.DuplicateExtension):
             return _refusal(ocsp.OCSPResponseStatus.MALFORMED_REQUEST)
+        except UnsupportedAlgorithm:  # a digest that is not known names nobody
+            issuer = None
         if issuer is None:  # section 2.3: not one whose certificates we speak of
             return _refusal(ocsp.OCSPResponseStatus.UNAUTHORIZED)
         return self._said(asked, nonce, issuer, self._responder(issuer, lend, now), now)

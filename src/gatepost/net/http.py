@@ -105,11 +105,11 @@ class HttpServer:
         assert task is not None
         self._tasks.add(task)
         try:
+            if len(self._tasks) > self._limit:
+                writer.write(HttpAnswer(503).octets())
+                return  # nobody is waited for: crowds must not take every descriptor
             async with asyncio.timeout(PATIENCE):
-                if len(self._tasks) > self._limit:
-                    writer.write(HttpAnswer(503).octets())
-                else:
-                    writer.write(await self._served(reader))
+                writer.write(await self._served(reader))
                 await _finished(reader, writer)
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
             pass

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 
 from gatepost.certificate import Certificate
+from gatepost.cms import der
 from gatepost.engine.journal import Journal
 from gatepost.engine.public import authority_routes
 from gatepost.enrol.local import LocalAuthority
@@ -183,6 +184,29 @@ def test_the_nonce_comes_back_and_rubbish_gets_an_error(
     octets = other.build().public_bytes(Encoding.DER)
     refusal = ocsp.load_der_ocsp_response(answered(company, octets, present).body)
     assert refusal.response_status is ocsp.OCSPResponseStatus.UNAUTHORIZED
+
+
+def question(digest: str, count: int = 1) -> bytes:
+    """An OCSPRequest (RFC 6960 section 4.1.1) that no library would make."""
+    name = der.octet_string(bytes(20))
+    algorithm = der.sequence(der.oid(digest), der.NULL)
+    one = der.sequence(der.sequence(algorithm, name, name, der.integer(5)))
+    return der.sequence(der.sequence(der.sequence(*[one] * count)))
+
+
+@pytest.mark.parametrize(
+    ("octets", "status"),
+    [
+        (question("1.2.3.4"), ocsp.OCSPResponseStatus.UNAUTHORIZED),
+        (question("1.3.14.3.2.26", 2), ocsp.OCSPResponseStatus.MALFORMED_REQUEST),
+    ],
+)
+def test_strange_questions_are_answered(
+    company: LocalAuthority, present: datetime, octets: bytes, status: ocsp.OCSPResponseStatus
+) -> None:
+    """Whoever asks hears a web server's error, and asks again and again."""
+    refusal = ocsp.load_der_ocsp_response(answered(company, octets, present).body)
+    assert refusal.response_status is status
 
 
 def run(*arguments: str | Path) -> str:
