@@ -355,16 +355,6 @@ def exists(directory: Directory) -> bool:
     return directory.setting(ROOT) is not None
 
 
-def show_fingerprint(certificate: Certificate) -> str:
-    """The SHA-256 fingerprint as people compare it: pairs in upper case, sixteen to a line.
-
-    Whoever trusts a CA must hear these by another way than mail.
-    """
-    text = certificate.fingerprint.upper()
-    pairs = [text[at : at + 2] for at in range(0, len(text), 2)]
-    return "\n".join(":".join(pairs[at : at + 16]) for at in range(0, len(pairs), 16))
-
-
 def _filed(vault: Vault, key: PrivateKey, purpose: KeyPurpose) -> tuple[str, KeyPurpose, bytes]:
     key_id, sealed = vault.seal(key)
     return key_id, purpose, sealed

@@ -58,11 +58,6 @@ def read_certificates(data: bytes) -> tuple[Certificate, ...]:
     return (Certificate.from_der(data.strip(b"\r\n") if data[:1] != b"\x30" else data),)
 
 
-def write_certificates(certificates: tuple[Certificate, ...]) -> bytes:
-    """PEM, in the order given."""
-    return "".join(one.pem for one in certificates).encode("ascii")
-
-
 def read_key(data: bytes, password: str | None = None) -> PrivateKeyTypes:
     """The private key in a PEM or DER file, checked; raises WrongPassword, Malformed."""
     limit(data)

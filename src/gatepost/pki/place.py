@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
-from itertools import pairwise
 
 from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID as Access
@@ -60,11 +59,6 @@ def responder_places(certificate: Certificate) -> tuple[str, ...]:
         if one.access_method == Access.OCSP
         and isinstance(one.access_location, x509.UniformResourceIdentifier)
     )
-
-
-def names_places(chain: tuple[Certificate, ...]) -> bool:
-    """Whether anybody could be asked about anything of this path."""
-    return any(names_place(one) for one, _ in pairwise(chain))
 
 
 def names_place(certificate: Certificate) -> bool:

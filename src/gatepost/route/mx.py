@@ -25,7 +25,6 @@ class Exchange:
 
 NO_DOMAIN: Final = Reply(550, "5.1.2", "The recipient's domain does not exist")
 NULL_MX: Final = Reply(556, "5.1.10", "The recipient's domain takes no mail (null MX)")
-NO_HOST: Final = Reply(550, "5.4.4", "No mail server of the recipient's domain has an address")
 LOOP: Final = Reply(554, "5.4.6", "Mail for the recipient's domain loops back to this gateway")
 BAD_LITERAL: Final = Reply(550, "5.1.2", "The recipient's address literal cannot be reached")
 

@@ -247,16 +247,6 @@ class Directory:
             bump(connection)
             return done.rowcount > 0
 
-    def remove_address(self, certificate: Certificate, address: Address) -> bool:
-        """Stop using a certificate for one address."""
-        match = and_(
-            _A.c.fingerprint == certificate.fingerprint, _A.c.address == address_key(address)
-        )
-        with self._database.writing() as connection:
-            done = connection.execute(delete(_A).where(match))
-            bump(connection)
-            return done.rowcount > 0
-
     # Private keys at rest
 
     def add_key(

@@ -54,12 +54,3 @@ def _nonce(index: int, final: bool) -> bytes:  # noqa: FBT001  two private calle
 def sealed_size(size: int) -> int:
     """How long a sealed file of `size` plain octets is; an empty one still has a final chunk."""
     return HEADER + size + TAG * max(1, -(-size // CHUNK))
-
-
-def plain_size(sealed: int) -> int:
-    """How many plain octets a sealed file of this length holds; ValueError for no such length."""
-    body = sealed - HEADER
-    size = body - TAG * -(-body // SEALED_CHUNK)
-    if body < TAG or size < 0 or sealed_size(size) != sealed:
-        raise ValueError(f"no sealed file has {sealed} octets")
-    return size

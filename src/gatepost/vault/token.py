@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeVar
 
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
@@ -25,11 +25,6 @@ from gatepost.errors import ConfigError, GatepostError, KeyUnavailable
 Algorithm = Literal["p256", "rsa2048", "rsa3072"]
 
 PAUSE: Final = 0.5  # seconds a token that failed is left alone
-_POINTS: dict[bytes, ec.EllipticCurve] = {
-    bytes.fromhex("06082a8648ce3d030107"): ec.SECP256R1(),
-    bytes.fromhex("06052b81040022"): ec.SECP384R1(),
-    bytes.fromhex("06052b81040023"): ec.SECP521R1(),
-}
 T = TypeVar("T")
 
 
@@ -89,14 +84,6 @@ class Token:
     def find(self, label: str) -> tuple[bytes, PublicKeyTypes]:
         """The key with this label, made by the token's own tools; raises ConfigError."""
         return self._do(lambda: self._found(label))
-
-    def is_there(self, identity: bytes) -> bool:
-        """Whether the token has this key."""
-        try:
-            self._do(lambda: self._key(identity))
-        except KeyUnavailable:
-            return False
-        return True
 
     # ── the session ──────────────────────────────────────────────────────────────────
 

@@ -14,7 +14,7 @@ from tests.pki_builder import user
 
 from gatepost.certificate import Certificate
 from gatepost.cms.capability import KeyTransport, SignatureScheme
-from gatepost.enrol.local import LocalAuthority, exists, show_fingerprint
+from gatepost.enrol.local import LocalAuthority, exists
 from gatepost.enrol.profile import USER_LIFE, Algorithm
 from gatepost.errors import ConfigError, Refused, Unavailable, Unsupported
 from gatepost.mail.address import Mailbox
@@ -302,14 +302,6 @@ def test_rsa_users_get_encipherment(directory: Directory, vault: Vault, now: dat
     wrapped = public.encrypt(b"k" * 32, padding.PKCS1v15())
     opener = next(one for one in vault.decryptors_for(ALICE) if one.certificate == encryption)
     assert opener.unwrap(wrapped, KeyTransport("rsa-pkcs1")) == b"k" * 32
-
-
-def test_the_fingerprint_can_be_read_aloud(authority: LocalAuthority) -> None:
-    """Partners compare it by telephone."""
-    lines = show_fingerprint(authority.root).split("\n")
-    assert len(lines) == 2
-    assert all(len(line.split(":")) == 16 for line in lines)
-    assert "".join(lines).replace(":", "").lower() == authority.root.fingerprint[:64]
 
 
 def test_who_left_does_not_go_on_with_an_older_certificate(

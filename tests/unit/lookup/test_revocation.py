@@ -23,7 +23,6 @@ from gatepost.lookup.revocation import FAILED, FORGOTTEN, USED, Revocations
 from gatepost.mail.address import Mailbox
 from gatepost.net.http import HttpAnswer, HttpRequest, HttpServer
 from gatepost.pki.evidence import Evidence
-from gatepost.pki.place import names_places
 from gatepost.pki.validate import Anchors, PathReport, validate
 from gatepost.store.directory import Directory
 from gatepost.vault.kek import Kek
@@ -102,7 +101,6 @@ def world(tmp_path: Path) -> Iterator[World]:
 async def test_lists_are_fetched_once_and_survive_a_restart(world: World) -> None:
     """Every mail would wait for a partner's web server."""
     one = world.ca.issue(BOB, "encrypt", START)
-    assert names_places(world.chain(one))
     assert (await world.judged(one)).trusted
     first = await world.evidence(one)
     assert len(world.asked) == 2  # the issuing CA's list and the root's

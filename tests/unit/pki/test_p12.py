@@ -69,7 +69,7 @@ def test_an_absurd_number_of_rounds_is_refused_at_once() -> None:
 def test_openssl_files_in(tmp_path: Path, arguments: list[str]) -> None:
     """Keys exported by Windows, Thunderbird or a CA could not be imported."""
     (tmp_path / "k.pem").write_bytes(pem.write_key(BUNDLE.key, None))
-    (tmp_path / "c.pem").write_bytes(pem.write_certificates((LEAF, ISSUING)))
+    (tmp_path / "c.pem").write_bytes((LEAF.pem + ISSUING.pem).encode())
     made = subprocess.run(
         [
             "openssl",
@@ -161,7 +161,7 @@ def test_newer_keys_as_pem(kind: KeyKind) -> None:
 @pytest.mark.peer("openssl")
 def test_certificates_in_every_form(tmp_path: Path) -> None:
     """CAs deliver .cer, .crt, .pem and .p7b, and nobody knows which is which."""
-    both = pem.write_certificates((LEAF, ISSUING))
+    both = (LEAF.pem + ISSUING.pem).encode()
     (tmp_path / "c.pem").write_bytes(both)
     assert pem.read_certificates(b"Subject: text before\n" + both) == (LEAF, ISSUING)
     assert pem.read_certificates(LEAF.der) == (LEAF,)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from gatepost.errors import GatepostError, KeyUnavailable
 from gatepost.vault.kek import Kek
 from gatepost.vault.seal import OVERHEAD, SealBroken, Sealer
-from gatepost.vault.stream import CHUNK, HEADER, plain_size, sealed_size
+from gatepost.vault.stream import CHUNK, HEADER, sealed_size
 
 KEK = Kek(bytes(range(32)))
 
@@ -82,7 +82,6 @@ def test_a_file_comes_back_and_its_size_is_known_beforehand(size: int) -> None:
     header, *chunks = sealed(data)
     assert len(header) == HEADER
     assert sealed_size(size) == len(header) + sum(map(len, chunks))
-    assert plain_size(sealed_size(size)) == size
     stream = Sealer(KEK, "spool").resume(header, b"id")
     last = len(chunks) - 1
     assert data == b"".join(
@@ -105,13 +104,6 @@ def test_chunks_cannot_be_moved_dropped_or_taken_from_another_file() -> None:
             stream.unseal_chunk(index, chunk, final=final)
     with pytest.raises(SealBroken):
         Sealer(KEK, "spool").resume(header, b"another id").unseal_chunk(0, chunks[0], final=False)
-
-
-def test_lengths_no_sealed_file_has() -> None:
-    """A torn file would be read as a shorter mail."""
-    for length in (0, HEADER, HEADER + 15, HEADER + CHUNK + 16 + 5):
-        with pytest.raises(ValueError, match="no sealed file"):
-            plain_size(length)
 
 
 def test_short_chunks_stand_only_at_the_end() -> None:
