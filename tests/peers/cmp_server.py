@@ -20,6 +20,7 @@ class CmpServer:
     password: str = "open sesame"
     options: tuple[str, ...] = ()
     signer: tuple[Path, Path] | None = None  # certificate and key; then it knows no password
+    trusted: Path | None = None  # anchors of who signs requests; then nothing else is accepted
     port: int = field(init=False, default=0)
 
     def __enter__(self) -> Self:
@@ -28,7 +29,11 @@ class CmpServer:
         proof: tuple[str, ...] = ("-srv_secret", f"pass:{self.password}")
         if self.signer is not None:
             certificate, key = map(str, self.signer)
-            proof = ("-srv_cert", certificate, "-srv_key", key, "-accept_unprotected")
+            proof = ("-srv_cert", certificate, "-srv_key", key)
+            if self.trusted is None:
+                proof += ("-accept_unprotected",)
+            else:
+                proof += ("-srv_trusted", str(self.trusted), "-srv_secret", f"pass:{self.password}")
         above = ("-rsp_extracerts", "above.pem") if self.issuers else ()
         with (self.folder / "cmp.log").open("wb") as log:
             self._process = subprocess.Popen(

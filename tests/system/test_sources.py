@@ -25,7 +25,7 @@ from gatepost.engine.enroller import Enroller
 from gatepost.engine.service import Service
 from gatepost.enrol.carrier import Carrier
 from gatepost.enrol.cmp import Cmp
-from gatepost.enrol.cmp_message import Secret
+from gatepost.enrol.cmp_protection import Secret
 from gatepost.enrol.file import ByFile
 from gatepost.enrol.source import CertificateSource
 from gatepost.errors import NotYet

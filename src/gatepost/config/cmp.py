@@ -20,8 +20,12 @@ class Cmp(Password):
     url: str
     """Its whole address, such as "https://ca.example.com/.well-known/cmp/p/mail"; http works too,
     for messages are protected by themselves, but lets anybody on the way guess at the password."""
-    reference: Annotated[str, Field(min_length=1, max_length=64)]
+    reference: Annotated[str, Field(max_length=64)] = ""
     """The name under which the server knows the secret (senderKID)."""
+    sign_renewals: bool = False
+    """Sign what renews a certificate with that one's key (kur), and ask by the password only if
+    that is declined; needs signers. Without reference and password nothing but renewals is asked
+    for."""
     recipient: str = ""
     """Distinguished name of the authority, such as "CN=Mail CA,O=Example"; empty: none is named."""
     signers: File | None = None
@@ -33,9 +37,14 @@ class Cmp(Password):
     @model_validator(mode="after")
     def _check(self) -> Cmp:
         check_url(self.url, ("https", "http"))
-        if self.password_sources != 1:
+        if self.sign_renewals and self.signers is None:
+            raise ValueError("sign_renewals needs signers: such answers are signed, too")
+        if bool(self.reference) != (self.password_sources == 1) or not (
+            self.reference or self.sign_renewals
+        ):
             raise ValueError(
-                "expected exactly one of password_file, password_environment, password_credential"
+                "expected reference and exactly one of password_file, password_environment,"
+                " password_credential"
             )
         try:
             x509.Name.from_rfc4514_string(self.recipient)

@@ -12,14 +12,16 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 from gatepost.certificate import Certificate
 from gatepost.engine.identity import Identities
 from gatepost.engine.journal import Journal, reason_of
+from gatepost.engine.proof import proof
 from gatepost.engine.schedule import Ticker
 from gatepost.enrol import receipt
-from gatepost.enrol.source import CertificateSource, Issued, Pending, Wanted
+from gatepost.enrol.source import CertificateSource, Issued, Pending, Proof, Wanted, unproved
 from gatepost.errors import ConfigError, GatepostError, Refused, Unavailable
 from gatepost.events import Name
 from gatepost.pki.usable import usable_for
@@ -44,7 +46,7 @@ def pause(tries: int) -> timedelta:
 
 def accepted(request: Request, given: Issued, now: datetime) -> tuple[Certificate, ...]:
     """The chain to file; raises Refused saying what is wrong with it."""
-    chain = receipt.issued(_wanted(request, None), given.chain, now).chain
+    chain = receipt.issued(_wanted(request), given.chain, now).chain
     at = max(now, chain[0].not_before)
     if at > now + SKEW:
         raise Refused(f"the certificate is not valid before {at:%Y-%m-%d}")
@@ -116,7 +118,11 @@ class Enroller:
         source = self.sources.get(request.source)
         if source is None:
             raise ConfigError(f"there is no usable [[certificate_source]] {request.source!r}")
-        wanted = _wanted(request, await asyncio.to_thread(self._replaced, request))
+        replaced = await asyncio.to_thread(self._replaced, request)
+        lend = partial(
+            proof, self._directory, self.identities.vault, request, replaced, self.clock()
+        )
+        wanted = _wanted(request, replaced, lend)
         try:
             async with asyncio.timeout(PATIENCE):
                 if request.state is None:
@@ -225,8 +231,12 @@ def note_issued(journal: Journal, address: str, one: Certificate, source: str) -
     )
 
 
-def _wanted(request: Request, replacing: Certificate | None) -> Wanted:
-    return Wanted(request.address, request.purpose, request.pkcs10, replacing)
+def _wanted(
+    request: Request,
+    replacing: Certificate | None = None,
+    lend: Callable[[], Proof | None] = unproved,
+) -> Wanted:
+    return Wanted(request.address, request.purpose, request.pkcs10, replacing, lend)
 
 
 def _unchanged(request: Request) -> Outcome:

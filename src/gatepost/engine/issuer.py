@@ -81,18 +81,19 @@ def _cmp(one: SourceSettings, _: Surroundings) -> CertificateSource:
 
     from gatepost.enrol.carrier import Carrier  # noqa: PLC0415
     from gatepost.enrol.cmp import Cmp  # noqa: PLC0415
-    from gatepost.enrol.cmp_message import Secret  # noqa: PLC0415
+    from gatepost.enrol.cmp_protection import Secret  # noqa: PLC0415
     from gatepost.pki.pem import read_certificates  # noqa: PLC0415
 
     table = one.cmp
     assert table is not None  # as the settings were checked
-    secret = Secret(table.reference, password(table))
+    secret = Secret(table.reference, password(table)) if table.reference else None
     recipient = x509.Name.from_rfc4514_string(table.recipient)
     try:
         signers = read_certificates(table.signers.read_bytes()) if table.signers else ()
     except OSError as error:
         raise ConfigError(f"{table.signers} cannot be read: {error.strerror}") from error
-    return Cmp(one.name, Carrier(table.url, anchors=table.anchors), secret, recipient, signers)
+    carrier = Carrier(table.url, anchors=table.anchors)
+    return Cmp(one.name, carrier, secret, recipient, signers, table.sign_renewals)
 
 
 def _file(one: SourceSettings, _: Surroundings) -> CertificateSource:

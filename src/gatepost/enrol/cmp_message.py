@@ -1,14 +1,12 @@
 """Messages of the Certificate Management Protocol (RFC 9810 section 5, RFC 9483 section 3).
 
-Written: a request in PKCS #10 (p10cr), a question whether it is decided (pollReq), a receipt
-(certConf).  Read: their answers.  All are protected by a password (section 5.1.3.1), answers
-perhaps by the signature of somebody known (section 5.1.3.3).
+Written: a request in PKCS #10 (p10cr), a renewal (kur), a question whether it is decided
+(pollReq), a receipt (certConf).  Read: their answers, believed by the password or by the
+signature of somebody known (`cmp_protection`).
 """
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,52 +15,29 @@ from typing import Final
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from gatepost.certificate import Certificate
 from gatepost.cms import der
+from gatepost.enrol.cmp_protection import (
+    Protection,
+    Secret,
+    is_mac,
+    signature_algorithm,
+    signing,
+)
+from gatepost.enrol.source import Sign
 from gatepost.errors import LimitExceeded, Malformed
-from gatepost.pki.der import dotted, first, inside, items
-from gatepost.pki.signature import Algorithm, made_by
+from gatepost.pki.der import inside, items
+from gatepost.pki.signature import made_by
 
-CP, P10CR, PKI_CONF, ERROR, CERT_CONF, POLL_REQ, POLL_REP = 3, 4, 19, 23, 24, 25, 26
-ROUNDS: Final = 10_000
-MOST_ROUNDS: Final = 100_000  # some hundredths of a second
+CP, P10CR, KUR, KUP, PKI_CONF, ERROR = 3, 4, 7, 8, 19, 23
+CERT_CONF, POLL_REQ, POLL_REP = 24, 25, 26
 MOST_CERTIFICATES: Final = 100
-_PBM: Final = "1.2.840.113533.7.66.13"
-_SHA256, _HMAC_SHA256 = "2.16.840.1.101.3.4.2.1", "1.2.840.113549.2.9"
 _SHA512: Final = "2.16.840.1.101.3.4.2.3"
-_HASHES: Final = {
-    "1.3.14.3.2.26": "sha1",
-    _SHA256: "sha256",
-    "2.16.840.1.101.3.4.2.2": "sha384",
-    _SHA512: "sha512",
-}
-_MACS: Final = {
-    "1.3.6.1.5.5.8.1.2": "sha1",
-    "1.2.840.113549.2.7": "sha1",
-    _HMAC_SHA256: "sha256",
-    "1.2.840.113549.2.10": "sha384",
-    "1.2.840.113549.2.11": "sha512",
-}
-_SIGNATURES: Final = {
-    "1.2.840.113549.1.1.11": hashes.SHA256(),
-    "1.2.840.113549.1.1.12": hashes.SHA384(),
-    "1.2.840.113549.1.1.13": hashes.SHA512(),
-    "1.2.840.10045.4.3.2": hashes.SHA256(),
-    "1.2.840.10045.4.3.3": hashes.SHA384(),
-    "1.2.840.10045.4.3.4": hashes.SHA512(),
-    "1.3.101.112": None,  # Ed25519
-}
+_OLD_CERTIFICATE: Final = "1.3.6.1.5.5.7.5.1.5"  # id-regCtrl-oldCertID
 _PROTECTION, _KEY_ID, _TRANSACTION, _NONCE, _ANSWERED = 0xA1, 0xA2, 0xA4, 0xA5, 0xA6
 Entropy = Callable[[int], bytes]
-
-
-@dataclass(frozen=True, slots=True)
-class Secret:
-    """What both sides know, and the name it has there."""
-
-    reference: str
-    password: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,52 +66,78 @@ class Message:
         """Whether it claims to be."""
         return bool(self.mac)
 
-    def is_from(self, secret: Secret, signers: Sequence[Certificate] = ()) -> bool:
+    def is_from(self, secret: Secret | None, signers: Sequence[Certificate] = ()) -> bool:
         """Whether whoever wrote it knows the secret, or is one of these signers."""
         if not self.mac or not self.algorithm:
             return False
         try:
-            name = dotted(first(self.algorithm))
-            if name in _SIGNATURES:
-                how = Algorithm(name, _SIGNATURES[name])
+            how = signature_algorithm(self.algorithm)
+            if how is not None:
                 return any(
                     made_by(one.public_key, self.mac, self.protected, how) for one in signers
                 )
-            expected = _mac(self.algorithm, secret.password.encode(), self.protected)
+            return secret is not None and is_mac(
+                secret.over(self.protected, self.algorithm), self.mac
+            )
         except (IndexError, ValueError, KeyError):
             return False  # an algorithm that is not known proves nothing
-        return hmac.compare_digest(expected, self.mac)
 
 
 def write(
     kind: int,
     body: bytes,
     thread: Thread,
-    secret: Secret,
-    recipient: x509.Name,
+    protection: Protection,
+    recipient: bytes,
     *,
     entropy: Entropy,
     now: datetime,
     version: int = 2,
 ) -> bytes:
-    """A protected PKIMessage."""
-    algorithm = _protection(entropy(16))
-    sender = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, secret.reference)])
+    """A protected PKIMessage; the recipient is a Name in DER."""
+    algorithm, key_id = protection.algorithm(entropy(16)), protection.key_id
     moment = now.astimezone(UTC).strftime("%Y%m%d%H%M%SZ").encode()
     header = der.sequence(
         der.integer(version),
-        der.explicit(4, sender.public_bytes()),
-        der.explicit(4, recipient.public_bytes()),
+        der.explicit(4, protection.sender),
+        der.explicit(4, recipient),
         der.explicit(0, der.tlv(0x18, moment)),
         der.explicit(1, algorithm),
-        der.explicit(2, der.octet_string(secret.reference.encode())),
+        der.explicit(2, der.octet_string(key_id)) if key_id else b"",
         der.explicit(4, der.octet_string(thread.transaction)),
         der.explicit(5, der.octet_string(thread.nonce)),
         der.explicit(6, der.octet_string(thread.answered)) if thread.answered else b"",
     )
     content = der.explicit(kind, body)
-    mac = _mac(algorithm, secret.password.encode(), der.sequence(header, content))
-    return der.sequence(header, content, der.explicit(0, der.bit_string(mac)))
+    proof = protection.over(der.sequence(header, content), algorithm)
+    shown = der.sequence(*(one.der for one in protection.certificates))
+    return der.sequence(
+        header,
+        content,
+        der.explicit(0, der.bit_string(proof)),
+        der.explicit(1, shown) if protection.certificates else b"",
+    )
+
+
+def renewal(request: bytes, old: Certificate, sign: Sign) -> bytes:
+    """The body of a kur (section 5.3.5): CertReqMessages of RFC 4211 for the key of a PKCS #10.
+
+    Under the old certificate's name; `sign` proves possession of the new key (section 4.1 there).
+    """
+    asked = x509.load_der_x509_csr(request)
+    key = asked.public_key()
+    info = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    template = der.sequence(
+        der.explicit(5, old.subject),
+        der.explicit(6, _inner(info)),
+        der.explicit(9, *map(_extension, asked.extensions)),
+    )
+    which = der.sequence(der.explicit(4, old.issuer), der.integer(old.serial))
+    controls = der.sequence(der.sequence(der.oid(_OLD_CERTIFICATE), which))
+    wanted = der.sequence(der.integer(0), template, controls)
+    scheme, algorithm = signing(key)
+    possession = der.explicit(1, algorithm, der.bit_string(sign(wanted, scheme)))
+    return der.sequence(der.sequence(wanted, possession))
 
 
 def confirmation(certificate: Certificate, number: int, refusal: str = "") -> tuple[int, bytes]:
@@ -209,27 +210,7 @@ def _seen_by(certificate: Certificate) -> tuple[hashes.HashAlgorithm, bytes]:
     return hashes.SHA512(), der.explicit(0, der.sequence(der.oid(_SHA512)))
 
 
-def _protection(salt: bytes) -> bytes:
-    parameter = der.sequence(
-        der.octet_string(salt),
-        der.sequence(der.oid(_SHA256)),
-        der.integer(ROUNDS),
-        der.sequence(der.oid(_HMAC_SHA256), der.NULL),
-    )
-    return der.sequence(der.oid(_PBM), parameter)
-
-
-def _mac(algorithm: bytes, password: bytes, octets: bytes) -> bytes:
-    """RFC 4211 section 4.4; raises IndexError, ValueError or KeyError for what is not that."""
-    name, parameter = items(algorithm)
-    if dotted(name) != _PBM:
-        raise ValueError("another protection")
-    salt, owf, count, mac = items(parameter)
-    rounds = int.from_bytes(_inner(count)[:8], "big", signed=True)
-    if not 1 <= rounds <= MOST_ROUNDS:
-        raise ValueError("too many rounds")
-    digest = _HASHES[dotted(first(owf))]
-    key = hashlib.new(digest, password + _inner(salt)).digest()
-    for _ in range(rounds - 1):
-        key = hashlib.new(digest, key).digest()
-    return hmac.digest(key, octets, _MACS[dotted(first(mac))])
+def _extension(one: x509.Extension[x509.ExtensionType]) -> bytes:
+    critical = der.tlv(0x01, b"\xff") if one.critical else b""
+    value = der.octet_string(one.value.public_bytes())
+    return der.sequence(der.oid(one.oid.dotted_string), critical, value)

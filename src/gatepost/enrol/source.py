@@ -7,13 +7,29 @@ says what it waits for.  What it must remember meanwhile it gives as text, kept 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal, Protocol, runtime_checkable
 
 from gatepost.certificate import Certificate
+from gatepost.cms.capability import SignatureScheme, Signer
 
 Purpose = Literal["sign", "encrypt", "both"]
+Sign = Callable[[bytes, SignatureScheme], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """Whereby the owner of a certificate shows that he asks himself; the vault lends both."""
+
+    signer: Signer  # of the certificate that is replaced or, if that cannot sign, of his other one
+    sign: Sign = field(repr=False)  # with the key that is to be certified
+
+
+def unproved() -> Proof | None:
+    """Nothing but the request speaks for him."""
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +40,8 @@ class Wanted:
     purpose: Purpose
     request: bytes  # CertificationRequest in DER (RFC 2986), its proof of possession made
     replacing: Certificate | None = None
+    # asked for only by a source that can use it; raises KeyUnavailable
+    proof: Callable[[], Proof | None] = field(default=unproved, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

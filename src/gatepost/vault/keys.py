@@ -21,9 +21,9 @@ from gatepost.events import Name
 from gatepost.mail.address import Mailbox
 from gatepost.pki.usable import Use, usable_for
 from gatepost.vault.custody import Custody, Opened, Owner, PrivateKey, Safe, public_octets
-from gatepost.vault.held import Held, HeldDecryptor, HeldSigner
+from gatepost.vault.held import Held, HeldDecryptor, HeldSigner, Holder
 from gatepost.vault.seal import SealBroken, Sealer
-from gatepost.vault.software import SoftwareDecryptor, SoftwareSigner
+from gatepost.vault.software import SoftwareDecryptor, SoftwareKey, SoftwareSigner
 from gatepost.vault.token import Algorithm
 
 Purpose = Literal["sign", "encrypt", "both", "authority"]
@@ -159,6 +159,11 @@ class Vault:
         """The key of one certificate; raises KeyUnavailable when it is not here."""
         key = self._opened(certificate)
         return _signer(certificate, self._directory.issuers_of(certificate), key)
+
+    def holder_of(self, key_id: str, sealed: bytes) -> Holder:
+        """A key that has no certificate yet, by its box; raises KeyUnavailable or SealBroken."""
+        opened = self._custody.open(key_id, sealed)
+        return opened.holder if isinstance(opened, Held) else SoftwareKey(opened)
 
     def private_key_of(self, certificate: Certificate) -> PrivateKeyTypes:
         """The key itself, for export and for an authority; raises KeyUnavailable.

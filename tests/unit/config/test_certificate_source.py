@@ -45,6 +45,11 @@ def test_read() -> None:
     (one,) = read(CMP + SECRET + 'recipient = "CN=Mail CA,O=Example"\n').certificate_source
     assert one.cmp is not None
     assert (one.cmp.url, one.cmp.reference) == ("http://ca.example.com/cmp", "gw")
+    assert not one.cmp.sign_renewals
+    renewing = 'signers = "/etc/ca.pem"\nsign_renewals = true\n'
+    (one,) = read(CMP.replace('reference = "gw"\n', renewing)).certificate_source
+    assert one.cmp is not None
+    assert (one.cmp.reference, one.cmp.sign_renewals) == ("", True)
     (one,) = read(FILES + 'outbox = "/srv/out"\ninbox = "/srv/in"\n').certificate_source
     assert one.file is not None
     assert (str(one.file.outbox), str(one.file.inbox)) == ("/srv/out", "/srv/in")
@@ -68,7 +73,10 @@ def test_read() -> None:
         (ACME + 'contact = "nobody"', "contact: expected an address"),
         (ACME + 'eab_kid = "7"', "eab_kid needs one of password_file"),
         (ACME + 'password_environment = "P"', "an HMAC key needs eab_kid"),
-        (CMP, "expected exactly one of password_file"),
+        (CMP, "expected reference and exactly one of password_file"),
+        (CMP.replace('reference = "gw"', ""), "expected reference and exactly one of"),
+        (CMP.replace("reference", "recipient") + SECRET, "expected reference and exactly one of"),
+        (CMP + SECRET + "sign_renewals = true\n", "sign_renewals needs signers"),
         (CMP.replace("http:", "ftp:") + SECRET, "expected an address such as"),
         (CMP.replace('"gw"', '""') + SECRET, "reference"),
         (CMP + SECRET + 'recipient = "Mail CA"', 'expected a name such as "CN=Mail CA,O=Example"'),

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.hashes import SHA256
 from tests.unit.engine.outside import Outside, failing, later
 
 from gatepost.certificate import Certificate
@@ -19,6 +21,7 @@ from gatepost.engine.enroller import FIRST, LONGEST, SKEW, UPKEEP, Enroller, acc
 from gatepost.engine.gather import Gatherer
 from gatepost.engine.identity import Identities, Kept, is_ending
 from gatepost.engine.journal import Journal
+from gatepost.engine.proof import proof as lent
 from gatepost.enrol import pkcs10
 from gatepost.enrol.local import RENEWED, LocalAuthority
 from gatepost.enrol.profile import make_key
@@ -390,3 +393,47 @@ async def test_mail_in_the_domains_name(home: Home) -> None:
     assert answer.signer is not None
     assert answer.signer.certificate.emails == ("domain-signing-authority@example.com",)
     assert answer.certificates == ()
+
+
+async def test_who_renews_proves_himself(home: Home) -> None:
+    """The authority could not tell its customer from a stranger, or a key be lent too far."""
+    home.use(SEPARATE)
+    with pytest.raises(NotYet):
+        home.identities.ensure(ALICE, home.now)
+    await home.enroller().look()
+    assert [one.proof() for one in home.outside.wanted] == [None, None]  # the first time
+    signer, encryption = home.identities.ensure(ALICE, home.now)
+    assert encryption is not None
+    home.now = encryption.not_after - RENEWED + timedelta(minutes=1)
+    home.outside.answers = [later("sign"), later("encrypt")]
+    await home.enroller().keep()
+    await home.enroller().look()
+    wanted = {one.purpose: one for one in home.outside.wanted[2:]}
+    assert {asked.replacing for asked in wanted.values()} == {signer.certificate, encryption}
+    for asked in wanted.values():
+        found = asked.proof()
+        assert found is not None
+        assert found.signer.certificate == signer.certificate  # the other one cannot sign
+        scheme = SignatureScheme("ecdsa", "sha256")
+        key = x509.load_der_x509_csr(asked.request).public_key()
+        assert isinstance(key, EllipticCurvePublicKey)
+        key.verify(found.sign(b"data", scheme), b"data", ECDSA(SHA256()))
+    home.directory.ledger.revoke(signer.certificate, home.outside.ca, "keyCompromise", home.now)
+    assert [one.proof() for one in wanted.values()] == [None, None]
+
+
+async def test_nobody_renews_elsewhere(home: Home) -> None:
+    """A certificate of one authority would be asked for in the name of another's."""
+    signing, octets = accepted_for(home, ALICE), pkcs10.make(make_key("p256"), ALICE.key, "encrypt")
+    encryption = home.outside.issue(Wanted(ALICE.key, "encrypt", octets), home.now).chain[0]
+    home.authority.ensure(ALICE, home.now)
+    request = home.identities.ask(ALICE.key, "encrypt", SEPARATE, home.now)
+    assert request is not None
+    for theirs in signing, encryption:  # whose keys are not here
+        assert lent(home.directory, home.vault, request, theirs, home.now) is None
+    other = home.directory.enrolled(ALICE, "encrypt")
+    assert other is not None
+    assert lent(home.directory, home.vault, request, other, home.now) is not None
+    domain = home.authority.issue_domain("example.com", home.now)
+    whole = replace(request, address="@example.com")
+    assert lent(home.directory, home.vault, whole, domain, home.now) is None

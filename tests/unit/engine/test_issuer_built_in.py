@@ -19,6 +19,7 @@ from gatepost.engine import issuer as registry
 from gatepost.engine.issuer import Surroundings, issuer
 from gatepost.enrol.acme import Acme
 from gatepost.enrol.cmp import Cmp
+from gatepost.enrol.cmp_protection import Secret
 from gatepost.enrol.est import Est
 from gatepost.enrol.file import ByFile
 from gatepost.errors import ConfigError
@@ -97,7 +98,7 @@ def test_cmp(monkeypatch: pytest.MonkeyPatch) -> None:
     made = issuer(SourceSettings("vendor", "cmp", cmp=table), AROUND)
     assert isinstance(made, Cmp)
     assert made.carrier.url == "https://ca.example.com/cmp"
-    assert (made.secret.reference, made.secret.password) == ("gw", "sesame")
+    assert made.secret == Secret("gw", "sesame")
     assert "sesame" not in repr(made)
     assert made.recipient.rfc4514_string() == "CN=Mail CA,O=Example"
 
@@ -117,3 +118,13 @@ def test_cmp_signers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     made = issuer(settings, AROUND)
     assert isinstance(made, Cmp)
     assert [signer.der for signer in made.signers] == [one.der]
+
+
+def test_cmp_renewals(tmp_path: Path) -> None:
+    """A password is wanted where none is, or renewals go by it all the same."""
+    path = tmp_path / "signers.pem"
+    path.write_bytes(card("CMP").pem)
+    table = CmpSettings(url="https://ca", signers=path, sign_renewals=True)
+    made = issuer(SourceSettings("vendor", "cmp", cmp=table), AROUND)
+    assert isinstance(made, Cmp)
+    assert (made.secret, made.renews) == (None, True)

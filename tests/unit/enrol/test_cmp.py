@@ -20,10 +20,13 @@ from tests.unit.enrol.asking import OTHER, wanted
 from gatepost.certificate import Certificate
 from gatepost.cms import der
 from gatepost.enrol import cmp_message as wire
+from gatepost.enrol import cmp_protection as protection
 from gatepost.enrol.carrier import Answer as Answered
 from gatepost.enrol.carrier import Carrier
 from gatepost.enrol.cmp import Cmp
-from gatepost.enrol.cmp_message import Secret, Thread
+from gatepost.enrol.cmp_conversation import Declined
+from gatepost.enrol.cmp_message import Thread
+from gatepost.enrol.cmp_protection import Secret
 from gatepost.enrol.source import Issued, Pending, Wanted
 from gatepost.errors import GatepostError, Malformed, Refused, Unavailable
 
@@ -31,6 +34,7 @@ pytestmark = pytest.mark.peer("openssl")
 
 NOW = datetime.now(UTC)
 SECRET = Secret("gateway", "open sesame")
+NOBODY = x509.Name([]).public_bytes()
 
 
 @pytest.fixture(scope="module")
@@ -180,7 +184,7 @@ def reply(asked: Thread, kind: int, body: bytes, secret: Secret = SECRET, **othe
     thread = Thread(
         other.get("transaction", asked.transaction), bytes(16), other.get("nonce", asked.nonce)
     )
-    return wire.write(kind, body, thread, secret, x509.Name([]), entropy=bytes, now=NOW)
+    return wire.write(kind, body, thread, secret, NOBODY, entropy=bytes, now=NOW)
 
 
 def response(status: int, *others: bytes) -> bytes:
@@ -264,18 +268,18 @@ def test_too_many_rounds() -> None:
     """One answer keeps a processor busy for minutes."""
     octets = reply(Thread(b"t", b"n"), wire.CP, response(3))
     assert wire.read(octets).is_from(SECRET)
-    rounds = der.integer(wire.ROUNDS)
+    rounds = der.integer(protection.ROUNDS)
     assert octets.count(rounds) == 1
     many = octets.replace(rounds, b"\x02\x02\x7f\xff").replace(rounds, b"")
     assert not wire.read(many).is_from(SECRET)
     parameter = der.sequence(
         der.octet_string(bytes(16)),
         der.sequence(der.oid("2.16.840.1.101.3.4.2.1")),
-        der.integer(wire.MOST_ROUNDS + 1),
+        der.integer(protection.MOST_ROUNDS + 1),
         der.sequence(der.oid("1.2.840.113549.2.9")),
     )
     with pytest.raises(ValueError, match="too many rounds"):
-        wire._mac(der.sequence(der.oid("1.2.840.113533.7.66.13"), parameter), b"", b"")
+        protection.mac(der.sequence(der.oid("1.2.840.113533.7.66.13"), parameter), b"", b"")
 
 
 def test_every_bit_counts() -> None:
@@ -345,7 +349,7 @@ def mangled(octets: bytes) -> bytes:
 
 async def test_mangled(monkeypatch: pytest.MonkeyPatch) -> None:
     """An authority's answer stops whoever asks for all others."""
-    monkeypatch.setattr(wire, "ROUNDS", 1)
+    monkeypatch.setattr(protection, "ROUNDS", 1)
     source = Cmp("peer", Mangling("http://ca.example"), SECRET)
     outcomes: set[type] = set()
     asked = wanted()
@@ -354,4 +358,4 @@ async def test_mangled(monkeypatch: pytest.MonkeyPatch) -> None:
             outcomes.add(type(await source.request(asked, NOW)))
         except (Refused, Unavailable) as error:
             outcomes.add(type(error))
-    assert outcomes == {Pending, Refused, Unavailable}
+    assert outcomes == {Pending, Declined, Unavailable}
