@@ -6,6 +6,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# The same examples on every machine, however slow: a search for new ones is `make fuzz`.
+settings.register_profile(
+    "same", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("same")
 
 REQUIRE = os.environ.get("GATEPOST_REQUIRE_PEERS") == "1"
 ROOT = Path(__file__).resolve().parent.parent

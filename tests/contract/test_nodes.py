@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from tests.contract.conftest import Postgres
 from tests.contract.test_queue_contract import LARGE, due
-from tests.crash.load import PATIENCE
+from tests.patience import PATIENCE
 from tests.unit.store.box import MARKER, Clock, TestSeal, new
 
 from gatepost.errors import ConfigError, Unavailable

@@ -1,6 +1,5 @@
 """Clients that keep submitting; whatever the server says or does, they go on."""
 
-import os
 import smtplib
 import threading
 import time
@@ -10,10 +9,10 @@ from random import Random
 from typing import Self
 
 from tests.crash.secret import text
+from tests.patience import PATIENCE, until
 from tests.peers.letter import Letter
 
 CLIENTS = 20
-PATIENCE = float(os.environ.get("GATEPOST_PATIENCE", "40"))  # seconds
 SIZES = (300, 10_000, 10_000, 400_000)  # the last one is too large for memory
 
 
@@ -72,14 +71,6 @@ class Load:
         self._stop.set()
         for thread in self._threads:
             thread.join()
-
-
-def until(done: Callable[[], bool], seconds: float = PATIENCE) -> None:
-    """Return once it is so; fails after a while."""
-    deadline = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < deadline, f"waited {seconds} s in vain"
-        time.sleep(0.02)
 
 
 def submitted(place: Place, sender: str, to: str) -> int:

@@ -13,7 +13,8 @@ import time
 from pathlib import Path
 
 from tests.conftest import ROOT
-from tests.peers.gateway import PATIENCE, Gateway
+from tests.patience import PATIENCE
+from tests.peers.gateway import Gateway
 
 from gatepost.config import load
 from gatepost.engine.journal import configure_log

@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
-from tests.crash.load import PATIENCE, Load, submitted, until, while_growing
+from tests.crash.load import Load, submitted, while_growing
 from tests.crash.scale import FULL, scaled
 from tests.crash.test_kill import ALICE, BOB, MANDATORY, UK, US
 from tests.crash.wire import World
+from tests.patience import PATIENCE, until
 from tests.peers.gateway import Gateway, children
 from tests.peers.lab import Lab
 from tests.peers.network import Machine, Network

@@ -13,11 +13,12 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from tests.crash.load import CLIENTS, Load, until, while_growing
+from tests.crash.load import CLIENTS, Load, while_growing
 from tests.crash.scale import scaled
 from tests.crash.secret import MARKER, assert_absent
 from tests.crash.stem import Stem
 from tests.crash.wire import Wiretap, World
+from tests.patience import until
 from tests.peers.gateway import Gateway, children, keeps_keys, offspring
 from tests.peers.lab import Lab
 from tests.peers.postfix import free_port

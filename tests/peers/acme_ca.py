@@ -23,7 +23,7 @@ from typing import Self
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
-from tests.peers.gateway import PATIENCE
+from tests.patience import PATIENCE
 from tests.peers.postfix import free_port
 from tests.unit.route.people import Card, card
 
@@ -214,7 +214,7 @@ class AcmeCa:
     def __exit__(self, *_: object) -> None:
         if self._process is not None:
             self._process.terminate()
-            self._process.wait(10)
+            self._process.wait(PATIENCE)
         self.post.__exit__()
 
     @property

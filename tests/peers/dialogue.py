@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
+from tests.patience import PATIENCE
+
 REPLY = re.compile(rb"(?:[2-5][0-9]{2}-[^\r\n]*\r\n)*([2-5][0-9]{2})(?: ([^\r\n]*))?\r\n")
 
 
@@ -23,7 +25,7 @@ class Client:
     _rest: bytes = b""
 
     def __enter__(self) -> Self:
-        self.socket = socket.create_connection(("127.0.0.1", self.port), timeout=15)
+        self.socket = socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
         assert self.reply().startswith(b"220 ")
         return self
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from tests.patience import PATIENCE
 from tests.peers.postfix import _open_path, wait_for_port
 
 USER = "Debian-exim"
@@ -142,7 +143,7 @@ class Exim:
         if process is not None:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGTERM)  # those who serve connections, too
-            process.wait(20)
+            process.wait(PATIENCE)
 
     def run(self, *arguments: str) -> str:
         """Run the program with this configuration."""
@@ -157,7 +158,7 @@ class Exim:
         files = sorted(new.iterdir(), key=lambda p: p.stat().st_mtime_ns) if new.is_dir() else []
         return [path.read_bytes() for path in files]
 
-    def wait_for(self, address: str, count: int = 1, seconds: float = 30.0) -> list[bytes]:
+    def wait_for(self, address: str, count: int = 1, seconds: float = PATIENCE) -> list[bytes]:
         """The mailbox once it holds `count` messages; fails with the log otherwise."""
         deadline = time.monotonic() + seconds
         while len(found := self.delivered(address)) < count:

@@ -17,11 +17,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from tests.patience import PATIENCE
 from tests.peers.postfix import free_port
 
 from gatepost.cli.run import run
 
-PATIENCE = float(os.environ.get("GATEPOST_PATIENCE", "30"))  # seconds; busy machines need more
+__all__ = ["PATIENCE", "Event", "Gateway", "call", "children", "keeps_keys", "offspring"]
 Event = dict[str, Any]
 
 
@@ -148,7 +149,7 @@ class Gateway:
             return 0
         process.send_signal(signal.SIGTERM)
         try:
-            return process.wait(40)
+            return process.wait(max(40.0, PATIENCE))
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

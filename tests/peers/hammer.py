@@ -5,19 +5,10 @@ from __future__ import annotations
 import smtplib
 import threading
 import time
-from collections.abc import Callable
 from typing import Self
 
-from tests.peers.gateway import PATIENCE
+from tests.patience import until
 from tests.peers.letter import Letter
-
-
-def until(done: Callable[[], bool], seconds: float = PATIENCE) -> None:
-    """Return once it is so; fails after a while."""
-    deadline = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < deadline, f"waited {seconds} s in vain"
-        time.sleep(0.05)
 
 
 class Hammer:

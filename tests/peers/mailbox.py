@@ -8,6 +8,7 @@ from typing import Self
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
+from tests.patience import PATIENCE
 from tests.peers.postfix import free_port
 
 LIMIT = 200 << 20
@@ -93,7 +94,7 @@ class Mailbox:
         sought = message_id.encode()
         return [one for one in mails if sought in one.content.partition(b"\r\n\r\n")[0]]
 
-    def wait_for(self, message_id: str, count: int = 1, seconds: float = 30.0) -> list[Mail]:
+    def wait_for(self, message_id: str, count: int = 1, seconds: float = PATIENCE) -> list[Mail]:
         """Those mails, once there are so many."""
         deadline = time.monotonic() + seconds
         while len(found := self.with_id(message_id)) < count:

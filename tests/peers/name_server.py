@@ -18,6 +18,7 @@ import dns.query
 import dns.rdatatype
 import dns.zone
 from cryptography.hazmat.primitives.asymmetric import ec
+from tests.patience import PATIENCE
 from tests.peers.postfix import free_port
 
 UNBOUND = shutil.which("unbound", path="/usr/sbin:/usr/bin") or "unbound"
@@ -73,7 +74,8 @@ class NameServer:
             stderr=subprocess.DEVNULL,
         )
         question = dns.message.make_query(f"{self.zones[0].origin}.", "SOA")
-        for _ in range(200):
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
             with suppress(Exception):
                 dns.query.udp(question, "127.0.0.1", timeout=0.2, port=self.port)
                 return self
@@ -82,7 +84,7 @@ class NameServer:
 
     def __exit__(self, *_: object) -> None:
         self.process.terminate()
-        self.process.wait(10)
+        self.process.wait(PATIENCE)
 
     @property
     def log(self) -> str:

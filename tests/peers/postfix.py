@@ -17,6 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.patience import PATIENCE
+
 SERVICES = """\
 cleanup   unix  n       -       n       -       0       cleanup
 qmgr      unix  n       -       n       300     1       qmgr
@@ -44,18 +46,27 @@ postlog   unix-dgram n  -       n       -       1       postlogd
 
 CHOICE = random.SystemRandom()  # not the one that pytest-randomly seeds alike everywhere
 LOWEST, HIGHEST = 10_240, 32_767  # below the kernel's own choices: no client takes them away
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+_WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+_given: set[int] = set()
 
 
 def free_port() -> int:
-    """A loopback port nobody listens on at this moment; other test processes get others."""
+    """A loopback port nobody listens on at this moment.
+
+    Nobody else is given it: neither this process again, nor another one of the same run.
+    """
     while True:
-        port = CHOICE.randrange(LOWEST, HIGHEST)
+        port = CHOICE.randrange(LOWEST + _WORKER, HIGHEST, _WORKERS)
+        if port in _given:
+            continue
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
+            _given.add(port)
             return port
 
 
-def wait_for_port(port: int, seconds: float = 15.0) -> None:
+def wait_for_port(port: int, seconds: float = PATIENCE) -> None:
     """Return once something accepts on the loopback port; raises TimeoutError."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -105,7 +116,7 @@ class Postfix:
         files = sorted(new.iterdir(), key=lambda p: p.stat().st_mtime_ns) if new.is_dir() else []
         return [path.read_bytes() for path in files]
 
-    def wait_for(self, address: str, count: int = 1, seconds: float = 30.0) -> list[bytes]:
+    def wait_for(self, address: str, count: int = 1, seconds: float = PATIENCE) -> list[bytes]:
         """The mailbox once it holds `count` messages; fails with the log otherwise."""
         deadline = time.monotonic() + seconds
         while len(found := self.delivered(address)) < count:

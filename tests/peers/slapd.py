@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
+from tests.patience import PATIENCE
 from tests.peers.postfix import free_port
 from tests.unit.route.people import card
 
@@ -62,7 +63,8 @@ class Slapd:
                 stdout=log,
                 stderr=log,
             )
-        for _ in range(400):
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
             try:
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
             except OSError:
@@ -74,7 +76,7 @@ class Slapd:
 
     def __exit__(self, *_: object) -> None:
         self.process.terminate()
-        self.process.wait(20)
+        self.process.wait(PATIENCE)
 
     @property
     def log_file(self) -> Path:

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.peers.gateway import PATIENCE, Gateway
+from tests.patience import PATIENCE
+from tests.peers.gateway import Gateway
 from tests.peers.lab import Lab
 from tests.peers.letter import Letter, read, submit, text
 from tests.peers.mailbox import Mailbox

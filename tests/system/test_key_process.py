@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from tests.conftest import absent
-from tests.peers.gateway import PATIENCE, Gateway, children, keeps_keys, offspring
-from tests.peers.hammer import Hammer, until
+from tests.patience import PATIENCE, until
+from tests.peers.gateway import Gateway, children, keeps_keys, offspring
+from tests.peers.hammer import Hammer
 from tests.peers.hsm import begin
 from tests.peers.lab import Lab
 from tests.peers.letter import Letter, submit

@@ -7,8 +7,9 @@ import subprocess
 import sys
 
 import pytest
+from tests.patience import until
 from tests.peers.gateway import children
-from tests.peers.hammer import Hammer, until
+from tests.peers.hammer import Hammer
 from tests.peers.lab import Lab
 from tests.peers.letter import Letter, submit
 from tests.peers.postfix import free_port

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+from tests.patience import PATIENCE
 from tests.unit.store.box import Clock, TestSeal, new
 
 from gatepost.engine import adoption
@@ -17,8 +18,6 @@ from gatepost.engine.journal import Journal
 from gatepost.store.queue import Queue
 from gatepost.store.queue_item import Done
 from gatepost.store.worker_queue import Taken
-
-PATIENCE = float(os.environ.get("GATEPOST_PATIENCE", "30"))
 
 
 class Courier:

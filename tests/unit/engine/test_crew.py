@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from tests.patience import PATIENCE
 
 from gatepost.engine import crew as crew_module
 from gatepost.engine.crew import Crew, Worker
@@ -17,7 +18,6 @@ from gatepost.engine.handover import Handover
 from gatepost.engine.journal import Journal
 from gatepost.events import Event, Name
 
-PATIENCE = float(os.environ.get("GATEPOST_PATIENCE", "30"))
 NO_ROOM = OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
 

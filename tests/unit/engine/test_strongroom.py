@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.patience import PATIENCE
 
 from gatepost.config import Settings, load, read
 from gatepost.engine import strongroom
@@ -21,7 +22,6 @@ from gatepost.vault.client import Client
 from gatepost.vault.kek import generate_file
 from gatepost.vault.subkey import Subkey, draw
 
-PATIENCE = float(os.environ.get("GATEPOST_PATIENCE", "30"))
 TEXT = """\
 [gateway]
 hostname = "gatepost.example.com"

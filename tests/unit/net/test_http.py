@@ -1,16 +1,14 @@
 """The little web server against crowds, and routes that fail."""
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from tests.patience import PATIENCE
 
 from gatepost.net import http
 from gatepost.net.http import HttpAnswer, HttpRequest, HttpServer
-
-PATIENCE = float(os.environ.get("GATEPOST_PATIENCE", "30"))
 
 ASKS = b"GET / HTTP/1.1\r\n\r\n"
 

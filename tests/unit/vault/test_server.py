@@ -4,19 +4,17 @@ import os
 import socket
 import struct
 import threading
-import time
-from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.patience import PATIENCE, until
 from tests.unit.vault.door import Door, desk, door
 
 from gatepost.errors import Malformed
 from gatepost.vault import server as server_module
 from gatepost.vault.frame import LARGEST, MOST, Frame, Word, receive, send
 
-PATIENCE = float(os.environ.get("GATEPOST_PATIENCE", "30"))
 FRAMES = st.builds(
     Frame, st.sampled_from(Word), st.lists(st.binary(max_size=200), max_size=MOST).map(tuple)
 )
@@ -147,14 +145,6 @@ def test_crowds_are_turned_away() -> None:
         one.close()
         until(lambda: works(made))
         two.close()
-
-
-def until(done: Callable[[], bool]) -> None:
-    """Wait for it."""
-    end = time.monotonic() + PATIENCE
-    while not done():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def test_other_users_are_strangers(monkeypatch: pytest.MonkeyPatch) -> None:
