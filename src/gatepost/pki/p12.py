@@ -22,12 +22,11 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from gatepost.certificate import Certificate, quietly
-from gatepost.errors import LimitExceeded, Malformed, Unsupported
-from gatepost.pki.der import items
+from gatepost.errors import Malformed, Unsupported
+from gatepost.pki import rounds
 from gatepost.pki.pem import WrongPassword, check_key, limit
 
 ROUNDS = 600_000
-MAXIMUM_ROUNDS = 10_000_000  # some seconds; a hostile file could ask for hours
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +44,7 @@ def read(data: bytes, password: str) -> Bundle:
     data = _without_armor(data)
     if not _HEAD.match(data):
         raise Malformed("not a PKCS #12 file")
-    _check_rounds(data)
+    rounds.check(data)
     loaded = _load(data, password)
     if loaded.key is None:
         raise Malformed("the PKCS #12 file holds no private key")
@@ -133,38 +132,3 @@ def _belongs(certificate: Certificate, key: PrivateKeyTypes) -> bool:
 
 # PFX ::= SEQUENCE { version INTEGER (3), …  in DER or with an indefinite length
 _HEAD = re.compile(rb"\x30(?:[\x00-\x80]|\x81.|\x82..|\x83.{3}|\x84.{4})\x02\x01\x03", re.DOTALL)
-
-# id-PBKDF2 or pkcs-12PbeIds, then SEQUENCE { salt OCTET STRING, iterations INTEGER …
-_DERIVATION = re.compile(
-    rb"(?:\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x05\x0c"
-    rb"|\x06\x0a\x2a\x86\x48\x86\xf7\x0d\x01\x0c\x01.)"
-    rb"\x30(?:[\x00-\x80]|\x81.|\x82..)\x04([\x00-\x7f])",
-    re.DOTALL,
-)
-_TAIL = 10  # a count of eight octets; the library reads no longer one
-
-
-def _check_rounds(data: bytes) -> None:
-    """Refuse counts that would keep a processor busy for hours, before anything is derived."""
-    for found in _DERIVATION.finditer(data):
-        _check_count(data, found.end() + found.group(1)[0])
-    try:
-        mac = list(items([*items(data), b""][2]))  # MacData ::= SEQUENCE { mac, salt, iterations }
-        _check_count(mac[2], 0)
-    except IndexError:  # BER, or no MAC
-        _check_tail(data)
-
-
-def _check_tail(data: bytes) -> None:
-    """MacData ends with its count: whatever at the end could be that is taken for it."""
-    for at in range(max(0, len(data) - _TAIL), len(data) - 2):
-        if data[at] == 0x02 and at + 2 + data[at + 1] == len(data):
-            _check_count(data, at)
-
-
-def _check_count(data: bytes, at: int) -> None:
-    head = data[at : at + 2]
-    if len(head) == 2 and head[0] == 0x02:
-        count = int.from_bytes(data[at + 2 : at + 2 + head[1]], "big")
-        if head[1] > 8 or count > MAXIMUM_ROUNDS:
-            raise LimitExceeded("the PKCS #12 file asks for too many rounds of key derivation")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import re
+
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, mlkem, rsa, x448, x25519
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
@@ -17,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from gatepost.certificate import Certificate, quietly
 from gatepost.errors import GatepostError, LimitExceeded, Malformed, Unsupported
+from gatepost.pki import rounds
 
 MAXIMUM_FILE = 10 * 1024 * 1024
 MAXIMUM_CERTIFICATES = 1000
@@ -24,7 +28,9 @@ MAXIMUM_CERTIFICATES = 1000
 _BEGIN = b"-----BEGIN "
 _CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
 _BAG = b"-----BEGIN PKCS7-----"
-
+_SEALED = b"-----BEGIN ENCRYPTED PRIVATE KEY-----"
+_BEGINNING = re.compile(rb"-----BEGIN (?:[A-Z0-9]{1,20} )?PRIVATE KEY-----")
+_END = b"-----END "
 
 _USEFUL = (
     rsa.RSAPrivateKey,
@@ -59,15 +65,20 @@ def read_certificates(data: bytes) -> tuple[Certificate, ...]:
 
 
 def read_key(data: bytes, password: str | None = None) -> PrivateKeyTypes:
-    """The private key in a PEM or DER file, checked; raises WrongPassword, Malformed."""
+    """The private key in a PEM or DER file, checked; raises WrongPassword, Malformed, Unsupported.
+
+    LimitExceeded where its password is to be derived into a key for hours.
+    """
     limit(data)
     secret = password.encode() if password else None
-    load = load_pem_private_key if _BEGIN in data else load_der_private_key
-    if _BEGIN in data and b"PRIVATE KEY-----" not in data:
-        raise Malformed("the file holds no private key")
+    if _BEGIN in data:
+        data = _block(data)
+    sealed = data.startswith(_SEALED)
+    if sealed:
+        data = _bare(data)
     try:
         with quietly():
-            key = load(data, secret)
+            key = _load(data, secret)
     except TypeError as error:  # a password is missing, or there is one where none belongs
         if secret is None:
             raise WrongPassword("the private key is encrypted: its password is needed") from error
@@ -75,7 +86,7 @@ def read_key(data: bytes, password: str | None = None) -> PrivateKeyTypes:
     except UnsupportedAlgorithm as error:
         raise Unsupported(f"the private key cannot be used: {error}") from error
     except ValueError as error:
-        if secret is not None and b"ENCRYPTED" in data:
+        if secret is not None and (sealed or b"ENCRYPTED" in data):
             raise WrongPassword from error
         raise Malformed("the file holds no private key that can be read") from error
     return check_key(key)
@@ -98,6 +109,32 @@ def limit(data: bytes) -> None:
     """Raise LimitExceeded for a file no key or certificate fills."""
     if len(data) > MAXIMUM_FILE:
         raise LimitExceeded(f"a file of {len(data)} octets is over the limit of {MAXIMUM_FILE}")
+
+
+def _block(data: bytes) -> bytes:
+    """The first private key in PEM, alone: what else stands there is not looked at."""
+    found = _BEGINNING.search(data)
+    stop = data.find(_END, found.end()) if found else -1
+    if found is None or stop < 0:
+        raise Malformed("the file holds no private key")
+    line = data.find(b"\n", stop)
+    return data[found.start() : line + 1 if line >= 0 else len(data)]
+
+
+def _bare(block: bytes) -> bytes:
+    """The DER in a block, read strictly: what is checked is what is loaded."""
+    text = block.removeprefix(_SEALED).partition(_END)[0]
+    try:
+        return base64.b64decode(b"".join(text.split()), validate=True)
+    except ValueError as error:
+        raise Malformed("the file holds no private key that can be read") from error
+
+
+def _load(data: bytes, secret: bytes | None) -> PrivateKeyTypes:
+    if data.startswith(_BEGIN):
+        return load_pem_private_key(data, secret)
+    rounds.check(data)
+    return load_der_private_key(data, secret)
 
 
 def _is_bag(data: bytes) -> bool:
