@@ -32,7 +32,7 @@ from gatepost.errors import (
     Unsupported,
 )
 from gatepost.vault.custody import Owner, PrivateKey
-from gatepost.vault.frame import Frame, Word, name_of, receive, send
+from gatepost.vault.frame import Frame, Line, Word, name_of
 from gatepost.vault.held import Held, held_of
 from gatepost.vault.seal import SealBroken
 from gatepost.vault.subkey import Subkey
@@ -63,7 +63,7 @@ class Client:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._connect, self._clock = connect, clock
-        self._kept: list[socket.socket] = []
+        self._kept: list[Line] = []
         self._lock = threading.Lock()
         self._not_before = 0.0
 
@@ -76,7 +76,7 @@ class Client:
             while (line := self._taken()) is not None:
                 with suppress(ConnectionError):  # it has begun anew since
                     return self._said(line, asked, patience)
-            return self._said(self._connect(), asked, patience)
+            return self._said(Line(self._connect()), asked, patience)
         except OSError as error:
             raise KeyUnavailable(f"the key process is away: {error}") from error
         except Malformed as error:
@@ -92,10 +92,10 @@ class Client:
         while (line := self._taken()) is not None:
             line.close()
 
-    def _said(self, line: socket.socket, asked: bytes, patience: float) -> tuple[bytes, ...]:
+    def _said(self, line: Line, asked: bytes, patience: float) -> tuple[bytes, ...]:
         try:
-            send(line, asked, patience)
-            answer = receive(line, patience)
+            line.say(asked, patience)
+            answer = line.hear(patience)
         except TimeoutError:
             line.close()
             self._not_before = self._clock() + PAUSE
@@ -109,11 +109,11 @@ class Client:
         self._keep(line)
         return _checked(answer)
 
-    def _taken(self) -> socket.socket | None:
+    def _taken(self) -> Line | None:
         with self._lock:
             return self._kept.pop() if self._kept else None
 
-    def _keep(self, line: socket.socket) -> None:
+    def _keep(self, line: Line) -> None:
         with self._lock:
             if len(self._kept) < _KEPT:
                 self._kept.append(line)

@@ -22,6 +22,7 @@ MOST: Final = 16  # fields
 _PIECE: Final = 1 << 16
 _LENGTH: Final = struct.Struct(">I")
 _HEAD: Final = struct.Struct(">IBB")
+_TIMEVAL: Final = struct.Struct("@ll")
 
 
 class Word(IntEnum):
@@ -71,35 +72,68 @@ class Frame:
         return cls(word, tuple(fields))
 
 
-def send(line: socket.socket, octets: bytes, patience: float) -> None:
-    """Say something; raises OSError."""
-    line.settimeout(patience)
-    line.sendall(octets)
+class Line:
+    """A connection on which frames go to and fro, one at a time.
 
-
-def receive(line: socket.socket, patience: float, idle: float | None = None) -> Frame | None:
-    """The next frame; None when the other end hung up before one.
-
-    It may take `idle` seconds to begin and `patience` until it is whole.
-    Raises TimeoutError, ConnectionError or Malformed.
+    The kernel keeps the time (socket(7): SO_SNDTIMEO, SO_RCVTIMEO), so that a question takes
+    one system call each way at each end: every mail waits for several.
     """
-    line.settimeout(patience if idle is None else idle)
-    octets = bytearray(line.recv(_PIECE))
-    if not octets:
-        return None
-    end = time.monotonic() + patience
-    while (wanted := _wanted(octets)) > len(octets):
-        left = end - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("the frame did not end")
-        line.settimeout(left)
-        piece = line.recv(min(_PIECE, wanted - len(octets)))
-        if not piece:
-            raise ConnectionResetError("the frame was cut short")
-        octets += piece
-    if len(octets) > wanted:
-        raise Malformed("the next question came before the answer")
-    return Frame.parse(bytes(octets[_LENGTH.size :]))
+
+    __slots__ = ("_limits", "_socket")
+
+    def __init__(self, connected: socket.socket) -> None:
+        connected.settimeout(None)
+        self._socket = connected
+        self._limits: dict[int, float] = {}
+
+    def say(self, octets: bytes, patience: float) -> None:
+        """Send them; `patience` is for each piece that the other end takes.  Raises OSError."""
+        self._limit(socket.SO_SNDTIMEO, patience)
+        try:
+            self._socket.sendall(octets)
+        except BlockingIOError:
+            raise TimeoutError("the frame was not taken") from None
+
+    def hear(self, patience: float, idle: float | None = None) -> Frame | None:
+        """The next frame; None when the other end hung up before one.
+
+        It may take `idle` seconds to begin and `patience` until it is whole.
+        Raises TimeoutError, ConnectionError or Malformed.
+        """
+        octets = bytearray(self._piece(_PIECE, patience if idle is None else idle))
+        if not octets:
+            return None
+        end = time.monotonic() + patience
+        while (wanted := _wanted(octets)) > len(octets):
+            left = end - time.monotonic()
+            if left <= 0:
+                raise TimeoutError("the frame did not end")
+            piece = self._piece(min(_PIECE, wanted - len(octets)), left)
+            if not piece:
+                raise ConnectionResetError("the frame was cut short")
+            octets += piece
+        if len(octets) > wanted:
+            raise Malformed("the next question came before the answer")
+        return Frame.parse(bytes(octets[_LENGTH.size :]))
+
+    def close(self) -> None:
+        """Hang up."""
+        self._socket.close()
+
+    def _piece(self, most: int, patience: float) -> bytes:
+        self._limit(socket.SO_RCVTIMEO, patience)
+        try:
+            return self._socket.recv(most)
+        except BlockingIOError:
+            raise TimeoutError("nothing came") from None
+
+    def _limit(self, option: int, seconds: float) -> None:
+        if self._limits.get(option) != seconds:
+            whole = int(seconds)
+            micro = int((seconds - whole) * 1_000_000)
+            # 0 would mean for ever
+            self._socket.setsockopt(socket.SOL_SOCKET, option, _TIMEVAL.pack(whole, micro or 1))
+            self._limits[option] = seconds
 
 
 def name_of(key_id: str, box: bytes) -> bytes:

@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import Final
 
 from gatepost.errors import Malformed
-from gatepost.vault.frame import Frame, receive, send
+from gatepost.vault.frame import Frame, Line
 
 MAXIMUM: Final = 256  # clients at a time
 PATIENCE: Final = 10.0  # seconds for a frame that has begun
@@ -67,13 +67,14 @@ class Server:
                 self._free.release()
                 line.close()
 
-    def _serve(self, line: socket.socket) -> None:
+    def _serve(self, client: socket.socket) -> None:
         with self._lock:
             self._count += 1
         try:
-            with suppress(OSError, Malformed), line:
-                while (asked := receive(line, self._patience, IDLE)) is not None:
-                    send(line, self._answer(asked).octets(), self._patience)
+            with suppress(OSError, Malformed), client:
+                line = Line(client)
+                while (asked := line.hear(self._patience, IDLE)) is not None:
+                    line.say(self._answer(asked).octets(), self._patience)
         finally:
             with self._lock:
                 self._count -= 1

@@ -198,7 +198,7 @@ def test_a_new_process_knows_nothing_and_is_told(keys: tuple[Door, Client]) -> N
     assert one.holder.sign(b"x", SignatureScheme("ecdsa"))
     there.close()
     for line in client._kept:  # which would end with the process
-        line.shutdown(socket.SHUT_RDWR)
+        line._socket.shutdown(socket.SHUT_RDWR)
     with pytest.raises(KeyUnavailable, match="away"):
         one.holder.sign(b"x", SignatureScheme("ecdsa"))
     there.open(desk())

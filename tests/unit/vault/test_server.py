@@ -13,7 +13,7 @@ from tests.unit.vault.door import Door, desk, door
 
 from gatepost.errors import Malformed
 from gatepost.vault import server as server_module
-from gatepost.vault.frame import LARGEST, MOST, Frame, Word, receive, send
+from gatepost.vault.frame import LARGEST, MOST, Frame, Line, Word
 
 FRAMES = st.builds(
     Frame, st.sampled_from(Word), st.lists(st.binary(max_size=200), max_size=MOST).map(tuple)
@@ -25,8 +25,9 @@ def works(made: Door) -> bool:
     """Whether somebody else is served."""
     with made.connect() as line:
         try:
-            send(line, WORKS, 5)
-            answer = receive(line, PATIENCE)
+            asking = Line(line)
+            asking.say(WORKS, 5)
+            answer = asking.hear(PATIENCE)
         except ConnectionError:
             return False
         return answer is not None and answer.word is Word.DONE
@@ -109,7 +110,7 @@ def test_who_hangs_holds_nobody() -> None:
             line.settimeout(PATIENCE)
             assert line.recv(1) == b""  # its time was over
         hanging[0].sendall(WORKS)  # had asked nothing yet
-        assert receive(hanging[0], PATIENCE) is not None
+        assert Line(hanging[0]).hear(PATIENCE) is not None
         for line in hanging:
             line.close()
         until(lambda: server.clients == 0)
@@ -137,8 +138,9 @@ def test_crowds_are_turned_away() -> None:
         made.open(desk(), maximum=2)
         one, two = made.connect(), made.connect()
         for line in (one, two):
-            send(line, WORKS, 5)
-            assert receive(line, PATIENCE) is not None
+            asking = Line(line)
+            asking.say(WORKS, 5)
+            assert asking.hear(PATIENCE) is not None
         with made.connect() as third:
             third.settimeout(PATIENCE)
             assert third.recv(1) == b""
@@ -165,7 +167,7 @@ def test_socket_that_is_shut_ends_the_door() -> None:
         left.sendall(WORKS[:3])
         left.shutdown(socket.SHUT_WR)
         with pytest.raises(ConnectionResetError):
-            receive(right, 5)
+            Line(right).hear(5)
 
 
 def test_no_thread_for_one_is_one_client_less(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,3 +182,19 @@ def test_no_thread_for_one_is_one_client_less(monkeypatch: pytest.MonkeyPatch) -
             short.setattr(threading.Thread, "start", refuse)
             assert not works(made)
         assert works(made)
+
+
+def test_time_is_kept_for_each_word() -> None:
+    """A limit set for one question would hold for the next, or none would hold at all."""
+    left, right = socket.socketpair()
+    with left, right:
+        line = Line(left)
+        with pytest.raises(TimeoutError):
+            line.hear(PATIENCE, idle=0.05)
+        threading.Timer(0.2, right.sendall, (WORKS,)).start()
+        heard = line.hear(PATIENCE)
+        assert heard is not None
+        with pytest.raises(TimeoutError):
+            line.hear(0.0)
+        with pytest.raises(TimeoutError):
+            line.say(bytes(LARGEST), 0.05)
