@@ -1,6 +1,7 @@
 """What is tried with every peer, in both directions: one row of docs/interop.md each.
 
-`by` says who can make such a message: algorithms we only read, only a peer makes.
+`by` says who can make such a message: what we only read, only a peer makes; what no peer has
+an option for, only we.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from gatepost.cms.capability import Digest, KeyTransport, SignatureFamily
 
 Form = Literal["clear", "opaque"]
 Direction = Literal["ours", "theirs"]  # who wrote it: we, and the peer reads it, or the peer
-By = Literal["both", "theirs"]
+By = Literal["both", "theirs", "ours"]
 
 FORMS: tuple[Form, ...] = ("clear", "opaque")
 DIRECTIONS: tuple[Direction, ...] = ("ours", "theirs")
@@ -33,7 +34,7 @@ class Signature:
     digest: Digest
     by: By = "both"
     salt: int | None = None
-    trait: Literal["", "key-id", "no-attributes", "stream"] = ""
+    trait: Literal["", "key-id", "no-attributes", "stream", "list", "answer"] = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,17 @@ SIGNATURES: tuple[Signature, ...] = (
         "no signed attributes", ("rsa2048",), "rsa-pkcs1", "sha256", "theirs", trait="no-attributes"
     ),
     Signature("streamed BER", ("rsa2048",), "rsa-pkcs1", "sha256", "theirs", trait="stream"),
+    Signature(
+        "revocation lists beside it", ("rsa2048",), "rsa-pkcs1", "sha256", "ours", trait="list"
+    ),
+    Signature(
+        "OCSP answer beside it (RFC 5940)",
+        ("rsa2048",),
+        "rsa-pkcs1",
+        "sha256",
+        "ours",
+        trait="answer",
+    ),
 )
 
 _PKCS1 = Recipient("rsa2048", KeyTransport("rsa-pkcs1"))
@@ -182,6 +194,12 @@ CONTENTS: tuple[Envelope, ...] = (
     Envelope("aes256-gcm in EnvelopedData", "aes256-gcm", (_PKCS1,), "theirs", "in-enveloped"),
     Envelope("aes128-cbc, streamed BER", _CBC, (_PKCS1,), "theirs", "stream"),
 )
+
+
+def applies(case: Case, direction: Direction) -> bool:
+    """Whether there is somebody to make it."""
+    return case.by in ("both", direction)
+
 
 TABLES: dict[str, tuple[Case, ...]] = {
     "Signatures": SIGNATURES,

@@ -106,6 +106,13 @@ _GPGSM = (
     Lack("gpgsm*", "ours", "ed25519", "it fails with Ed25519", "hash length to be a multiple"),
     Lack("gpgsm*", "theirs", "ed25519", "it fails with Ed25519", "Invalid OID string"),
     Lack("gpgsm*", "ours", "ml-dsa-*", "no ML-DSA", "no signature value available"),
+    Lack(
+        "gpgsm*",
+        "ours",
+        "OCSP answer*",
+        "it reads no SignedData of version 5, which RFC 5652 wants for it",
+        "Unsupported CMS version",
+    ),
     Lack("gpgsm*", "theirs", "rsa-pss-*", "it verifies RSASSA-PSS and makes none", _NO_OPTION),
     Lack("gpgsm*", "theirs", "named by*|no signed*", "no option for it", _NO_OPTION),
     Lack(
@@ -169,6 +176,13 @@ _NSS = (
         "no Brainpool curves",
         "BadSignature|INVALID_KEY|ALGORITHM_DISABLED|BAD_DER|INVALID_ALGORITHM"
         "|BAD_EXPORT_ALGORITHM|cannot create encoder context",
+    ),
+    Lack(
+        "nss*",
+        "ours",
+        "OCSP answer*",
+        "it takes whatever stands there for a list, and gives up",
+        "SEC_ERROR_BAD_DER",
     ),
     Lack("nss*", "ours", "ed25519|ml-dsa-*", "not in its CMS", "ProcessingError|BadSignature"),
     Lack(

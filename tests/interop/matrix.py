@@ -9,7 +9,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 
-from tests.interop.case import CONTENTS, FORMS, Case, Compression, Direction, Envelope, Signature
+from tests.interop.case import (
+    CONTENTS,
+    FORMS,
+    Case,
+    Compression,
+    Direction,
+    Envelope,
+    Signature,
+    applies,
+)
 from tests.interop.expected import lack
 from tests.interop.peers.shape import Peer, PeerRefusedError, Reader, taken_apart
 from tests.interop.people import (
@@ -43,7 +52,7 @@ def complaints(
 
     A release that is not the `known` one may be able to do more, but not less.
     """
-    applicable = (case for case in cases if direction == "theirs" or case.by == "both")
+    applicable = (case for case in cases if applies(case, direction))
     found = (_complaint(peer, name, direction, case, known=known) for case in applicable)
     return [one for one in found if one]
 

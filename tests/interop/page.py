@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tests.interop.case import DIRECTIONS, TABLES, Case, Direction
+from tests.interop.case import DIRECTIONS, TABLES, Case, Direction, applies
 from tests.interop.expected import PEERS, Lack, lack
 
 PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "interop.md"
@@ -46,6 +46,7 @@ _TRAPS = """## What to know of each peer
 - 2.2 wants keyEncipherment in a certificate for key agreement and derives another key by ECDH than everybody else: RSA only.
 - 2.4 writes X25519 with OpenPGP's octet 0x40 before the key, under id-ecPublicKey and with the KDF of X9.63 where RFC 8418 has HKDF; we read it.
 - 2.2 dies of PKCS #12 files with curve keys.
+- It refuses a signature beside which an OCSP answer stands (RFC 5940), and NSS does: enclose lists or nothing.
 - It marks a signature good whose path it does not trust: only VALIDSIG together with TRUST_FULLY counts.
 
 **NSS** (Thunderbird)
@@ -92,7 +93,7 @@ def versions(text: str) -> dict[str, str]:
 
 
 def _section(direction: Direction, title: str, cases: Sequence[Case], reasons: list[str]) -> str:
-    shown = [case for case in cases if direction == "theirs" or case.by == "both"]
+    shown = [case for case in cases if applies(case, direction)]
     lines = [f"| {' | '.join(('', *PEERS))} |", "|---|" + ":-:|" * len(PEERS)]
     for case in shown:
         cells = (_cell(lack(peer, direction, case), peer, reasons) for peer in PEERS)

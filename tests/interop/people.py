@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import itertools
 import os
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import ocsp
 from tests import pki_builder
 from tests.interop.case import (
     KEY_NAME,
@@ -17,10 +22,12 @@ from tests.interop.case import (
     Signature,
 )
 from tests.interop.peers.shape import Reader, clear, opaque, taken_apart
-from tests.pki_builder import KeyKind, User
+from tests.pki_builder import Authority, KeyKind, User
 
+from gatepost.certificate import Certificate
 from gatepost.cms import enveloped, signed
 from gatepost.cms.capability import Password, Secret, SharedKey, SignatureScheme
+from gatepost.cms.enclosure import Enclosed
 from gatepost.mail.address import Mailbox
 from gatepost.mail.content import Octets, join
 from gatepost.mime.canonical import crlf
@@ -36,6 +43,7 @@ from gatepost.smime.report import SignatureReport
 
 # The peers' clocks are real, so ours is too; an RSA chain is what all of them read.
 NOW = datetime.now(UTC)
+DAY = timedelta(days=1)
 ROOT = pki_builder.company_root("Interop", "rsa2048")
 COMPANY = pki_builder.company("Interop", "rsa2048")
 ANCHORS = Anchors(frozenset({ROOT.certificate}))
@@ -106,8 +114,48 @@ def our_signature(case: Signature, form: Form) -> bytes:
         names=lambda: f"interop{next(names)}",
         scheme=scheme,
         form=form,
+        enclosed=_enclosed(case),
     )
     return made[0] + b"\r\n" + join(made[1])
+
+
+def _enclosed(case: Signature) -> tuple[Enclosed, ...]:
+    """What tells of the signer's revocation, and of his authority's."""
+    if case.trait == "answer":
+        return (Enclosed("ocsp", _answer(signers(case)[0].certificate)), _list(ROOT))
+    return (_list(COMPANY), _list(ROOT)) if case.trait == "list" else ()
+
+
+def _list(issuer: Authority) -> Enclosed:
+    assert isinstance(issuer.key, RSAPrivateKey)
+    builder = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(issuer.certificate.x509.subject)
+        .last_update(NOW)
+        .next_update(NOW + DAY)
+        .add_extension(x509.CRLNumber(1), critical=False)
+    )
+    return Enclosed("crl", builder.sign(issuer.key, SHA256()).public_bytes(Encoding.DER))
+
+
+def _answer(about: Certificate) -> bytes:
+    assert isinstance(COMPANY.key, RSAPrivateKey)
+    issuer = COMPANY.certificate.x509
+    builder = (
+        ocsp.OCSPResponseBuilder()
+        .add_response(
+            cert=about.x509,
+            issuer=issuer,
+            algorithm=SHA256(),
+            cert_status=ocsp.OCSPCertStatus.GOOD,
+            this_update=NOW,
+            next_update=NOW + DAY,
+            revocation_time=None,
+            revocation_reason=None,
+        )
+        .responder_id(ocsp.OCSPResponderEncoding.HASH, issuer)
+    )
+    return builder.sign(COMPANY.key, SHA256()).public_bytes(Encoding.DER)
 
 
 def _signed_by_many(case: Signature, scheme: SignatureScheme, form: Form) -> bytes:

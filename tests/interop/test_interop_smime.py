@@ -20,6 +20,7 @@ from tests.interop.case import (
     Direction,
     Form,
     Recipient,
+    applies,
 )
 from tests.interop.company import PROGRAMS
 from tests.interop.expected import LACKS, PEERS, lack
@@ -140,7 +141,7 @@ def test_every_lack_is_about_something() -> None:
         for direction in DIRECTIONS
         for table in TABLES.values()
         for case in table
-        if direction == "theirs" or case.by == "both"
+        if applies(case, direction)
     ]
     used = {lack(*cell) for cell in cells}
     assert [one for one in LACKS if one not in used] == []

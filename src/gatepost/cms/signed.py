@@ -1,6 +1,6 @@
 """SignedData: sign content, read what was signed, verify it (RFC 5652 section 5).
 
-The writer makes version 1 SignedData over id-data in DER; the reader takes BER.
+The writer makes SignedData over id-data in DER; the reader takes BER.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from datetime import datetime
 from functools import lru_cache
 
 from gatepost.certificate import Certificate
-from gatepost.cms import algorithms, attributes, ber, bulk, der, identifier, signer
+from gatepost.cms import algorithms, attributes, ber, bulk, der, enclosure, identifier, signer
 from gatepost.cms import content as contents
 from gatepost.cms.bulk import Bulk
 from gatepost.cms.capability import Digest, SignatureScheme, Signer
 from gatepost.cms.digest import digests_of
+from gatepost.cms.enclosure import Enclosed
 from gatepost.cms.signer import SignerInfo, SignerVerdict, Subject
 from gatepost.errors import LimitExceeded, Malformed, Unsupported
 from gatepost.mail.content import Content, Octets, Rope, Slice, join
@@ -36,6 +37,7 @@ class SignedData:
     signers: tuple[SignerInfo, ...]
     content_oid: bytes = field(repr=False)
     declared: frozenset[Digest]  # digestAlgorithms, those known to us
+    enclosed: tuple[Enclosed, ...] = ()  # of revocation
 
     @property
     def content(self) -> bytes | None:
@@ -63,6 +65,7 @@ def sign(
     extra: Sequence[Certificate] = (),
     capabilities: Sequence[str] = algorithms.CAPABILITIES,
     encryption_certificate: Certificate | None = None,
+    enclosed: Sequence[Enclosed] = (),
 ) -> Content:
     """A ContentInfo with SignedData: all octets at once if detached or small, else a rope.
 
@@ -76,9 +79,11 @@ def sign(
         said = attributes.compose(fixed, digests[how.digest], when)
         infos.append(signer.compose(one, how, said))
     certificates = _included(signers, extra, encryption_certificate)
-    tail = _certificate_set(certificates) + der.set_of(*infos)
+    beside = enclosure.compose(tuple(enclosed))
+    tail = _certificate_set(certificates) + beside + der.set_of(*infos)
     used = {identifier.digest_identifier(one.digest) for one in schemes}
-    return _assembled(content, der.set_of(*used), tail, detached=detached)
+    before = der.integer(enclosure.version(enclosed)) + der.set_of(*used)
+    return _assembled(content, before, tail, detached=detached)
 
 
 def _included(
@@ -98,8 +103,7 @@ _DATA = der.tlv(0x06, contents.DATA)
 _SIGNED_DATA = der.tlv(0x06, contents.SIGNED_DATA)
 
 
-def _assembled(content: Content, digests: bytes, tail: bytes, *, detached: bool) -> Content:
-    before = der.integer(1) + digests
+def _assembled(content: Content, before: bytes, tail: bytes, *, detached: bool) -> Content:
     if detached:
         body = der.sequence(before, der.sequence(_DATA), tail)
         return Octets(der.sequence(_SIGNED_DATA, der.explicit(0, body)))
@@ -127,11 +131,12 @@ def parse(octets: bytes | Bulk) -> SignedData:
         body.fail("not a SignedData")
     content_oid, inside = contents.encapsulated(fields[2])
     certificates: tuple[Certificate, ...] = ()
+    enclosed: tuple[Enclosed, ...] = ()
     for one in fields[3:-1]:
         if one.tag == 0xA0:
             certificates = _certificates(one)
         else:
-            one.expect(0xA1)  # CRLs are `pki`'s to fetch, not the sender's to choose
+            enclosed = enclosure.parse(one.expect(0xA1))
     infos = fields[-1].set_of()
     if len(infos) > MAXIMUM_SIGNERS:
         raise LimitExceeded(f"{len(infos)} signers are over the limit of {MAXIMUM_SIGNERS}")
@@ -142,6 +147,7 @@ def parse(octets: bytes | Bulk) -> SignedData:
         signers=tuple(signer.parse(one) for one in infos),
         content_oid=content_oid,
         declared=frozenset(_known(identifier.raw(one) for one in fields[1].set_of())),
+        enclosed=enclosed,
     )
 
 

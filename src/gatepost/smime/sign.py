@@ -14,6 +14,7 @@ from gatepost.certificate import Certificate
 from gatepost.cms import signed
 from gatepost.cms.algorithms import CAPABILITIES
 from gatepost.cms.capability import Digest, SignatureScheme, Signer
+from gatepost.cms.enclosure import Enclosed
 from gatepost.cms.signer import fitting
 from gatepost.mail.content import Content, Octets, Rope, is_large, join
 from gatepost.mime import canonical, headers, recode
@@ -61,12 +62,14 @@ def sign(
     capabilities: Sequence[str] = CAPABILITIES,
     encryption_certificate: Certificate | None = None,
     protect: Protection | None = None,
+    enclosed: Sequence[Enclosed] = (),
 ) -> tuple[bytes, Content]:
     """The message with its MIME entity signed: (header, body).
 
     A clear signature needs a 7-bit entity (RFC 8551 section 3.1.3).  An entity that cannot be
     made so without breaking a signature inside it is signed opaquely instead.  `protect`
-    signs the header fields as well (RFC 9788).
+    signs the header fields as well (RFC 9788).  What is `enclosed` tells of the signer's
+    revocation.
     """
     chosen = fitting(signer, scheme)
     outside, found = protection.enclosed(header, body, protect)
@@ -81,6 +84,7 @@ def sign(
         extra=extra,
         capabilities=capabilities,
         encryption_certificate=encryption_certificate,
+        enclosed=enclosed,
     )
     if not detached:
         return payload.wrapped(outside, _OPAQUE_FIELDS), Base64(made)
