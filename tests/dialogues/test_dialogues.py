@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from tests.dialogues.company import Company
 from tests.dialogues.script import CLOSED, Script, matches, read
+from tests.patience import PATIENCE
 
 from gatepost.mail.content import Octets
 from gatepost.mail.reply import Reply
@@ -120,7 +121,7 @@ async def test_through_a_socket(path: Path) -> None:
     await listener.start()
     reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             for turn in script.turns:
                 writer.write(turn.octets)
                 for want in turn.answers:

@@ -12,6 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from tests.dialogues.company import Company
+from tests.patience import PATIENCE
 
 from gatepost.mail.address import Mailbox
 from gatepost.mail.delivery import NextHop
@@ -23,7 +24,8 @@ from gatepost.smtp.settings import ServerSettings
 
 HOST = "127.0.0.1"
 SERVER = ServerSettings("gw.example")
-QUICK = RelaySettings(
+PATIENT = RelaySettings()
+QUICK = RelaySettings(  # only for hops that are silent: a machine may stand still for as long
     connect_timeout=2, greeting_timeout=0.3, command_timeout=0.3, block_timeout=0.3,
     final_timeout=0.3, handshake_timeout=2,
 )  # fmt: skip
@@ -107,7 +109,7 @@ class Caller:
     async def hear(self, replies: int = 1) -> list[int]:
         """The codes of the next replies; an empty list is the end of the connection."""
         codes: list[int] = []
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while len(codes) < replies:
                 line = await self.reader.readline()
                 if not line:
@@ -169,7 +171,7 @@ async def pretending(*acts: object) -> AsyncIterator[NextHop]:
 
 
 @asynccontextmanager
-async def relaying(settings: RelaySettings = QUICK) -> AsyncIterator[Relay]:
+async def relaying(settings: RelaySettings = PATIENT) -> AsyncIterator[Relay]:
     relay = Relay("me.example", settings)
     try:
         yield relay

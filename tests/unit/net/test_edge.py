@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import uvloop
 from tests.dialogues.company import Company
+from tests.patience import PATIENCE, soon
 from tests.unit.net.scene import HELLO, HOST, OPEN, SERVER, calling, listening, self_signed
 
 from gatepost.errors import Refused
@@ -39,16 +40,16 @@ async def test_silent_clients_are_sent_away() -> None:
             caller.say(words)
             heard = await caller.hear(9)
             assert heard[-1] == 421
-            await asyncio.sleep(0.02)
-            assert listener.connections == 0
+            await soon(lambda: listener.connections == 0)
 
 
 async def test_busy_clients_are_not() -> None:
     """A slow but living client is cut off in the middle of its mail."""
-    async with listening(settings=brisk()) as listener, calling(listener.port) as caller:
+    settings = EdgeSettings(SERVER, command_timeout=1.5, data_timeout=1.5)
+    async with listening(settings=settings) as listener, calling(listener.port) as caller:
         caller.say(HELLO + OPEN + DATA)
-        for _ in range(8):
-            await asyncio.sleep(0.06)
+        for _ in range(20):
+            await asyncio.sleep(0.1)
             caller.say(b"line\r\n")
         caller.say(b".\r\n")
         assert await caller.hear(5) == [250, 250, 250, 354, 250]
@@ -154,8 +155,7 @@ async def test_half_a_mail_leaves_nothing() -> None:
         await caller.hear(4)
         await asyncio.sleep(0.05)
         caller.writer.transport.abort()
-        await asyncio.sleep(0.05)
-        assert listener.connections == 0
+        await soon(lambda: listener.connections == 0)
     assert Full.discarded == 1
     assert company.kept == []
 
@@ -172,7 +172,7 @@ async def test_limits() -> None:
             assert await three.hear() == []
             one.say(b"NOOP\r\n")
             assert await one.hear() == [250]
-        await asyncio.sleep(0.05)
+        await soon(lambda: listener.connections == 0)
         async with calling(listener.port) as again:
             again.say(b"NOOP\r\n")
             assert await again.hear() == [250]
@@ -198,8 +198,7 @@ async def test_unread_replies_stop_the_work() -> None:
         assert written < 32 * 1024 * 1024
         assert not reader.at_eof()
         writer.transport.abort()
-        await asyncio.sleep(0.05)
-        assert listener.connections == 0
+        await soon(lambda: listener.connections == 0)
 
 
 async def test_octets_behind_an_open_question_wait() -> None:
@@ -243,7 +242,7 @@ async def test_drain() -> None:
         await idle.hear()
         busy.say(HELLO + OPEN + DATA + b"half\r\n")
         await busy.hear(4)
-        draining = asyncio.create_task(listener.drain(5))
+        draining = asyncio.create_task(listener.drain(PATIENCE))
         assert await idle.hear() == [421]
         assert await idle.hear() == []
         busy.say(b".\r\n" + OPEN)
@@ -290,7 +289,7 @@ async def test_two_share_a_socket() -> None:
             assert [(await reader.readline())[:3] for reader, _ in callers] == [b"220"] * 20
             assert old.connections + new.connections == 20
             assert abs(old.connections - new.connections) <= 6  # neither takes most
-            retiring = asyncio.create_task(old.retire(10))
+            retiring = asyncio.create_task(old.retire(PATIENCE))
             await asyncio.sleep(0)
             async with calling(port) as caller:
                 caller.say(HELLO)
@@ -310,7 +309,7 @@ async def test_retire_lets_clients_finish() -> None:
         calling(listener.port) as slow,
         calling(listener.port) as idle,
     ):
-        retiring = asyncio.create_task(listener.retire(20))
+        retiring = asyncio.create_task(listener.retire(PATIENCE))
         await asyncio.sleep(0.3)
         slow.say(HELLO)
         assert await slow.hear() == [250]
@@ -319,7 +318,7 @@ async def test_retire_lets_clients_finish() -> None:
         assert await idle.hear() == [421]  # kept open for later: it may come again
         slow.say(b".\r\nQUIT\r\n")
         assert await slow.hear(2) == [250, 221]
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(PATIENCE / 2):
             await retiring
     assert [octets for _, _, octets in company.kept] == [b"late\r\n"]
 
@@ -333,7 +332,7 @@ def post(port: int, context: ssl.SSLContext | None, count: int = 2) -> list[str]
     message["Subject"] = "hello"
     message.set_content(".dot\n..dots\nä\n", cte="8bit")
     seen: list[str] = []
-    with smtplib.SMTP(HOST, port, timeout=10) as client:
+    with smtplib.SMTP(HOST, port, timeout=PATIENCE) as client:
         if context is not None:
             client.starttls(context=context)
             seen.append(str(client.sock.cipher()[0]))  # type: ignore[union-attr]
@@ -391,7 +390,7 @@ async def test_implicit_tls(tmp_path: Path) -> None:
             HOST, listener.port, ssl=client_context(verify=True, anchors=str(pem.certificate))
         )
         writer.write(HELLO + OPEN + DATA + END + b"QUIT\r\n")
-        heard = await asyncio.wait_for(reader.read(), 5)
+        heard = await asyncio.wait_for(reader.read(), PATIENCE)
         writer.close()
     assert b"STARTTLS" not in heard
     assert company.kept[0][0].tls
@@ -427,5 +426,4 @@ async def test_a_handshake_that_fails(tmp_path: Path) -> None:
                     caller.say(garbage)
                 else:
                     caller.writer.transport.abort()
-                await asyncio.sleep(0.1)
-            assert listener.connections == 0
+            await soon(lambda: listener.connections == 0)

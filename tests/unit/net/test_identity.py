@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
 from tests.dialogues.company import Company
+from tests.patience import PATIENCE
 from tests.unit.net.scene import (
     HELLO,
     HOST,
     OPEN,
-    QUICK,
     calling,
     envelope,
     listening,
@@ -43,7 +43,7 @@ ALICE = Credentials("alice", "secret")
 
 def log_in(port: int, password: str, mechanism: str) -> int:
     """Python's own client logs in."""
-    with smtplib.SMTP(HOST, port, timeout=10) as client:
+    with smtplib.SMTP(HOST, port, timeout=PATIENCE) as client:
         client.ehlo()
         client.user, client.password = "alice", password
         ask = {"PLAIN": client.auth_plain, "LOGIN": client.auth_login}[mechanism]
@@ -179,7 +179,7 @@ async def test_no_password_for_strangers_in_clear() -> None:
     forged = [*offer, b"235 come in\r\n", 3]
     none = [b"220 mx\r\n", 1, b"250-mx\r\n250 AUTH CRAM-MD5\r\n", 1]
     for act, status in ((forged, "4.5.0"), (none, "4.7.0")):
-        async with pretending(act) as plain, relaying(QUICK) as relay:
+        async with pretending(act) as plain, relaying() as relay:
             hop = NextHop(HOST, plain.port, "none", credentials=ALICE)
             (attempt,) = await relay.deliver(hop, envelope(), BODY)
             assert (attempt.reply.code, attempt.reply.status) == (451, status)
@@ -424,7 +424,7 @@ async def test_chunks_to_a_hop() -> None:
         b"250 ok\r\n" * 2,
     ]
     refusing = [*offer, 2, b"552 5.3.4 too big\r\n", 5.0]
-    async with pretending(refusing) as plain, relaying(QUICK) as relay:
+    async with pretending(refusing) as plain, relaying() as relay:
         hop = NextHop(HOST, plain.port, "none", chunking=True)
         (attempt,) = await relay.deliver(hop, envelope(), large)
         assert str(attempt.reply) == "552 5.3.4 too big"

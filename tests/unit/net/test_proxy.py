@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.dialogues.company import Company
+from tests.patience import PATIENCE
 from tests.unit.net.scene import HELLO, HOST, OPEN, SERVER, calling, listening, self_signed
 
 from gatepost.errors import Malformed
@@ -53,7 +54,7 @@ async def test_headers(header: bytes, peer: str, port: int | None) -> None:
             writer.write(header[at : at + 5])
             await writer.drain()
         writer.write(MAIL)
-        said = await asyncio.wait_for(reader.read(), 5)
+        said = await asyncio.wait_for(reader.read(), PATIENCE)
         assert said.endswith(b"221 2.0.0 Bye\r\n")
         writer.close()
     session = company.kept[0][0]
@@ -74,7 +75,7 @@ async def test_no_header_no_service(header: bytes) -> None:
         writer.write(header + HELLO * 5)
         writer.write_eof()
         with contextlib.suppress(ConnectionResetError):
-            assert await asyncio.wait_for(reader.read(), 5) == b""
+            assert await asyncio.wait_for(reader.read(), PATIENCE) == b""
         writer.close()
         assert listener.connections == 0
 
@@ -84,7 +85,7 @@ async def test_a_proxy_that_says_nothing() -> None:
     settings = EdgeSettings(SERVER, handshake_timeout=0.1)
     async with listening(settings=settings, proxies=HERE) as listener:
         reader, writer = await asyncio.open_connection(HOST, listener.port)
-        assert await asyncio.wait_for(reader.read(), 5) == b""
+        assert await asyncio.wait_for(reader.read(), PATIENCE) == b""
         writer.close()
 
 
@@ -110,7 +111,7 @@ async def test_tls_behind_a_proxy(tmp_path: Path) -> None:
         writer.write(V4)
         await writer.start_tls(client_context(verify=False))
         writer.write(MAIL)
-        said = await asyncio.wait_for(reader.read(), 5)
+        said = await asyncio.wait_for(reader.read(), PATIENCE)
         assert said.endswith(b"221 2.0.0 Bye\r\n")
         writer.close()
     session = company.kept[0][0]
