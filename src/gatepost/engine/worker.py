@@ -7,6 +7,7 @@ few seconds, a sign of life; down comes "retire" or its end, which means stop.
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -115,6 +116,7 @@ async def _serve(
     beating = asyncio.ensure_future(channel.beat())
     try:
         await service.start()
+        gc.freeze()  # what is there now stays: nobody need search it for garbage again and again
         channel.say(READY)
         await _until_told(service, channel)
     except (GatepostError, OSError) as error:

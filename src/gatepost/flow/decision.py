@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from gatepost.certificate import Certificate
@@ -45,14 +46,7 @@ class CertificateNote:
     @classmethod
     def of(cls, certificate: Certificate, reason: str = "", source: str = "") -> CertificateNote:
         """The note for a certificate."""
-        return cls(
-            certificate.fingerprint,
-            certificate.name,
-            certificate.emails,
-            certificate.not_after.date().isoformat(),
-            reason,
-            source,
-        )
+        return _noted(certificate, reason, source)
 
     def as_data(self) -> dict[str, object]:
         """Values JSON can carry."""
@@ -69,6 +63,18 @@ class CertificateNote:
     def from_data(cls, data: Mapping[str, Any]) -> CertificateNote:
         """The inverse of `as_data`."""
         return cls(**{**data, "emails": tuple(data["emails"])})
+
+
+@lru_cache(maxsize=1024)  # every mail tells of the same few
+def _noted(certificate: Certificate, reason: str, source: str) -> CertificateNote:
+    return CertificateNote(
+        certificate.fingerprint,
+        certificate.name,
+        certificate.emails,
+        certificate.not_after.date().isoformat(),
+        reason,
+        source,
+    )
 
 
 @dataclass(frozen=True, slots=True)
