@@ -122,14 +122,8 @@ class Judge:
     ) -> Evidence:
         key = (named, signed)
         if key not in self._evidence:
-            found = [self._proof(name, proofs) for name in sorted(named)]
-            self._evidence[key] = Evidence(
-                lists=tuple(one for one in found if isinstance(one, Crl)),
-                answers=tuple(one for one in found if isinstance(one, Answer)),
-                required=False,
-                grace=_GRACE,
-                signed=signed,
-            )
+            found = (self._proof(name, proofs) for name in sorted(named))
+            self._evidence[key] = Evidence.of(found, required=False, grace=_GRACE, signed=signed)
         return self._evidence[key]
 
     def _proof(self, name: str, proofs: Mapping[str, bytes]) -> Crl | Answer | None:

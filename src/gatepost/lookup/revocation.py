@@ -26,7 +26,7 @@ from gatepost.errors import GatepostError
 from gatepost.lookup.freshness import Statement, check_newer, due, ends, read, recalled
 from gatepost.pki.crl import Crl
 from gatepost.pki.evidence import Evidence, moved
-from gatepost.pki.ocsp import MAXIMUM_SIZE, Answer
+from gatepost.pki.ocsp import MAXIMUM_SIZE
 from gatepost.pki.place import Status, delta_places, list_places, responder_places
 
 FAILED = timedelta(minutes=10)  # before a place is asked again that had no good answer
@@ -107,7 +107,7 @@ def places(certificate: Certificate, issuer: Certificate) -> Iterator[Place]:
     for url in list_places(certificate):
         yield Place("crl", url)
     for url in responder_places(certificate):
-        yield Place("ocsp", url, _question(certificate, issuer))
+        yield Place("ocsp", url, question(certificate, issuer))
 
 
 class Revocations:
@@ -205,13 +205,9 @@ class Revocations:
     def _current(self, *, required: bool, where_told: bool, grace: timedelta) -> Evidence:
         key = (required, where_told, grace)
         if key not in self._evidence:
-            found = [one for _, one in self._known.values()]
-            self._evidence[key] = Evidence(
-                lists=tuple(one for one in found if isinstance(one, Crl)),
-                answers=tuple(one for one in found if isinstance(one, Answer)),
-                required=required,
-                where_told=where_told,
-                grace=grace,
+            found = (one for _, one in self._known.values())
+            self._evidence[key] = Evidence.of(
+                found, required=required, where_told=where_told, grace=grace
             )
         return self._evidence[key]
 
@@ -354,7 +350,8 @@ def _status(
     return Status(place.id, place.kind, place.url, der, now, again, fault, place.question)
 
 
-def _question(certificate: Certificate, issuer: Certificate) -> bytes:
+def question(certificate: Certificate, issuer: Certificate) -> bytes:
+    """What a responder is asked."""
     # RFC 5019 section 2.1.1: SHA-1 is what every responder knows; it hides nothing here.
     builder = ocsp.OCSPRequestBuilder().add_certificate(
         certificate.x509,

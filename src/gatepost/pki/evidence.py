@@ -75,6 +75,27 @@ class Evidence:
     by_serial: Mapping[int, tuple[Answer, ...]] = field(init=False, repr=False)
     turns: tuple[datetime, ...] = field(init=False, repr=False)
 
+    @classmethod
+    def of(
+        cls,
+        statements: Iterable[Crl | Answer | None],
+        *,
+        required: bool = True,
+        where_told: bool = False,
+        grace: timedelta = timedelta(),
+        signed: datetime | None = None,
+    ) -> Evidence:
+        """Made of lists and answers in any order; what could not be read is none."""
+        found = tuple(statements)
+        return cls(
+            tuple(one for one in found if isinstance(one, Crl)),
+            tuple(one for one in found if isinstance(one, Answer)),
+            required=required,
+            where_told=where_told,
+            grace=grace,
+            signed=signed,
+        )
+
     def __post_init__(self) -> None:
         newest = sorted(
             self.lists, key=lambda one: (one.this_update, one.number or 0), reverse=True
