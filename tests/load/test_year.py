@@ -20,7 +20,9 @@ from gatepost.cms.capability import KeyTransport
 from gatepost.engine.expiry import DAYS, alert
 from gatepost.engine.journal import Journal
 from gatepost.enrol import profile
-from gatepost.enrol.local import BARRING, Identity, LocalAuthority
+from gatepost.enrol.barring import BARRING
+from gatepost.enrol.local import Identity, LocalAuthority
+from gatepost.enrol.revocation import Revocation
 from gatepost.errors import Refused
 from gatepost.events import Event, Name
 from gatepost.mail.address import Mailbox
@@ -100,7 +102,7 @@ class Company:
         """Both certificates of a person, for a reason."""
         both = self.current.pop(who)
         for one in (both.signer.certificate, both.encryption):
-            assert self.authority.revoke(one, reason, self.now)
+            assert Revocation(self.directory, self.authority).revoke(one, reason, self.now)
             self.taken[one.serial] = one, self.now
         if reason in BARRING:
             (self.away if reason == AWAY else self.gone).add(who)
@@ -111,7 +113,7 @@ class Company:
         for kind in ("sign", "encrypt"):
             one = self.directory.enrolled(who, kind)
             assert one is not None
-            assert self.authority.release(one, self.now)
+            assert Revocation(self.directory, self.authority).release(one, self.now)
             del self.taken[one.serial]
 
     def look_at_list(self) -> None:

@@ -1,4 +1,4 @@
-"""The embedded CA: take certificates back, show its list, carry its root to a safe and back."""
+"""The embedded CA: show its list, carry its root to a safe and back."""
 
 from __future__ import annotations
 
@@ -11,18 +11,12 @@ from typing import Any
 
 from gatepost.admin import credential
 from gatepost.admin.access import opened
-from gatepost.admin.certificate import Found, find_one
 from gatepost.admin.credential import Credential, Passphrase
-from gatepost.certificate import Certificate
 from gatepost.engine.service import Stores
 from gatepost.enrol.local import LocalAuthority
-from gatepost.enrol.status import FLAGS
-from gatepost.errors import ConfigError, KeyUnavailable, Refused
-from gatepost.mail.address import Mailbox
-from gatepost.store.record import Entry
+from gatepost.errors import ConfigError, KeyUnavailable
 from gatepost.vault.keys import check_pair
 
-REASONS = tuple(sorted(set(FLAGS) - {"removeFromCRL"}))
 SHORTEST = 12  # octets of a passphrase that protects a root
 
 
@@ -66,75 +60,6 @@ class Ceremony:
             "list_until": self.list_until.isoformat(),
             "root_key_in_vault": not self.left,
         }
-
-
-def revoke(config: Path | None, which: str, reason: str, now: datetime, *, new: bool) -> Found:
-    """Take a certificate of ours back at once; its key stays, to decrypt with.
-
-    One from outside is only used no more: its authority has to be told by somebody.
-    """
-    if reason not in REASONS:
-        raise ConfigError(f"{reason!r} is no reason", hint=f"one of {', '.join(REASONS)}")
-    with opened(config) as (_, stores):
-        entry = find_one(stores, which)
-        authority = stores.authority
-        if authority is None or not authority.has_issued(entry.certificate):
-            return _taken_back(stores, entry, reason, now, new=new)
-        if not authority.revoke(entry.certificate, reason, now):
-            raise Refused(f"{entry.certificate.name} was revoked before")
-        remarks = () if authority.pointers.url else (_UNHEARD,)
-        if not new:
-            return Found((entry,), remarks)
-        issued = [
-            authority.issue(Mailbox.parse(use.address), kind, now)
-            for use in entry.uses
-            for kind in ("sign", "encrypt")
-            if entry.key_purpose in {kind, "both"} and not use.address.startswith("@")
-        ]
-        made = (stores.directory.entry(one.fingerprint) for one in issued)
-        return Found((entry, *made), remarks)
-
-
-def _taken_back(stores: Stores, entry: Entry, reason: str, now: datetime, *, new: bool) -> Found:
-    """Stop using one that another authority issued; only that authority can tell the world."""
-    one = entry.certificate
-    if entry.key_purpose is None:
-        raise Refused(
-            f"{one.name!r} was not issued by this authority, and its key is not here: "
-            f"gatepost cert deny {one.fingerprint[:16]} stops its use"
-        )
-    above = _above(stores, one)
-    if not stores.directory.ledger.revoke(one, above, reason, now):
-        raise Refused(f"{one.name} was revoked before")
-    issuer = one.x509.issuer.rfc4514_string()
-    what = f"have {issuer} revoke the serial number {one.serial:x}"
-    told = [f"its key only decrypts from now on; nobody else knows: {what}"]
-    if new:
-        addresses = " and ".join(use.address for use in entry.uses)
-        told.append(f"its successor is asked for by: gatepost cert request {addresses}")
-    return Found((entry,), tuple(told))
-
-
-def _above(stores: Stores, one: Certificate) -> Certificate:
-    """Under whose name the ledger has it: its issuer, or itself where that is unknown."""
-    return next(iter(stores.directory.issuers_of(one)), one)
-
-
-_UNHEARD = "nobody is told: certificates name no place to ask until [public] url is set"
-
-
-def release(config: Path | None, which: str, now: datetime) -> Found:
-    """End the suspension of a certificate that was revoked with certificateHold."""
-    with opened(config) as (_, stores):
-        entry = find_one(stores, which)
-        one, authority = entry.certificate, stores.authority
-        if authority is not None and authority.has_issued(one):
-            done = authority.release(one, now)
-        else:
-            done = stores.directory.ledger.release(one, _above(stores, one))
-        if not done:
-            raise Refused(f"{entry.certificate.name} is not suspended")
-        return Found((entry,))
 
 
 def revocations(config: Path | None, now: datetime, *, root: bool = False) -> List:

@@ -166,23 +166,25 @@ def revoke(
 ) -> None:
     """Revoke a certificate of your own CA; mail encrypted to it stays readable.
 
-    The CA's list and OCSP answers say so at once.  certificateHold suspends it until
-    `cert release`.  After affiliationChanged, cessationOfOperation, privilegeWithdrawn and
-    certificateHold, nothing is issued to the address until you say so.
+    The CA's list and OCSP answers say so at once; one from elsewhere is used no more, and its
+    authority has to be told.  certificateHold suspends it until `cert release`.  After
+    affiliationChanged, cessationOfOperation, privilegeWithdrawn and certificateHold, whatever
+    else the address has for the same purpose is used no more either, and nothing is issued to
+    it until you say so.
     """
-    from gatepost.admin import authority  # noqa: PLC0415
+    from gatepost.admin import revocation  # noqa: PLC0415
     from gatepost.admin.clock import utc_now  # noqa: PLC0415
 
-    _show_found(authority.revoke(config, which, reason, utc_now(), new=new), json=json)
+    _show_found(revocation.revoke(config, which, reason, utc_now(), new=new), json=json)
 
 
 @app.command()
 def release(which: Which, config: option.Config = None, *, json: option.Json = False) -> None:
     """End the suspension of a certificate revoked with certificateHold."""
-    from gatepost.admin import authority  # noqa: PLC0415
+    from gatepost.admin import revocation  # noqa: PLC0415
     from gatepost.admin.clock import utc_now  # noqa: PLC0415
 
-    _show_found(authority.release(config, which, utc_now()), json=json)
+    _show_found(revocation.release(config, which, utc_now()), json=json)
 
 
 @app.command()

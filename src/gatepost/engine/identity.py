@@ -15,7 +15,8 @@ from gatepost.cms.capability import Signer
 from gatepost.config.certificate_source import LOCAL
 from gatepost.config.identity import Identity
 from gatepost.enrol import pkcs10, rule
-from gatepost.enrol.local import BARRING, RENEWED, LocalAuthority
+from gatepost.enrol.barring import barring
+from gatepost.enrol.local import RENEWED, LocalAuthority
 from gatepost.enrol.profile import Algorithm, Kind
 from gatepost.enrol.rule import Rules
 from gatepost.errors import GatepostError, NotYet, Refused
@@ -112,12 +113,8 @@ class Identities:
         return made
 
     def _check_barred(self, address: str) -> None:
-        for kind in _KIND:
-            current = self.directory.enrolled(address, kind)
-            if current is None or current.fingerprint not in self.directory.revoked():
-                continue
-            reason = self.directory.ledger.reason_of(current)
-            if reason in BARRING:
+        for kind in _KIND.values():
+            if reason := barring(self.directory, address, kind):
                 raise Refused(
                     f"the certificate of {address} was revoked ({reason}): "
                     f"gatepost cert request {address} asks for a new one"

@@ -6,7 +6,7 @@ renewed.  Synchronous: making RSA keys takes its time, so the engine calls it in
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from gatepost.certificate import Certificate
 from gatepost.cms.capability import Signer
 from gatepost.enrol import profile, status
+from gatepost.enrol.barring import barring
 from gatepost.enrol.pointer import Pointers
 from gatepost.enrol.profile import Algorithm, Issuer, Kind, PrivateKey
 from gatepost.errors import ConfigError, KeyUnavailable, Refused, Unavailable, Unsupported
@@ -32,9 +33,6 @@ from gatepost.vault.software import SoftwareSigner
 REHEARSAL = "not issued yet"
 RENEWED = timedelta(days=30)  # before the end
 MAXIMUM = 1000  # authorities of one company
-BARRING = frozenset(
-    {"affiliationChanged", "cessationOfOperation", "privilegeWithdrawn", "certificateHold"}
-)
 ROOT, ISSUING = "authority.root", "authority.issuing"
 
 # RFC 3183 section 3.3: the name by which domain encryption is known.
@@ -178,12 +176,7 @@ class LocalAuthority:
             raise Refused(f"{certificate.name!r} was not issued by this authority")
         done = self.directory.ledger.revoke(certificate, issuer, reason, now)
         if done:
-            touched = {issuer: None}
-            for one, its in self._beside(certificate, now) if reason in BARRING else ():
-                self.directory.ledger.revoke(one, its, reason, now)
-                touched[its] = None
-            for each in touched:
-                self._publish(each, now)
+            self._publish(issuer, now)
         return done
 
     def has_issued(self, certificate: Certificate) -> bool:
@@ -195,27 +188,8 @@ class LocalAuthority:
         issuer = self._issuer_of(certificate)
         done = issuer is not None and self.directory.ledger.release(certificate, issuer)
         if done and issuer is not None:
-            touched = {issuer: None}
-            for one, its in self._beside(certificate, now):
-                if self.directory.ledger.release(one, its):
-                    touched[its] = None
-            for each in touched:
-                self._publish(each, now)
+            self._publish(issuer, now)
         return done
-
-    def _beside(
-        self, certificate: Certificate, now: datetime
-    ) -> Iterator[tuple[Certificate, Certificate]]:
-        """What a person still has of an earlier time: who left must not go on with that."""
-        held = self.directory.key_of(certificate)
-        for address in certificate.emails if held else ():
-            for key in self.directory.keys_for(Mailbox.parse(address)):
-                one = key.certificate
-                if one == certificate or held is None or key.purpose != held.purpose:
-                    continue
-                issuer = self._issuer_of(one)
-                if issuer is not None and one.not_after > now:
-                    yield one, issuer
 
     @property
     def authorities(self) -> tuple[Certificate, ...]:
@@ -262,25 +236,21 @@ class LocalAuthority:
                 return one
         return None
 
-    def _check_barred(self, current: Certificate) -> None:
+    def _check_barred(self, address: Address, kind: Kind) -> None:
         """Who left, or is suspended, gets no new one by writing mail."""
-        issuer = (
-            self._issuer_of(current) if current.fingerprint in self.directory.revoked() else None
-        )
-        found = self.directory.ledger.find(issuer, current.serial) if issuer else None
-        if found is not None and found.reason in BARRING:
+        if reason := barring(self.directory, address, kind):
+            name = _name_of(address)
             raise Refused(
-                f"the certificate of {current.name} was revoked ({found.reason}): "
-                f"gatepost cert issue {current.name} makes a new one"
+                f"the certificate of {name} was revoked ({reason}): "
+                f"gatepost cert issue {name} makes a new one"
             )
 
     def current(self, address: Address, kind: Kind, now: datetime) -> Certificate:
         """The certificate of this kind issued to an address, or to `@domain`; a new one in time."""
         current = self.directory.enrolled(address, kind)
-        if current is not None:
-            self._check_barred(current)
-            if not self._runs_out(current, address, kind, now):
-                return current
+        self._check_barred(address, kind)
+        if current is not None and not self._runs_out(current, address, kind, now):
+            return current
         return self._issue(_name_of(address), address, kind, current, now)
 
     def _runs_out(

@@ -99,11 +99,11 @@ class Ledger:
         with self._database.reading() as connection:
             return frozenset(connection.execute(select(_R.c.fingerprint)).scalars())
 
-    def reason_of(self, certificate: Certificate) -> str:
-        """Why a certificate was taken back, whoever issued it; empty: it was not."""
+    def of(self, certificate: Certificate) -> Revoked | None:
+        """When and why a certificate was taken back, whoever issued it."""
         with self._database.reading() as connection:
             found = _read(connection, _R.c.fingerprint == certificate.fingerprint)
-        return found[0].reason if found else ""
+        return found[0] if found else None
 
     def issued(self, authority: Certificate, serial: int) -> Certificate | None:
         """The certificate of ours that has this number and names this issuer."""

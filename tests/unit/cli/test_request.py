@@ -235,6 +235,29 @@ def test_revoked_here_and_told_where_else(gatepost: Gatepost, outside: Outside) 
     assert gatepost("cert", "revoke", outside.ca.fingerprint).code == 2  # its key is not here
 
 
+def test_who_left(gatepost: Gatepost, outside: Outside) -> None:
+    """An administrator would hear of one certificate only, and a new one come a day later."""
+    gatepost("cert", "request", ALICE)
+    [one] = gatepost("cert", "list", ALICE, "--json").data
+    gatepost("cert", "issue", ALICE, "--kind", "sign")
+    outside.answers = [later("next")]
+    gatepost("cert", "request", ALICE)
+    assert len(gatepost("cert", "pending", "--json").data) == 1
+    issued = [each["fingerprint"] for each in gatepost("cert", "list", ALICE, "--json").data]
+    [own] = set(issued) - {one["fingerprint"]}
+    ran = gatepost("cert", "revoke", own, "--reason", "affiliationChanged", "--json")
+    assert {each["fingerprint"] for each in ran.data} == set(issued)
+    shown = gatepost("cert", "show", one["fingerprint"], "--json").data
+    assert f"revoke the serial number {shown['serial']}" in ran.err
+    assert "what was asked for alice@example.com at 'outside' is given up" in ran.err
+    assert gatepost("cert", "pending", "--json").data == []
+    stores = Stores.open(load())
+    try:
+        assert stores.vault.signer_for(Mailbox.parse(ALICE), clock.utc_now()) is None
+    finally:
+        stores.close()
+
+
 def test_suspended_and_released(gatepost: Gatepost, outside: Outside, home: Path) -> None:
     """Who is away for long would get a new certificate with his first automatic answer."""
     gatepost("cert", "request", ALICE)

@@ -25,6 +25,7 @@ from gatepost.engine.proof import proof as lent
 from gatepost.enrol import pkcs10
 from gatepost.enrol.local import RENEWED, LocalAuthority
 from gatepost.enrol.profile import make_key
+from gatepost.enrol.revocation import Revocation
 from gatepost.enrol.rule import Rules
 from gatepost.enrol.source import Issued, Pending, Wanted
 from gatepost.errors import NotYet, Refused, Unavailable
@@ -257,7 +258,8 @@ async def test_the_embedded_ca_renews_without_mail(home: Home) -> None:
     assert home.directory.enrolled("@example.com", "encrypt") != domain
     await home.enroller().keep()
     assert len(home.told(Name.CERTIFICATE_ISSUED)) == 4
-    home.authority.revoke(sign(home, ALICE), "affiliationChanged", home.now)
+    away = Revocation(home.directory, home.authority)
+    assert away.revoke(sign(home, ALICE), "affiliationChanged", home.now)
     home.now += timedelta(days=725)
     await home.enroller().keep()  # who left gets no new one
     assert home.told(Name.SERVICE_ERROR) == []
@@ -437,3 +439,26 @@ async def test_nobody_renews_elsewhere(home: Home) -> None:
     domain = home.authority.issue_domain("example.com", home.now)
     whole = replace(request, address="@example.com")
     assert lent(home.directory, home.vault, whole, domain, home.now) is None
+
+
+async def test_who_left_has_nothing_from_elsewhere_to_go_on_with(home: Home) -> None:
+    """Somebody dismissed would sign with what another authority gave him, or be given anew."""
+    with pytest.raises(NotYet):
+        home.identities.ensure(ALICE, home.now)
+    await home.enroller().look()
+    theirs = sign(home, ALICE)
+    own = home.authority.issue(ALICE, "sign", home.now)
+    taken = Revocation(home.directory, home.authority).revoke(own, "cessationOfOperation", home.now)
+    assert taken == (own, theirs)
+    for rules in (OUTSIDE,), ():
+        home.use(*rules)
+        with pytest.raises(Refused, match="cessationOfOperation"):
+            home.identities.ensure(ALICE, home.now)
+    assert home.directory.requests.all() == ()
+    home.use(OUTSIDE)
+    assert home.identities.ask(ALICE.key, "both", OUTSIDE, home.now, by_hand=True) is not None
+    await home.enroller().look()
+    back = sign(home, ALICE)
+    home.now = back.not_after - RENEWED + timedelta(minutes=1)
+    await home.enroller().keep()
+    assert home.request().replacing == back.fingerprint  # he is one of ours again

@@ -15,7 +15,7 @@ from tests.pki_builder import user
 from gatepost.certificate import Certificate
 from gatepost.cms.capability import KeyTransport, SignatureScheme
 from gatepost.enrol.local import LocalAuthority, exists
-from gatepost.enrol.profile import USER_LIFE, Algorithm
+from gatepost.enrol.profile import Algorithm
 from gatepost.errors import ConfigError, Refused, Unavailable, Unsupported
 from gatepost.mail.address import Mailbox
 from gatepost.pki.choose import choose
@@ -302,22 +302,3 @@ def test_rsa_users_get_encipherment(directory: Directory, vault: Vault, now: dat
     wrapped = public.encrypt(b"k" * 32, padding.PKCS1v15())
     opener = next(one for one in vault.decryptors_for(ALICE) if one.certificate == encryption)
     assert opener.unwrap(wrapped, KeyTransport("rsa-pkcs1")) == b"k" * 32
-
-
-def test_who_left_does_not_go_on_with_an_older_certificate(
-    authority: LocalAuthority, now: datetime
-) -> None:
-    """In the weeks between renewal and end somebody dismissed would sign with the one before."""
-    first = authority.ensure(ALICE, now)
-    later = now + USER_LIFE - timedelta(days=20)
-    second = authority.ensure(ALICE, later)
-    assert first.signer.certificate != second.signer.certificate
-    for one in (second.signer.certificate, second.encryption):
-        assert authority.revoke(one, "certificateHold", later)
-    assert authority.vault.signer_for(ALICE, later) is None
-    with pytest.raises(Refused):
-        authority.ensure(ALICE, later)
-    for one in (second.signer.certificate, second.encryption):
-        assert authority.release(one, later)
-    assert authority.ensure(ALICE, later).signer.certificate == second.signer.certificate
-    assert authority.directory.revoked() == frozenset()
