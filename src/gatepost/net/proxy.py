@@ -7,6 +7,7 @@ is hung up on, for its own address would stand for everybody's.
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
@@ -20,6 +21,7 @@ _HEAD: Final = 16  # of version 2
 _MOST: Final = 4096  # octets of addresses and additions we read
 _PAIRS: Final = {0x11: 4, 0x21: 16}  # TCP over IPv4, IPv6: octets of one address
 
+_PORT: Final = re.compile(r"[0-9]{1,5}\Z")
 Client = tuple[str, int]
 
 
@@ -70,8 +72,10 @@ def parse_text(line: bytes) -> Client:
         source, _ = kind(words[2]), kind(words[3])
     except ValueError:
         raise Malformed("malformed address in the PROXY header") from None
+    if "%" in words[2]:  # a zone (RFC 4007) may be any text, and is of the proxy's machine only
+        raise Malformed("an address with a zone in the PROXY header")
     ports = words[4:]
-    if not all(port.isascii() and port.isdigit() and int(port[:6]) < 65536 for port in ports):
+    if not all(map(_PORT.match, ports)) or max(map(int, ports)) > 65535:
         raise Malformed("malformed port in the PROXY header")
     return str(source), int(ports[0])
 

@@ -182,6 +182,8 @@ def substituted(argument: str) -> dict[str, str]:
             found["ADDR"] = str(ip_address(_UNPREFIXED.sub("", address)))
         except ValueError:
             raise Fault(replies.BAD_PARAMETER) from None
+        if "%" in found["ADDR"]:  # a zone (RFC 4007) may be any text
+            raise Fault(replies.BAD_PARAMETER)
     return found
 
 

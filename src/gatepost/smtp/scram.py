@@ -58,6 +58,8 @@ class Verifier:
         salt, stored, server = (_octets(found[i]) for i in (2, 3, 4))
         if len(stored) != 32 or len(server) != 32 or not salt:
             raise Malformed("the verifier's keys must have 32 octets each")
+        if not 1 <= int(found[1]) <= _MOST:
+            raise Malformed(f"a verifier has between 1 and {_MOST} iterations")
         return cls(salt, int(found[1]), stored, server)
 
     def __str__(self) -> str:

@@ -65,7 +65,8 @@ async def test_headers(header: bytes, peer: str, port: int | None) -> None:
 @pytest.mark.parametrize(
     "header",
     [HELLO, b"GET / HTTP/1.1\r\n\r\n", b"PROXY TCP4 192.0.2.300 127.0.0.1 1 2\r\n", b"PROXY TCP4 x\r\n",
-     b"PROXY TCP4 192.0.2.7 127.0.0.1 99999 25\r\n", b"PROXY TCP4 " + b"1" * 200, SIGNATURE + b"\x21",
+     b"PROXY TCP4 192.0.2.7 127.0.0.1 99999 25\r\n", b"PROXY TCP4 192.0.2.7 127.0.0.1 00000099999 25\r\n",
+     b"PROXY TCP6 fe80::1%\x1b[31m ::1 1 25\r\n", b"PROXY TCP4 " + b"1" * 200, SIGNATURE + b"\x21",
      binary(0x31, 0x11, b"x" * 12), binary(0x21, 0x11, b"x"), SIGNATURE + b"\x21\x11\xff\xff"],
 )  # fmt: skip
 async def test_no_header_no_service(header: bytes) -> None:

@@ -94,6 +94,15 @@ def test_forwarded_attributes() -> None:
             extensions.forwarded(bad)
 
 
+def test_substituted_addresses() -> None:
+    """What a proxy calls a zone of an address is written into a Received field."""
+    found = extensions.substituted("ADDR=IPv6:2001:DB8::7 PORT=25")
+    assert found == {"ADDR": "2001:db8::7", "PORT": "25"}
+    for bad in ("ADDR=fe80::1%eth0", "ADDR=fe80::1%a+20b", "ADDR=192.0.2.300"):
+        with pytest.raises(Fault):
+            extensions.substituted(bad)
+
+
 def test_offer() -> None:
     """The next hop's limit or TLS offer is overlooked."""
     found = extensions.parse_offer(("PIPELINING", "size 1000", "AUTH=LOGIN PLAIN", "", "STARTTLS "))

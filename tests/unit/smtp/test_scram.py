@@ -109,6 +109,9 @@ def test_verifiers_as_text() -> None:
     for text in ("", "secret", str(one)[:-9], "SCRAM-SHA-1$1:YQ==$YQ==:YQ=="):
         with pytest.raises(Malformed):
             Verifier.parse(text)
+    for iterations in ("0", "1000001", "999999999"):  # nobody's log-in is to take minutes
+        with pytest.raises(Malformed, match="iterations"):
+            Verifier.parse(str(one).replace("4096", iterations))
 
 
 def test_decoys() -> None:
