@@ -16,14 +16,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
-from gatepost.certificate import mend
+from gatepost.certificate import mend, trait
+from gatepost.certificate import name as names
+from gatepost.certificate.trait import Traits
 from gatepost.errors import Malformed
 
 if TYPE_CHECKING:
@@ -48,10 +50,12 @@ class Certificate:
     is_mended: bool  # what `x509` holds is not quite what came
     issuer: bytes  # DER Name, for IssuerAndSerialNumber
     subject: bytes  # DER Name
+    folded_issuer: bytes = field(repr=False)  # equal octets are equal names
     key_info: bytes = field(repr=False)  # SubjectPublicKeyInfo, as it came
     serial: int
     key_id: bytes | None  # subjectKeyIdentifier
     public_key: CertificatePublicKeyTypes | None = field(repr=False)  # None: algorithm unknown
+    key_bits: int  # of an RSA modulus or the order of a curve; 0 where the algorithm says it all
     emails: tuple[str, ...]  # rfc822Name of the SAN, then emailAddress of the subject
     key_usage: frozenset[str] | None  # RFC 5280 names; None: extension absent
     extended_key_usage: frozenset[str] | None  # dotted OIDs; None: extension absent
@@ -59,6 +63,7 @@ class Certificate:
     not_before: datetime  # aware, UTC
     not_after: datetime  # aware, UTC
     fingerprint: str  # SHA-256 of the DER, lower-case hex
+    traits: Traits = field(repr=False)
 
     @classmethod
     def from_der(cls, der: bytes) -> Certificate:
@@ -98,6 +103,39 @@ class Certificate:
         if common:
             return str(common[0].value)
         return self.emails[0] if self.emails else subject.rfc4514_string()
+
+    @property
+    def folded_subject(self) -> bytes:
+        """Equal octets are equal names."""
+        found = _folded.get(octets := (self.subject, self.is_mended))
+        if found is None:
+            with quietly():
+                found = _folded.keep(octets, names.key(self.x509.subject))
+        return found
+
+    @property
+    def spelled_issuer(self) -> str:
+        """For people, and for what is remembered (RFC 4514)."""
+        found = _spelled.get(octets := (self.issuer, self.is_mended))
+        if found is None:
+            found = _spelled.keep(octets, self._spell_issuer())
+        return found
+
+    def _spell_issuer(self) -> str:
+        if self.folded_issuer.startswith(_UNREADABLE):
+            return names.UNREADABLE
+        with quietly():
+            return names.spelled(self.x509.issuer)
+
+    @property
+    def self_issued(self) -> bool:
+        """RFC 5280 section 6.1: the names are equal, whoever's key signed it."""
+        return self.folded_subject == self.folded_issuer
+
+    @property
+    def subject_emails(self) -> tuple[str, ...]:
+        """Addresses in the subject."""
+        return _subject_emails(self.x509.subject)
 
     def __reduce__(self) -> tuple[Callable[[bytes], Certificate], tuple[bytes]]:
         return _parse, (self.der,)
@@ -151,9 +189,10 @@ def _decoded(block: bytes) -> bytes:
 
 
 def _read(der: bytes, parsed: x509.Certificate, *, is_mended: bool = False) -> Certificate:
-    said: dict[type, Any] = {type(one.value): one.value for one in parsed.extensions}
+    said, traits = trait.read(parsed.extensions)
     signed, algorithm, issuer, subject, key_info = _slices(der)
-    key_id, basic = said.get(x509.SubjectKeyIdentifier), said.get(x509.BasicConstraints)
+    key_id, basic = said.get(_KEY_ID), said.get(_BASIC)
+    public_key = _public_key(parsed)
     return Certificate(
         der=der,
         x509=parsed,
@@ -162,18 +201,41 @@ def _read(der: bytes, parsed: x509.Certificate, *, is_mended: bool = False) -> C
         is_mended=is_mended,
         issuer=issuer,
         subject=subject,
+        folded_issuer=_folded_issuer((issuer, is_mended), parsed),
         key_info=key_info,
         serial=parsed.serial_number,
         key_id=key_id.digest if key_id else None,
-        public_key=_public_key(parsed),
-        emails=_emails(parsed, said.get(x509.SubjectAlternativeName)),
-        key_usage=_key_usage(said.get(x509.KeyUsage)),
-        extended_key_usage=_purposes(said.get(x509.ExtendedKeyUsage)),
+        public_key=public_key,
+        key_bits=getattr(public_key, "key_size", 0),
+        emails=_emails(traits, parsed.subject),
+        key_usage=_key_usage(said.get(_KEY_USAGE)),
+        extended_key_usage=_purposes(said.get(_PURPOSES)),
         is_authority=basic is not None and basic.ca,
         not_before=parsed.not_valid_before_utc,
         not_after=parsed.not_valid_after_utc,
         fingerprint=hashlib.sha256(der).hexdigest(),
+        traits=traits,
     )
+
+
+_KEY_ID, _BASIC = ExtensionOID.SUBJECT_KEY_IDENTIFIER, ExtensionOID.BASIC_CONSTRAINTS
+_KEY_USAGE, _PURPOSES = ExtensionOID.KEY_USAGE, ExtensionOID.EXTENDED_KEY_USAGE
+
+
+_folded: names.Memory[bytes] = names.Memory()
+_spelled: names.Memory[str] = names.Memory()
+_UNREADABLE = b"\xff"  # those that can be read begin with a length
+
+
+def _folded_issuer(octets: tuple[bytes, bool], parsed: x509.Certificate) -> bytes:
+    """One that cannot be read equals no other."""
+    found = _folded.get(octets)
+    if found is None:
+        try:
+            found = _folded.keep(octets, names.key(parsed.issuer))
+        except ValueError:
+            found = _UNREADABLE + octets[0]
+    return found
 
 
 @contextmanager
@@ -225,12 +287,13 @@ def _public_key(parsed: x509.Certificate) -> CertificatePublicKeyTypes | None:
         return None
 
 
-def _emails(parsed: x509.Certificate, names: x509.SubjectAlternativeName | None) -> tuple[str, ...]:
-    found: list[str] = []
-    if names is not None:
-        found += names.get_values_for_type(x509.RFC822Name)
-    found += [str(a.value) for a in parsed.subject.get_attributes_for_oid(NameOID.EMAIL_ADDRESS)]
-    return tuple(dict.fromkeys(found))
+def _emails(traits: Traits, subject: x509.Name) -> tuple[str, ...]:
+    found = [one.value for one in traits.alternative if isinstance(one, x509.RFC822Name)]
+    return tuple(dict.fromkeys((*found, *_subject_emails(subject))))
+
+
+def _subject_emails(subject: x509.Name) -> tuple[str, ...]:
+    return tuple(str(a.value) for a in subject.get_attributes_for_oid(NameOID.EMAIL_ADDRESS))
 
 
 _USAGES = (

@@ -7,7 +7,7 @@ paths.  A bag of hostile certificates costs the budget, no more.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -17,7 +17,6 @@ from gatepost.certificate import Certificate
 from gatepost.pki.path import role_objection
 from gatepost.pki.signature import signed_by
 from gatepost.pki.strength import key_weakness, signature_weakness
-from gatepost.pki.trait import traits
 from gatepost.pki.usable import date_objection
 
 MAXIMUM_DEPTH = 8  # authorities between leaf and anchor
@@ -39,13 +38,13 @@ class Search:
     verdict: str = ""
     spent: int = 0  # signatures
     steps: int = 0
-    _above: dict[bytes, list[Certificate]] = field(default_factory=dict)
+    _above: dict[bytes, list[Certificate]] = field(default_factory=dict)  # by subject, no anchors
     _checked: dict[tuple[Certificate, Certificate], bool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        usable = (one for one in self.pool if one not in self.roots)
-        for one in (*self.roots, *usable):
-            self._above.setdefault(traits(one).subject, []).append(one)
+        for one in self.pool:
+            if one not in self.roots:
+                self._above.setdefault(one.folded_subject, []).append(one)
 
     def chains(self, leaf: Certificate) -> Iterator[Chain]:
         """Every path that holds, the likeliest first."""
@@ -72,16 +71,17 @@ class Search:
                 yield from self._climb((*chain, issuer))
 
     def _issuers(self, child: Certificate) -> list[Certificate]:
-        wanted = traits(child)
-        named = self._above.get(wanted.issuer, ())
+        name = child.folded_issuer
+        named = (*filed(self.roots).get(name, ()), *self._above.get(name, ()))
         found = [one for one in named if not self._unfit(one)]
         if len(found) > 1:
-            found.sort(key=lambda one: self._merit(one, wanted.authority_key_id))
+            found.sort(key=lambda one: self._merit(one, child.traits.authority_key_id))
         return found
 
     def _unfit(self, issuer: Certificate) -> bool:
         return bool(
-            _never_fit(issuer)
+            role_objection(issuer)
+            or key_weakness(issuer)
             or date_objection(issuer, self.moment)
             or (issuer not in self.roots and signature_weakness(issuer))
         )
@@ -103,9 +103,13 @@ class Search:
         return ""
 
 
-@lru_cache(maxsize=4096)
-def _never_fit(issuer: Certificate) -> bool:
-    return bool(role_objection(issuer) or key_weakness(issuer))
+@lru_cache(maxsize=256)
+def filed(known: frozenset[Certificate]) -> Mapping[bytes, tuple[Certificate, ...]]:
+    """By subject; the set is the same for many questions, and its hash is remembered."""
+    found: dict[bytes, tuple[Certificate, ...]] = {}
+    for one in sorted(known, key=lambda one: one.fingerprint):
+        found[one.folded_subject] = (*found.get(one.folded_subject, ()), one)
+    return found
 
 
 def _signed(child: Certificate, issuer: Certificate) -> bool:
@@ -123,7 +127,4 @@ def _signed_before(child: Certificate, issuer: Certificate) -> bool:
 def _repeats(chain: Chain, issuer: Certificate) -> bool:
     """RFC 4158 section 2.4.2: the same name and key lead only in circles."""
     key = issuer.key_info
-    for old in chain:
-        if old.key_info == key and traits(old).subject == traits(issuer).subject:
-            return True
-    return False
+    return any(old.key_info == key and old.folded_subject == issuer.folded_subject for old in chain)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from gatepost.certificate import Certificate
 from gatepost.pki.strength import security
-from gatepost.pki.trait import traits
 
 MAXIMUM_RIVALS = 16
 
@@ -29,8 +28,8 @@ class Known:
     @classmethod
     def of(cls, certificate: Certificate, beside: Iterable[Certificate]) -> Known:
         """What is to be remembered of this choice."""
-        issuer = traits(certificate).issuer_spelled
-        rivals = [one.fingerprint for one in beside if traits(one).issuer_spelled != issuer]
+        issuer = certificate.spelled_issuer
+        rivals = [one.fingerprint for one in beside if one.spelled_issuer != issuer]
         chosen = frozenset(sorted(rivals)[:MAXIMUM_RIVALS])
         return cls(certificate.fingerprint, issuer, security(certificate), chosen)
 

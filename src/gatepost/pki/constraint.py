@@ -13,10 +13,10 @@ from typing import Literal
 
 from cryptography import x509
 
+from gatepost.certificate import Certificate, name, quietly
+from gatepost.certificate.trait import Traits
 from gatepost.errors import Malformed
 from gatepost.mail.address import Mailbox, domain_key
-from gatepost.pki import name
-from gatepost.pki.trait import Traits
 
 MAXIMUM_COMPARISONS = 50_000
 Side = Literal["permitted", "excluded"]
@@ -58,7 +58,7 @@ class Constraints:
         for tree in authority.excluded:
             self.excluded.setdefault(_kind(tree), []).append(_value(tree))
 
-    def objection(self, one: Traits) -> str:
+    def objection(self, one: Certificate) -> str:
         """Which name is not allowed (section 6.1.3 (b), (c)); empty when all are."""
         if not self.permitted and not self.excluded:
             return ""
@@ -91,14 +91,17 @@ class Constraints:
         return ""
 
 
-def _names(one: Traits) -> Iterator[tuple[str, object]]:
+def _names(one: Certificate) -> Iterator[tuple[str, object]]:
     """The subject, its e-mail addresses where no other stands, and the alternative names."""
-    if one.relatives:
-        yield "directory name", one.relatives
-    if not any(isinstance(other, x509.RFC822Name) for other in one.alternative):
+    with quietly():
+        relatives = name.folded(one.x509.subject)
+    if relatives:
+        yield "directory name", relatives
+    alternative = one.traits.alternative
+    if not any(isinstance(other, x509.RFC822Name) for other in alternative):
         for address in one.subject_emails:
             yield "e-mail address", address
-    for other in one.alternative:
+    for other in alternative:
         yield _kind(other), _value(other)
 
 

@@ -14,9 +14,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import CRLEntryExtensionOID as EntryOID
 from cryptography.x509.oid import ExtensionOID
 
-from gatepost.certificate import Certificate, quietly
+from gatepost.certificate import Certificate, name, quietly
 from gatepost.errors import Malformed
-from gatepost.pki import name
 from gatepost.pki.strength import WEAK_DIGESTS
 
 MAXIMUM_SIZE = 64 * 1024 * 1024

@@ -8,7 +8,6 @@ from datetime import datetime
 from gatepost.certificate import Certificate
 from gatepost.pki.path import role_objection
 from gatepost.pki.strength import key_weakness, signature_weakness
-from gatepost.pki.trait import traits
 from gatepost.pki.usable import date_objection
 
 MAXIMUM_STEPS = 8
@@ -43,13 +42,13 @@ def explain(
 def _issuer(
     child: Certificate, among: Collection[Certificate], moment: datetime
 ) -> Certificate | None:
-    named = [one for one in among if traits(one).subject == traits(child).issuer]
+    named = [one for one in among if one.folded_subject == child.folded_issuer]
     named.sort(key=lambda one: (not date_objection(one, moment), one.not_after, one.fingerprint))
     return named[-1] if named else None
 
 
 def _dead_end(current: Certificate, issuer: Certificate | None) -> str:
-    if issuer is not None or traits(current).self_issued:
+    if issuer is not None or current.self_issued:
         return f"the path ends at {current.name!r}, which is not trusted here"
     try:
         issuer_name = current.x509.issuer.rfc4514_string()[:200]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import lru_cache
 
 from cryptography import x509
-from cryptography.x509.oid import NameOID
 
 from gatepost.certificate import Certificate
 from gatepost.errors import Malformed
@@ -34,7 +33,7 @@ def addresses(certificate: Certificate) -> frozenset[str]:
     The subject's emailAddress is read only when no alternative name is an address: name
     constraints are not applied to it otherwise (RFC 5280 section 4.2.1.10).
     """
-    spelled = _alternative(certificate) or _legacy(certificate)
+    spelled = _alternative(certificate) or certificate.subject_emails
     found = set()
     for text in spelled[:MAXIMUM_ADDRESSES]:
         try:
@@ -45,12 +44,9 @@ def addresses(certificate: Certificate) -> frozenset[str]:
 
 
 def _alternative(certificate: Certificate) -> tuple[str, ...]:
-    try:
-        found = certificate.x509.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-    except x509.ExtensionNotFound:
-        return ()
-    others = found.value.get_values_for_type(x509.OtherName)
-    return (*found.value.get_values_for_type(x509.RFC822Name), *map(_international, others))
+    names = certificate.traits.alternative
+    plain = [one.value for one in names if isinstance(one, x509.RFC822Name)]
+    return (*plain, *(_international(one) for one in names if isinstance(one, x509.OtherName)))
 
 
 def _international(other: x509.OtherName) -> str:
@@ -60,11 +56,6 @@ def _international(other: x509.OtherName) -> str:
     if other.type_id != _SMTP_UTF8 or not is_short:
         return ""
     return octets[2:].decode("utf-8", "replace")
-
-
-def _legacy(certificate: Certificate) -> tuple[str, ...]:
-    found = certificate.x509.subject.get_attributes_for_oid(NameOID.EMAIL_ADDRESS)
-    return tuple(str(attribute.value) for attribute in found)
 
 
 def is_self_issued(certificate: Certificate) -> bool:

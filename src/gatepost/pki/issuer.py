@@ -15,7 +15,6 @@ from cryptography.x509.oid import AuthorityInformationAccessOID as Access
 from gatepost.certificate import Certificate
 from gatepost.pki.crl import UNREADABLE
 from gatepost.pki.signature import signed_by
-from gatepost.pki.trait import traits
 from gatepost.pki.validate import Anchors
 
 MAXIMUM_CLIMB: Final = 32  # certificates looked at
@@ -29,14 +28,14 @@ def gaps(
     """The certificates whose issuer is not here; none where an anchor is reached by names."""
     above: dict[bytes, list[Certificate]] = {}
     for one in (*anchors.roots, *anchors.intermediates, *extra):
-        above.setdefault(traits(one).subject, []).append(one)
+        above.setdefault(one.folded_subject, []).append(one)
     seen: dict[Certificate, None] = {leaf: None}
     found: list[Certificate] = []
     for one in (queue := [leaf]):
         if one in anchors.roots:
             return ()
-        issuers = above.get(traits(one).issuer, ())
-        if not issuers and not traits(one).self_issued:
+        issuers = above.get(one.folded_issuer, ())
+        if not issuers and not one.self_issued:
             found.append(one)
         new = [each for each in issuers if each not in seen]
         seen.update(dict.fromkeys(new))
@@ -64,6 +63,6 @@ def issued(child: Certificate, issuer: Certificate) -> bool:
     """Whether a certificate that a stranger's server sent is really the one above."""
     return (
         issuer.is_authority
-        and traits(issuer).subject == traits(child).issuer
+        and issuer.folded_subject == child.folded_issuer
         and signed_by(child, issuer.public_key)
     )

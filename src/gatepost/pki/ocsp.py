@@ -19,7 +19,6 @@ from gatepost.pki.crl import UNREADABLE
 from gatepost.pki.der import inside, items
 from gatepost.pki.signature import Algorithm, made_by, signed_by
 from gatepost.pki.strength import WEAK_DIGESTS, key_weakness, signature_weakness
-from gatepost.pki.trait import traits
 from gatepost.pki.usable import date_objection
 
 MAXIMUM_SIZE = 1024 * 1024
@@ -99,7 +98,7 @@ class Answer:
         for one in self.certificates:
             if one == issuer or not self._is_responder(one) or not _is_delegate(one, moment):
                 continue
-            if traits(one).issuer == traits(issuer).subject and signed_by(one, issuer.public_key):
+            if one.folded_issuer == issuer.folded_subject and signed_by(one, issuer.public_key):
                 yield one
 
     def is_signed_by(self, signer: Certificate) -> bool:

@@ -7,14 +7,13 @@ means it with them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Literal
 
-from gatepost.certificate import ANY_PURPOSE, EMAIL_PROTECTION, Certificate
+from gatepost.certificate import Certificate
 from gatepost.pki import policy
 from gatepost.pki.constraint import Budget, Constraints
 from gatepost.pki.policy import PolicyRules
-from gatepost.pki.trait import Traits, traits
+from gatepost.pki.usable import purpose_objection
 
 Purpose = Literal["email", "any"]
 
@@ -23,7 +22,7 @@ def objection(
     chain: Sequence[Certificate], purpose: Purpose, rules: PolicyRules, budget: Budget
 ) -> str:
     """The first thing wrong with a chain (leaf first, anchor last); empty when it holds."""
-    downward = [traits(one) for one in reversed(chain)]
+    downward = chain[::-1]
     return (
         _unknown(chain)
         or _roles(chain, purpose)
@@ -36,14 +35,14 @@ def objection(
 def _unknown(chain: Sequence[Certificate]) -> str:
     """RFC 5280 section 6.1.4 (o), 6.1.5 (f)."""
     for one in chain:
-        if found := traits(one).unknown_critical:
+        if found := one.traits.unknown_critical:
             return f"{one.name!r} has a critical extension that is not understood: {found[0]}"
     return ""
 
 
 def _roles(chain: Sequence[Certificate], purpose: Purpose) -> str:
     """Section 6.1.4 (k), (n); an issuer's extended key usage limits what stands below it."""
-    if purpose == "email" and not all(map(_is_for_mail, chain)):
+    if purpose == "email" and any(map(purpose_objection, chain)):
         return "a certificate on the path is not for e-mail"
     for issuer in chain[1:]:
         if wrong := role_objection(issuer):
@@ -51,24 +50,16 @@ def _roles(chain: Sequence[Certificate], purpose: Purpose) -> str:
     return ""
 
 
-@lru_cache(maxsize=4096)
 def role_objection(issuer: Certificate) -> str:
     """Why it may not have issued certificates (RFC 5280 section 6.1.4 (k), (n))."""
-    basic = traits(issuer).basic
-    if basic is None or not basic.ca:
+    if not issuer.is_authority:
         return "it is not a certification authority"
     if issuer.key_usage is not None and "key_cert_sign" not in issuer.key_usage:
         return "it may not sign certificates"
     return ""
 
 
-def _is_for_mail(one: Certificate) -> bool:
-    """RFC 8550 section 4.4.4."""
-    purposes = one.extended_key_usage
-    return purposes is None or EMAIL_PROTECTION in purposes or ANY_PURPOSE in purposes
-
-
-def _lengths(downward: Sequence[Traits]) -> str:
+def _lengths(downward: Sequence[Certificate]) -> str:
     """Section 6.1.4 (l), (m); self-issued authorities and the leaf do not count."""
     left = len(downward)
     for position, issuer in enumerate(downward[:-1]):
@@ -76,19 +67,20 @@ def _lengths(downward: Sequence[Traits]) -> str:
             left -= 1
             if left < 0:
                 return "an issuer allows no further authority below it (path length)"
-        if issuer.path_length is not None:
-            left = min(left, issuer.path_length)
+        limit = issuer.traits.path_length
+        if limit is not None:
+            left = min(left, limit)
     return ""
 
 
-def _names(downward: Sequence[Traits], budget: Budget) -> str:
+def _names(downward: Sequence[Certificate], budget: Budget) -> str:
     """Section 6.1.3 (b), (c); the names of self-issued intermediates are not asked."""
-    if not any(one.permitted or one.excluded for one in downward):
+    if not any(one.traits.permitted or one.traits.excluded for one in downward):
         return ""
     said = Constraints(budget)
-    said.add(downward[0])
+    said.add(downward[0].traits)
     for one in downward[1:-1]:
         if not one.self_issued and (wrong := said.objection(one)):
             return wrong
-        said.add(one)
+        said.add(one.traits)
     return said.objection(downward[-1])

@@ -14,7 +14,6 @@ from cryptography.x509.oid import AuthorityInformationAccessOID as Access
 
 from gatepost.certificate import Certificate
 from gatepost.pki.crl import UNREADABLE, addresses
-from gatepost.pki.trait import traits
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +32,7 @@ class Status:
 
 def list_places(certificate: Certificate) -> tuple[str, ...]:
     """URLs of lists, over HTTP."""
-    return addresses(traits(certificate).points)
+    return addresses(certificate.traits.points)
 
 
 @lru_cache(maxsize=4096)

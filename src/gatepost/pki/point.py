@@ -8,7 +8,6 @@ from cryptography import x509
 
 from gatepost.certificate import Certificate
 from gatepost.pki.crl import EVERY_REASON, Crl, general_name, point_names
-from gatepost.pki.trait import traits
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +26,7 @@ class Point:
         base = others[0].value if others else certificate.x509.issuer
         names = point_names(point.full_name, point.relative_name, base)
         return cls(
-            issuers=tuple(general_name(one)[1:] for one in others) or (traits(certificate).issuer,),
+            issuers=tuple(general_name(one)[1:] for one in others) or (certificate.folded_issuer,),
             names=names or frozenset(map(general_name, others)),
             delegated=bool(others),
             reasons=point.reasons or EVERY_REASON,

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
-from gatepost.pki.trait import Traits
+from gatepost.certificate import Certificate
+from gatepost.certificate.trait import Traits
+from gatepost.pki.der import dotted, items
 
 ANY = "2.5.29.32.0"
+_UNREADABLE = ((ANY, ANY),)
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyRules:
+class PolicyRules(NamedTuple):
     """What the caller asks for (RFC 5280 section 6.1.1 (c), (e), (f), (g))."""
 
     accepted: frozenset[str] = frozenset({ANY})
@@ -41,9 +45,9 @@ class _State:
     inhibit_any: int
 
 
-def objection(below: Sequence[Traits], rules: PolicyRules) -> str:
+def objection(below: Sequence[Certificate], rules: PolicyRules) -> str:
     """What speaks against the path under these rules; the issuer of the first is the anchor."""
-    if not rules.explicit and not any(map(_says_something, below)):
+    if not rules.explicit and not any(_says_something(one.traits) for one in below):
         return ""  # explicit_policy starts above the length of the path and never reaches zero
     count = len(below)
     state = _State(
@@ -55,34 +59,48 @@ def objection(below: Sequence[Traits], rules: PolicyRules) -> str:
     )
     for position, one in enumerate(below):
         last = position == count - 1
-        if rules.explicit and one.repeats_policy:
+        if rules.explicit and one.traits.repeats_policy:
             return "a certificate names one policy twice"
         _descend(state, one, last=last)
         if not state.row.expected and state.explicit <= 0:
             return "no certificate policy holds for the whole path"
         if not last:
-            if any(ANY in pair for pair in one.mappings):
+            pairs = _mappings(one.traits.mappings)
+            if any(ANY in pair for pair in pairs):
                 return "an issuer maps the policy that stands for any"
-            _map(state, one)
+            _map(state, pairs)
             _count_down(state, one)
-    return _conclude(state, below[-1]) if below else ""
+    return _conclude(state, below[-1].traits) if below else ""
 
 
 def _says_something(one: Traits) -> bool:
-    return one.require_explicit is not None or bool(one.mappings)
+    return one.require_explicit is not None or one.mappings is not None
 
 
-def _descend(state: _State, one: Traits, *, last: bool) -> None:
+@lru_cache(maxsize=64)
+def _mappings(said: bytes | None) -> tuple[tuple[str, str], ...]:
+    """RFC 5280 section 4.2.1.5; what cannot be read maps anyPolicy, which no path survives."""
+    if said is None:
+        return ()
+    try:
+        pairs = [tuple(map(dotted, items(one))) for one in items(said)]
+        return tuple((theirs, ours) for theirs, ours in pairs) or _UNREADABLE
+    except (IndexError, ValueError):
+        return _UNREADABLE
+
+
+def _descend(state: _State, one: Certificate, *, last: bool) -> None:
     """RFC 5280 section 6.1.3 (d), (e)."""
     old, new = state.row, _Row({}, {})
-    if one.policies is not None and old.expected:
+    policies = one.traits.policies
+    if policies is not None and old.expected:
         parents: dict[str, list[str]] = {}
         for parent, expected in old.expected.items():
             for policy in expected:
                 parents.setdefault(policy, []).append(parent)
-        for policy in one.policies - {ANY}:
+        for policy in policies - {ANY}:
             _add(state, new, policy, parents.get(policy) or ([ANY] if ANY in old.expected else []))
-        if ANY in one.policies and (state.inhibit_any > 0 or (not last and one.self_issued)):
+        if ANY in policies and (state.inhibit_any > 0 or (not last and one.self_issued)):
             for policy in parents.keys() - new.expected.keys():
                 _add(state, new, policy, parents[policy])
     state.row = new
@@ -103,10 +121,10 @@ def _origin(state: _State, policy: str) -> frozenset[str]:
     return frozenset({policy} & state.rules.accepted)
 
 
-def _map(state: _State, one: Traits) -> None:
+def _map(state: _State, pairs: Sequence[tuple[str, str]]) -> None:
     """RFC 5280 section 6.1.4 (b)."""
     targets: dict[str, set[str]] = {}
-    for theirs, ours in one.mappings:
+    for theirs, ours in pairs:
         targets.setdefault(theirs, set()).add(ours)
     row = state.row
     for policy, expected in targets.items():
@@ -119,18 +137,19 @@ def _map(state: _State, one: Traits) -> None:
             row.origins[policy] = _origin(state, policy)
 
 
-def _count_down(state: _State, one: Traits) -> None:
+def _count_down(state: _State, one: Certificate) -> None:
     """RFC 5280 section 6.1.4 (h), (i), (j)."""
     if not one.self_issued:
         state.explicit -= 1
         state.mapping -= 1
         state.inhibit_any -= 1
-    if one.require_explicit is not None:
-        state.explicit = min(state.explicit, one.require_explicit)
-    if one.inhibit_mapping is not None:
-        state.mapping = min(state.mapping, one.inhibit_mapping)
-    if one.inhibit_any is not None:
-        state.inhibit_any = min(state.inhibit_any, one.inhibit_any)
+    said = one.traits
+    if said.require_explicit is not None:
+        state.explicit = min(state.explicit, said.require_explicit)
+    if said.inhibit_mapping is not None:
+        state.mapping = min(state.mapping, said.inhibit_mapping)
+    if said.inhibit_any is not None:
+        state.inhibit_any = min(state.inhibit_any, said.inhibit_any)
 
 
 def _conclude(state: _State, leaf: Traits) -> str:

@@ -7,7 +7,7 @@ reason: good, revoked or unknown.  What unknown means for trust, the evidence sa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from cryptography import x509
@@ -17,7 +17,6 @@ from gatepost.pki.crl import EVERY_REASON, Crl, Entry
 from gatepost.pki.evidence import SKEW, Evidence, Finding
 from gatepost.pki.ocsp import Answer
 from gatepost.pki.point import Point, out_of_scope
-from gatepost.pki.trait import traits
 
 MAXIMUM_LISTS = 64  # looked at for one certificate
 MAXIMUM_POINTS = 16
@@ -35,6 +34,7 @@ class Inquiry:
     moment: datetime
     paths: Callable[[Certificate], Iterator[Chain]]
     signers: Sequence[Certificate] = ()  # who may have signed a list, beside those of the path
+    brought: Inquiry | None = None  # the same of what came with the signature
     spent: int = 0
     _trusted: dict[tuple[Crl, Chain], bool] = field(default_factory=dict)
     _asking: list[Certificate] = field(default_factory=list)
@@ -46,7 +46,7 @@ class Inquiry:
         """
         found: list[Finding] = []
         for position in range(len(chain) - 2, -1, -1):
-            found.append(self._finding(chain[position], chain[position + 1 :]))
+            found.append(self._weighed(chain[position], chain[position + 1 :]))
             if found[-1].status == "revoked" and not self.evidence.forgives(found[-1]):
                 break
         return tuple(reversed(found))
@@ -59,6 +59,19 @@ class Inquiry:
             for one in findings
             if not self.evidence.forgives(one)
         )
+
+    def _weighed(self, certificate: Certificate, above: Chain) -> Finding:
+        """What the signer brought counts only where nobody else has said anything.
+
+        He chose it: an answer older than the theft of his key may count still.
+        """
+        found = self._finding(certificate, above)
+        if self.brought is None or found.status != "unknown":
+            return found
+        brought = self.brought._finding(certificate, above)
+        if brought.status == "good" and self.evidence.tells_against(certificate):
+            return found
+        return found if brought.status == "unknown" else replace(brought, stapled=True)
 
     def _finding(self, certificate: Certificate, above: Chain) -> Finding:
         if certificate in self._asking or len(self._asking) > MAXIMUM_NESTING:
@@ -121,14 +134,13 @@ class Inquiry:
     # CRL
 
     def _by_list(self, certificate: Certificate, above: Chain) -> Finding:
-        one = traits(certificate)
         covered: frozenset[x509.ReasonFlags] = frozenset()
         why = "there is no list of its issuer"
         told: datetime | None = None
         proofs: list[Crl | Answer] = []
         for point in (
-            *map(Point.of, one.points, [certificate] * len(one.points)),
-            Point.usual(one.issuer),
+            *(Point.of(one, certificate) for one in certificate.traits.points),
+            Point.usual(certificate.folded_issuer),
         ):
             for crl in self._lists(point):
                 reasons = crl.reasons & point.reasons
@@ -202,10 +214,10 @@ class Inquiry:
     def _has_signer(self, crl: Crl, above: Chain) -> bool:
         """RFC 5280 section 6.3.3 (f): its signer's path ends at the same anchor."""
         for one in above:
-            if traits(one).subject == crl.issuer and self._checked(crl, one):
+            if one.folded_subject == crl.issuer and self._checked(crl, one):
                 return True
         for one in self.signers:
-            if traits(one).subject != crl.issuer or one in above or not self._checked(crl, one):
+            if one.folded_subject != crl.issuer or one in above or not self._checked(crl, one):
                 continue
             if any(
                 chain[-1] == above[-1] and self.holds(self.findings(chain))
@@ -227,7 +239,7 @@ class Inquiry:
 
 def listed(crl: Crl, deltas: Iterable[Crl], certificate: Certificate) -> Entry | None:
     """RFC 5280 section 6.3.3 (i) to (k): the newest delta's word goes first."""
-    issuer = traits(certificate).issuer
+    issuer = certificate.folded_issuer
     for delta in deltas:
         entry = delta.entry(issuer, certificate.serial)
         if entry is not None:

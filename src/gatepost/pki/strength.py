@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import (
 )
 
 from gatepost.certificate import Certificate
-from gatepost.pki.der import items
+from gatepost.pki.der import after, inside, items
 
 MINIMUM_RSA = 2048
 MAXIMUM_RSA = 16384
@@ -31,48 +31,65 @@ _RSA_SECURITY = ((15360, 256), (7680, 192), (4096, 140), (3072, 128), (2048, 112
 WEAK_DIGESTS = frozenset({"md2", "md4", "md5", "sha1"})
 
 
-@lru_cache(maxsize=4096)
 def key_weakness(certificate: Certificate) -> str:
     """Why the key is not acceptable; empty when it is."""
-    key = certificate.public_key
-    match key:
-        case rsa.RSAPublicKey():
-            if key.key_size < MINIMUM_RSA:
-                return f"its RSA key of {key.key_size} bits is shorter than {MINIMUM_RSA}"
-            if key.key_size > MAXIMUM_RSA:
-                return f"its RSA key of {key.key_size} bits is longer than {MAXIMUM_RSA}"
-        case ec.EllipticCurvePublicKey():
-            if key.curve.key_size < MINIMUM_CURVE:
-                return f"its curve {key.curve.name} is shorter than {MINIMUM_CURVE} bits"
-            if not _names_its_curve(certificate):
+    bits = certificate.key_bits
+    match _family(certificate):
+        case "rsa":
+            if bits < MINIMUM_RSA:
+                return f"its RSA key of {bits} bits is shorter than {MINIMUM_RSA}"
+            if bits > MAXIMUM_RSA:
+                return f"its RSA key of {bits} bits is longer than {MAXIMUM_RSA}"
+        case "curve":
+            if bits < MINIMUM_CURVE:
+                return f"its curve {_curve(certificate)} is shorter than {MINIMUM_CURVE} bits"
+            if not _names_its_curve(certificate.key_info):
                 return "its curve is written out instead of named, which RFC 5480 forbids"
-        case dsa.DSAPublicKey():
+        case "dsa":
             return "its key is a DSA key, which is no longer accepted"
-        case (
-            ed25519.Ed25519PublicKey()
-            | ed448.Ed448PublicKey()
-            | x25519.X25519PublicKey()
-            | x448.X448PublicKey()
-            | mldsa.MLDSA44PublicKey()
-            | mldsa.MLDSA65PublicKey()
-            | mldsa.MLDSA87PublicKey()
-            | mlkem.MLKEM768PublicKey()
-            | mlkem.MLKEM1024PublicKey()
-        ):
-            return ""
-        case _:
+        case "":
             return f"its key algorithm {_key_algorithm(certificate)} is not supported"
     return ""
 
 
-@lru_cache(maxsize=4096)
+def _family(certificate: Certificate) -> str:
+    kind: type = type(certificate.public_key)
+    return _family_of(kind)
+
+
+@lru_cache(maxsize=64)
+def _family_of(kind: type) -> str:
+    """Of the few types of keys there are; those of one size only need no more be asked."""
+    if issubclass(kind, rsa.RSAPublicKey):
+        return "rsa"
+    if issubclass(kind, ec.EllipticCurvePublicKey):
+        return "curve"
+    if issubclass(kind, dsa.DSAPublicKey):
+        return "dsa"
+    return "fixed" if issubclass(kind, _FIXED) else ""
+
+
+_FIXED = (
+    ed25519.Ed25519PublicKey,
+    ed448.Ed448PublicKey,
+    x25519.X25519PublicKey,
+    x448.X448PublicKey,
+    mldsa.MLDSA44PublicKey,
+    mldsa.MLDSA65PublicKey,
+    mldsa.MLDSA87PublicKey,
+    mlkem.MLKEM768PublicKey,
+    mlkem.MLKEM1024PublicKey,
+)
+
+
 def security(certificate: Certificate) -> int:
     """About how many bits an attacker must guess (NIST SP 800-57 part 1, table 2)."""
+    match _family(certificate):
+        case "rsa":
+            return next(bits for size, bits in _RSA_SECURITY if certificate.key_bits >= size)
+        case "curve":
+            return certificate.key_bits // 2
     match certificate.public_key:
-        case rsa.RSAPublicKey() as key:
-            return next(bits for size, bits in _RSA_SECURITY if key.key_size >= size)
-        case ec.EllipticCurvePublicKey() as key:
-            return key.curve.key_size // 2
         case x448.X448PublicKey() | ed448.Ed448PublicKey():
             return 224
         case mlkem.MLKEM768PublicKey():
@@ -84,7 +101,6 @@ def security(certificate: Certificate) -> int:
     return 128
 
 
-@lru_cache(maxsize=4096)
 def signature_weakness(certificate: Certificate) -> str:
     """Why its issuer's signature proves nothing any more; empty when it does."""
     try:
@@ -97,10 +113,20 @@ def signature_weakness(certificate: Certificate) -> str:
     return ""
 
 
-def _names_its_curve(certificate: Certificate) -> bool:
+def _names_its_curve(key_info: bytes) -> bool:
     """RFC 5480 section 2.1.1: written-out parameters can be an attacker's (CVE-2020-0601)."""
-    identifier = next(items(certificate.key_info))
+    start = inside(key_info, 0)
+    return _is_two_names(key_info[start : after(key_info, start)])
+
+
+@lru_cache(maxsize=64)
+def _is_two_names(identifier: bytes) -> bool:
     return [one[0] for one in items(identifier)] == [0x06, 0x06]
+
+
+def _curve(certificate: Certificate) -> str:
+    key = certificate.public_key
+    return key.curve.name if isinstance(key, ec.EllipticCurvePublicKey) else ""
 
 
 def _key_algorithm(certificate: Certificate) -> str:

@@ -7,15 +7,16 @@ never an exception.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
+from typing import NamedTuple
 
 from cryptography import x509
 
 from gatepost.certificate import Certificate
-from gatepost.pki.build import Chain, Search
+from gatepost.pki.build import Chain, Search, filed
 from gatepost.pki.constraint import Budget
 from gatepost.pki.evidence import Evidence, Finding
 from gatepost.pki.explain import explain
@@ -23,7 +24,6 @@ from gatepost.pki.path import Purpose, objection
 from gatepost.pki.policy import PolicyRules
 from gatepost.pki.revocation import Inquiry
 from gatepost.pki.strength import key_weakness, signature_weakness
-from gatepost.pki.trait import traits
 from gatepost.pki.usable import date_objection, purpose_objection
 
 MAXIMUM_INTERMEDIATES = 32  # what may come into a path; the rest of a hostile bag is not looked at
@@ -67,8 +67,7 @@ class PathReport:
         raise TypeError("a report is not a boolean: read `trusted`")
 
 
-@dataclass(frozen=True, slots=True)
-class _Question:
+class _Question(NamedTuple):
     """All a verdict depends on but the certificate and the time."""
 
     pool: frozenset[Certificate]
@@ -98,15 +97,16 @@ def validate(
             return PathReport(trusted=False, reasons=(why,))
         extra = [one for one in extra if not anchors.denial(one)]
         anchors = anchors.without_denied()
-    moment = moment.replace(microsecond=0)  # dates are whole seconds (RFC 5280 section 4.1.2.5)
     pool = _relevant(certificate, extra, anchors.intermediates)
     asked = _Question(pool, anchors.roots, purpose, rules)
     hour = moment.replace(minute=0, second=0, microsecond=0)
     evidence = revocation or anchors.evidence
-    if any(_turns(one, hour) for one in (certificate, *pool)):
-        return _judge(certificate, asked, moment, evidence)
-    if evidence is None:
+    turning = _turn(certificate, pool, hour, hour + HOUR)
+    if evidence is None and not turning:
         return _remembered(certificate, asked, hour)
+    moment = moment.replace(microsecond=0)  # dates are whole seconds (RFC 5280 section 4.1.2.5)
+    if evidence is None or turning:
+        return _judge(certificate, asked, moment, evidence)
     return _recalled(certificate, asked, moment, evidence)
 
 
@@ -128,9 +128,11 @@ def _recalled(
     return known
 
 
-def _turns(certificate: Certificate, hour: datetime) -> bool:
-    end = hour + HOUR
-    return hour <= certificate.not_before < end or hour <= certificate.not_after < end
+def _turn(leaf: Certificate, pool: Iterable[Certificate], start: datetime, end: datetime) -> bool:
+    """Whether any of them begins or ends to be valid in this time."""
+    return any(
+        start <= one.not_before < end or start <= one.not_after < end for one in (leaf, *pool)
+    )
 
 
 def _judge(
@@ -168,12 +170,9 @@ def _unrevoked(
 ) -> PathReport | None:
     """The first path nobody on which is revoked, else what is wrong with the first."""
     refused: PathReport | None = None
-    inquiry = Inquiry(
-        evidence,
-        moment,
-        lambda one: _signer_paths(one, asked, moment, evidence),
-        (*evidence.certificates, *asked.pool),
-    )
+    inquiry = _inquiry(asked, moment, evidence)
+    if evidence.stapled is not None:
+        inquiry.brought = _inquiry(asked, moment, evidence.stapled)
     for chain in chains:
         findings = inquiry.findings(chain)
         if inquiry.holds(findings):
@@ -183,6 +182,15 @@ def _unrevoked(
             trusted=False, chain=chain, reasons=bad, revocation=findings
         )
     return refused
+
+
+def _inquiry(asked: _Question, moment: datetime, evidence: Evidence) -> Inquiry:
+    return Inquiry(
+        evidence,
+        moment,
+        lambda one: _signer_paths(one, asked, moment, evidence),
+        (*evidence.certificates, *asked.pool),
+    )
 
 
 def _signer_paths(
@@ -215,7 +223,7 @@ def _own_objections(
 
 def _constraint_objection(certificate: Certificate) -> str:
     """RFC 5280 section 4.2.1.10: name constraints are for authorities only."""
-    said = traits(certificate)
+    said = certificate.traits
     if certificate.is_authority or not (said.permitted or said.excluded):
         return ""
     return "it has name constraints and is no certification authority"
@@ -231,26 +239,17 @@ def _relevant(
     """Those that could stand above this one by their names; what we know goes first."""
     by_subject: dict[bytes, list[Certificate]] = {}
     for one in extra:
-        by_subject.setdefault(traits(one).subject, []).append(one)
-    filed = _filed(known)
+        by_subject.setdefault(one.folded_subject, []).append(one)
+    filed_known = filed(known)
     found: dict[Certificate, None] = {}
-    wanted = dict.fromkeys((traits(certificate).issuer,))
+    wanted = dict.fromkeys((certificate.folded_issuer,))
     for name in (queue := list(wanted)):
-        for one in (*filed.get(name, ()), *by_subject.get(name, ())):
+        for one in (*filed_known.get(name, ()), *by_subject.get(name, ())):
             if len(found) >= MAXIMUM_INTERMEDIATES:
                 return frozenset(found)
             found[one] = None
-            above = traits(one).issuer
+            above = one.folded_issuer
             if above not in wanted:
                 wanted[above] = None
                 queue.append(above)
     return frozenset(found)
-
-
-@lru_cache(maxsize=64)
-def _filed(known: frozenset[Certificate]) -> Mapping[bytes, tuple[Certificate, ...]]:
-    """By subject; the set is the same for many questions, and its hash is remembered."""
-    found: dict[bytes, list[Certificate]] = {}
-    for one in sorted(known, key=lambda one: one.fingerprint):
-        found.setdefault(traits(one).subject, []).append(one)
-    return {name: tuple(some) for name, some in found.items()}

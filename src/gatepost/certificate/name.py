@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import unicodedata
 from functools import lru_cache
+from typing import TypeVar
 
 from cryptography import x509
 
+T = TypeVar("T")
+
+MAXIMUM_REMEMBERED = 4096
 UNREADABLE = "a name that cannot be read"
 Folded = tuple[bytes, ...]  # one item for each relative distinguished name
 
@@ -31,6 +35,20 @@ def folded(name: x509.Name) -> Folded:
 def key(name: x509.Name) -> bytes:
     """The whole name as octets."""
     return joined(folded(name))
+
+
+class Memory(dict[tuple[bytes, bool], T]):
+    """What was made of names, by their octets and whether those were mended before reading.
+
+    The same octets are the same name, and few authorities issue all certificates there are.
+    """
+
+    def keep(self, octets: tuple[bytes, bool], made: T) -> T:
+        """Remember it, and give it back."""
+        if len(self) >= MAXIMUM_REMEMBERED:
+            self.clear()
+        self[octets] = made
+        return made
 
 
 def joined(relatives: Folded) -> bytes:
