@@ -36,6 +36,7 @@ class Finding:
     when: datetime | None = None  # it was revoked
     this_update: datetime | None = None  # of the list or answer that says so
     proofs: tuple[Crl | Answer, ...] = field(default=(), repr=False)  # all that it was told by
+    stapled: bool = False  # those came with the signature
 
     def as_data(self) -> dict[str, object]:
         """Values JSON can carry."""
@@ -45,6 +46,7 @@ class Finding:
             "status": self.status,
             "reason": self.reason,
             "source": self.source,
+            "stapled": self.stapled,
             "revoked": self.when.isoformat() if self.when else None,
             "this_update": self.this_update.isoformat() if self.this_update else None,
             "proofs": [one.digest for one in self.proofs],
@@ -70,6 +72,7 @@ class Evidence:
     where_told: bool = False  # required only of certificates that say where to ask
     grace: timedelta = timedelta()  # how long a list or answer counts after its end
     signed: datetime | None = None  # what was signed before a harmless revocation still counts
+    stapled: Evidence | None = None  # what the signer brought: asked where the rest does not know
     memory: dict[object, object] = field(default_factory=dict, repr=False)
     by_issuer: Mapping[bytes, tuple[Crl, ...]] = field(init=False, repr=False)
     by_serial: Mapping[int, tuple[Answer, ...]] = field(init=False, repr=False)
@@ -126,6 +129,17 @@ class Evidence:
         if self.signed is None or finding.when is None or finding.when <= self.signed:
             return False
         return finding.reason in HARMLESS
+
+    def tells_against(self, certificate: Certificate) -> bool:
+        """Whether anything, even what counts no more, says that it was revoked."""
+        issuer = certificate.folded_issuer
+        lists = self.by_issuer.get(issuer, ())
+        answers = self.by_serial.get(certificate.serial, ())
+        return any(one.entry(issuer, certificate.serial) for one in lists) or any(
+            each.status == "revoked" and each.serial == certificate.serial
+            for one in answers
+            for each in one.singles
+        )
 
     def epoch(self, moment: datetime) -> int:
         """Between two turns nothing begins or ends, so that verdicts stay."""
