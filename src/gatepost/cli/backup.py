@@ -34,10 +34,10 @@ def backup(
     *,
     json: option.Json = False,
 ) -> None:
-    """Write keys, directory, policy, queue and configuration into one sealed file.
+    """Write everything there is into one sealed file.
 
-    The gateway may run meanwhile.  The file and its passphrase are all that a restore
-    needs: keep them in different places.
+    That is keys, directory, policy, queue and configuration.  The gateway may run meanwhile.
+    The file and its passphrase are all that a restore needs: keep them in different places.
     """
     from gatepost.admin import backup as backups  # noqa: PLC0415
     from gatepost.admin.clock import utc_now  # noqa: PLC0415
@@ -75,9 +75,10 @@ def restore(
     ] = False,
     json: option.Json = False,
 ) -> None:
-    """Bring an installation back from a backup; nothing that is there is overwritten.
+    """Bring an installation back from a backup.
 
-    The whole file is checked before anything is written.
+    The whole file is checked before anything is written, and nothing that is there is
+    overwritten.
     """
     from gatepost.admin import backup as backups  # noqa: PLC0415
 

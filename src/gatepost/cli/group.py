@@ -7,6 +7,8 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+_WHOLE = 1000  # characters: a first sentence is never cut
+
 
 class Group(TyperGroup):
     """A group whose help lists its commands by panel, in the order they were added."""
@@ -18,12 +20,11 @@ class Group(TyperGroup):
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
         """Write one section per panel."""
         panels: dict[str, list[tuple[str, str]]] = {}
-        width = formatter.width - 6 - max(map(len, self.commands), default=0)
         for name, command in self.commands.items():
             if not command.hidden:
                 panel = getattr(command, "rich_help_panel", None)
                 title = panel if isinstance(panel, str) else "Commands"
-                panels.setdefault(title, []).append((name, command.get_short_help_str(width)))
+                panels.setdefault(title, []).append((name, command.get_short_help_str(_WHOLE)))
         for title, rows in panels.items():
             with formatter.section(title):
                 formatter.write_dl(rows)

@@ -26,9 +26,10 @@ def integrate(
     *,
     json: option.Json = False,
 ) -> None:
-    """Print configuration for a mail server, made from gatepost.toml; changes nothing.
+    """Print configuration for the mail server beside the gateway.
 
-    Each topology comes with its undo; docs/integrate.md tells which to take.
+    It is made from gatepost.toml, and nothing is changed.  Each topology comes with its undo;
+    docs/integrate.md tells which to take.
     """
     from gatepost.admin.integrate import integrate as made_for  # noqa: PLC0415
 

@@ -131,7 +131,7 @@ def delete(
 
 
 def trace(id_: Id, config: option.Config = None, *, json: option.Json = False) -> None:
-    """Tell what was decided about a message and what became of it."""
+    """Tell what was decided about a message, and what became of it."""
     from gatepost.admin import queue  # noqa: PLC0415
 
     found = queue.trace(config, id_)

@@ -24,7 +24,7 @@ def route(
     ] = False,
     json: option.Json = False,
 ) -> None:
-    """Tell where mail for a domain would go, over which TLS, and why.
+    """Tell where mail for a domain would go, over which TLS.
 
     Exit code 1 when no server could get it.
     """

@@ -39,9 +39,10 @@ def serve(
 
 
 def reload(config: option.Config = None, *, json: option.Json = False) -> None:
-    """Take a changed configuration into use; nobody is refused meanwhile.
+    """Take a changed configuration into use.
 
-    Connections under way end with the old one.  Whatever is wrong leaves it in force.
+    Nobody is refused meanwhile.  Connections under way end with the old one.  Whatever is
+    wrong leaves it in force.
     """
     from gatepost.admin import lifecycle  # noqa: PLC0415
 
@@ -49,7 +50,10 @@ def reload(config: option.Config = None, *, json: option.Json = False) -> None:
 
 
 def restart(config: option.Config = None, *, json: option.Json = False) -> None:
-    """Run the program as it is installed now, after an upgrade; nobody is refused meanwhile."""
+    """Run the program as it is installed now, after an upgrade.
+
+    Nobody is refused meanwhile.
+    """
     from gatepost.admin import lifecycle  # noqa: PLC0415
 
     _show(lifecycle.change(config, "restart"), json=json)

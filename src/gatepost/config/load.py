@@ -21,6 +21,7 @@ from gatepost.errors import ConfigError
 PLACES = ("gatepost.toml", "/etc/gatepost/gatepost.toml")
 MAXIMUM_SIZE = 1 << 20
 _SCHEMA = "gatepost config schema tells what may stand there"
+_QUOTES = 'TOML is key = value, and text stands in quotes: hostname = "gatepost.example.com"'
 _AT_LINE = re.compile(r"\s*\(at (?:line (\d+), column \d+|end of document)\)")
 
 
@@ -102,7 +103,7 @@ def _data(text: str, path: Path) -> dict[str, Any]:
         match = _AT_LINE.search(str(error))
         line = int(match[1]) if match and match[1] else text.count("\n") + 1
         problem = Problem(path, line, "", f"not TOML: {_AT_LINE.sub('', str(error))}")
-        raise ConfigError(str(problem), problems=(problem,), hint=_SCHEMA) from None
+        raise ConfigError(str(problem), problems=(problem,), hint=_QUOTES) from None
 
 
 def _why(error: OSError) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 
+from gatepost.errors import ConfigError
+
 
 def server_context(
     certificate: Path, key: Path, *, ask: bool = False, anchors: str = ""
@@ -16,7 +18,7 @@ def server_context(
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(certificate, key)
+    context.load_cert_chain(certificate, key, password=_unknown)
     if ask:
         context.verify_mode = ssl.CERT_OPTIONAL
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # a listed certificate is enough
@@ -44,7 +46,7 @@ def client_context(
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.check_hostname = verify and names
     if identity is not None:
-        context.load_cert_chain(*identity)
+        context.load_cert_chain(*identity, password=_unknown)
     if not verify:
         context.verify_mode = ssl.CERT_NONE
     elif anchors:
@@ -52,6 +54,11 @@ def client_context(
     else:
         context.load_default_certs(ssl.Purpose.SERVER_AUTH)
     return context
+
+
+def _unknown() -> str:
+    """Nobody is asked for a password at the terminal of a service."""
+    raise ConfigError("the private key is encrypted, and a service has nobody to ask")
 
 
 def describe(connection: object) -> str | None:

@@ -13,6 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 from tests.unit.cli.conftest import Gatepost, Ran
 
 from gatepost.admin import check
@@ -211,8 +217,19 @@ def test_tls_files_that_do_not_fit(gatepost: Gatepost, home: Path, tmp_path: Pat
     """STARTTLS fails at the first mail."""
     other = tmp_path / "other"
     gatepost("init", "other.example", "--yes", "--config", other / "gatepost.toml")
-    (home / "tls-key.pem").write_bytes((other / "tls-key.pem").read_bytes())
-    assert statuses(gatepost("check", "--json"), "TLS-01") == {"FAIL"}
+    ours, theirs = home / "tls-key.pem", (other / "tls-key.pem").read_bytes()
+    sealed = load_pem_private_key(theirs, None).private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret")
+    )
+    for octets, why in (
+        (theirs, "is not the key of"),
+        ((home / "tls-certificate.pem").read_bytes(), "holds no private key"),
+        (sealed, "is encrypted"),  # OpenSSL would ask for the password at the terminal
+    ):
+        ours.write_bytes(octets)
+        (found,) = finding(gatepost("check", "--json", "--only", "TLS-01"), "TLS-01")
+        assert (found["status"], found["fix"]) == ("FAIL", "see certificate and key in [tls]")
+        assert why in found["detail"]
 
 
 def test_a_wide_trusted_network(gatepost: Gatepost, home: Path) -> None:
@@ -264,6 +281,13 @@ def test_a_port_taken_by_something_else(
     closing.append(server)
     configure(home, '"127.0.0.1:10025"', f'"127.0.0.1:{server.port}"')
     assert statuses(gatepost("check", "--json", "--only", "PRT-01"), "PRT-01") == {"FAIL"}
+
+
+def test_an_address_that_is_not_here(gatepost: Gatepost, home: Path) -> None:
+    """Whoever mistyped an address is told to look for a program that has the port."""
+    configure(home, '"127.0.0.1:10025"', '"192.0.2.1:10025"')  # RFC 5737: nobody's
+    (found,) = finding(gatepost("check", "--json", "--only", "PRT-01"), "PRT-01")
+    assert "ip address" in found["fix"]
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from gatepost.admin.check.registry import (
 )
 from gatepost.mail.address import domain_key
 from gatepost.mail.reply import Reply
+from gatepost.route.mx import NO_DOMAIN, NULL_MX
 
 if TYPE_CHECKING:
     from gatepost.lookup.destination import Destinations
@@ -75,11 +76,19 @@ def are_found(place: Installation) -> Iterator[Answer]:
         except _failed() as error:
             raise Unready(f"the DNS does not answer: {error}") from error
         if isinstance(found, Reply):
-            yield warn(f"{domain}: {found.text}", f"publish an MX record for {domain}")
+            yield warn(f"{domain}: {_seen(found)}", f"publish an MX record for {domain}")
         elif found.implicit:
             yield warn(f"{domain} has no MX record, only its own address counts")
         else:
             yield good(f"{domain}: {', '.join(found.hosts)}")
+
+
+def _seen(found: Reply) -> str:
+    """What other people's servers would tell their authors."""
+    return {
+        NO_DOMAIN: "the DNS does not know it",
+        NULL_MX: "its MX record says it takes no mail",
+    }.get(found, found.text)
 
 
 def _finder(place: Installation) -> Destinations:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 
 from cryptography import x509
 
@@ -21,7 +22,7 @@ from gatepost.admin.check.registry import (
 )
 from gatepost.certificate import Certificate
 from gatepost.engine.custody import KEYS, custody, kek_source, load_kek
-from gatepost.errors import GatepostError, KeyUnavailable
+from gatepost.errors import ConfigError, GatepostError, KeyUnavailable
 from gatepost.net.tls import server_context
 from gatepost.vault.custody import Custody
 from gatepost.vault.keys import Vault
@@ -90,12 +91,8 @@ def fit(place: Installation) -> Iterator[Answer]:
     if tls is None:
         yield skip("no [tls], no listener offers STARTTLS")
         return
-    for path in (tls.certificate, tls.key):
-        path.open("rb").close()  # OpenSSL's own complaint names no file
-    try:
-        server_context(tls.certificate, tls.key)
-    except ssl.SSLError as error:
-        yield bad(f"{tls.certificate} and {tls.key} do not fit: {error.reason or error}")
+    if fault := _fault(tls.certificate, tls.key):
+        yield bad(fault, "see certificate and key in [tls]")
         return
     leaf = Certificate.from_pem(tls.certificate.read_bytes())[0]
     left = leaf.not_after - place.now
@@ -111,6 +108,26 @@ def fit(place: Installation) -> Iterator[Answer]:
             f"does not carry the hostname {place.right.gateway.hostname}",
             "peers that verify names will not connect; issue it for the hostname",
         )
+
+
+def _fault(certificate: Path, key: Path) -> str:
+    """Why TLS cannot use these files; OpenSSL's own complaint names neither."""
+    for path, sign in ((certificate, b"CERTIFICATE-----"), (key, b"PRIVATE KEY-----")):
+        try:
+            octets = path.read_bytes()
+        except OSError as error:
+            return f"{path} cannot be read: {error.strerror}"
+        if sign not in octets:
+            return f"{path} holds no {'certificate' if path == certificate else 'private key'}"
+    try:
+        server_context(certificate, key)
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            return f"{key} is not the key of {certificate}"
+        return f"{certificate} and {key} cannot be used: {error.reason or error}"
+    except ConfigError as error:
+        return f"{key}: {error}"
+    return ""
 
 
 def _names(leaf: Certificate) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import smtplib
 import socket
 import ssl
@@ -15,6 +16,7 @@ from gatepost.net.tls import client_context
 PATIENCE = 5.0  # seconds for a connection and for each reply
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1", "*": "127.0.0.1"}  # noqa: S104  to connect to
 _WHOSE = "ss -ltnp shows who has the port; stop that program, or choose another bind address"
+_NOWHERE = "ip address lists this machine's addresses: take one of them; 0.0.0.0 is all of IPv4"
 # RFC 2606: names nobody owns.
 STRANGER = "stranger@relay-check.invalid"
 ELSEWHERE = "somebody@elsewhere.invalid"
@@ -86,7 +88,8 @@ def _bindable(bind: Endpoint, where: str) -> Answer:
             fix = "give the service CAP_NET_BIND_SERVICE or take a port above 1023"
             return bad(f"{where} may not be opened by this user", fix)
         except OSError as error:
-            return bad(f"{where} cannot be opened: {error.strerror}", _WHOSE)
+            fix = _WHOSE if error.errno == errno.EADDRINUSE else _NOWHERE
+            return bad(f"{where} cannot be opened: {error.strerror}", fix)
     return warn(f"{where} is free: the gateway is not running", "gatepost serve starts it")
 
 

@@ -198,7 +198,7 @@ def _answers(one: Check, place: Installation) -> list[Answer]:
     except Unready as error:
         return [Answer(Status.SKIP, str(error))]
     except GatepostError as error:
-        return [Answer(Status.FAIL, str(error))]
+        return [Answer(Status.FAIL, str(error), str(error.fields.get("hint", "")))]
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         return [Answer(Status.FAIL, f"{where}{error.strerror or error}")]
