@@ -19,8 +19,7 @@ from gatepost.engine.archive import Archive
 from gatepost.engine.backend import free_queue, open_directory
 from gatepost.engine.bounce import Bouncer
 from gatepost.engine.chase import chase
-from gatepost.engine.custody import BODIES as BODIES  # noqa: PLC0414  backups ask for it here
-from gatepost.engine.custody import EVIDENCE, TRACE, opened
+from gatepost.engine.custody import BODIES, EVIDENCE, TRACE, opened
 from gatepost.engine.delivery import Delivery, DeliverySettings
 from gatepost.engine.door import key
 from gatepost.engine.drop_folder import drop_folder

@@ -18,19 +18,21 @@ from gatepost.store import queue_row
 from gatepost.store.postgres_database import Connection
 from gatepost.store.postgres_schema import opened
 from gatepost.store.queue_body import UnreadBody
-from gatepost.store.queue_change import ALL, UNSAID, Cause
-from gatepost.store.queue_control import Changes
+from gatepost.store.queue_change import ALL
 from gatepost.store.queue_item import Item, Record, State
+from gatepost.store.queue_verb import Changes, Dialect, Verbs
+
+_SQL = Dialect(database.MAKE_DUE, database.MOVE, database.DELETE_ITEM, database.INSERT_RECORD)
 
 
-class PostgresControl:
+class PostgresControl(Verbs):
     """The queue of all nodes; bodies stay sealed."""
 
     def __init__(
         self, address: str, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     ) -> None:
+        super().__init__(_SQL, clock)
         self._address = address
-        self._clock = clock
 
     def list(self) -> tuple[Item, ...]:
         """Every item, oldest first."""
@@ -47,59 +49,6 @@ class PostgresControl:
         with self._opened() as connection:
             rows = connection.execute(database.SELECT_RECORDS, (queue_id,)).fetchall()
             return tuple(queue_row.record(row) for row in rows)
-
-    def retry(self, id_: str) -> tuple[Item, ...]:
-        """Make items due now, and have hops that are down tried at once."""
-        now = queue_row.milliseconds(self._clock())
-        return self._each(
-            id_, change.RETRIED, lambda item: ((database.MAKE_DUE, (now, item.number)),)
-        )
-
-    def hold(self, id_: str, cause: Cause = UNSAID) -> tuple[Item, ...]:
-        """Keep items until they are released."""
-        return self._moved("hold", id_, change.HELD, cause, lambda _: "hold")
-
-    def quarantine(self, id_: str, cause: Cause) -> tuple[Item, ...]:
-        """Keep items until somebody releases or deletes them with a reason."""
-        return self._moved("quarantine", id_, change.QUARANTINED, cause, lambda _: "quarantine")
-
-    def release(self, id_: str, cause: Cause = UNSAID) -> tuple[Item, ...]:
-        """Let kept items go on; corrupt ones are tried again, too."""
-        return self._moved("release", id_, change.RELEASED, cause, change.freed)
-
-    def delete(self, id_: str, cause: Cause = UNSAID) -> tuple[Item, ...]:
-        """Remove items for ever; nobody is told."""
-        now = self._clock()
-        return self._each(
-            id_,
-            change.DELETED,
-            lambda item: (
-                (database.DELETE_ITEM, (item.number,)),
-                _noted(change.record("delete", item, cause, now)),
-            ),
-        )
-
-    def _moved(
-        self,
-        verb: str,
-        id_: str,
-        states: tuple[State, ...],
-        cause: Cause,
-        to: Callable[[Item], State],
-    ) -> tuple[Item, ...]:
-        now = self._clock()
-        reason = change.why(verb, cause)
-        return self._each(
-            id_,
-            states,
-            lambda item: (
-                (
-                    database.MOVE,
-                    (to(item), reason, queue_row.milliseconds(now), item.number, item.state),
-                ),
-                _noted(change.record(verb, item, cause, now)),
-            ),
-        )
 
     def _each(
         self, id_: str, states: tuple[State, ...], changing: Callable[[Item], Changes]
@@ -126,10 +75,6 @@ class PostgresControl:
             raise Unavailable(f"the queue's database cannot be used: {error}") from error
         finally:
             connection.close()
-
-
-def _noted(record: Record) -> queue_row.Statement:
-    return database.INSERT_RECORD, queue_row.insert_record(record)[1]
 
 
 def _named(connection: Connection, id_: str) -> tuple[Item, ...]:

@@ -19,19 +19,20 @@ from gatepost.store import queue_row
 from gatepost.store.queue_body import UnreadBody
 from gatepost.store.queue_change import ALL, UNSAID, Cause
 from gatepost.store.queue_item import Item, Record, State
+from gatepost.store.queue_verb import Changes, Dialect, Verbs
 from gatepost.store.spool import remove_body
 
-Changes = tuple[queue_row.Statement, ...]  # the change itself, then what it entails
+_SQL = Dialect(database.MAKE_DUE, database.MOVE, database.DELETE_ITEM, database.INSERT_RECORD)
 
 
-class Control:
+class Control(Verbs):
     """Every process's queue in one folder; bodies stay sealed."""
 
     def __init__(
         self, folder: Path, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     ) -> None:
+        super().__init__(_SQL, clock)
         self._folder = folder
-        self._clock = clock
 
     def list(self) -> tuple[Item, ...]:
         """Every item, oldest first."""
@@ -51,63 +52,14 @@ class Control:
             found += [queue_row.record(row) for row in rows]
         return tuple(sorted(found, key=lambda one: one.at))
 
-    def retry(self, id_: str) -> tuple[Item, ...]:
-        """Make items due now, and have hops that are down tried at once."""
-        now = queue_row.milliseconds(self._clock())
-        return self._each(
-            id_, change.RETRIED, lambda item: ((database.MAKE_DUE, (now, item.number)),)
-        )
-
-    def hold(self, id_: str, cause: Cause = UNSAID) -> tuple[Item, ...]:
-        """Keep items until they are released."""
-        return self._moved("hold", id_, change.HELD, cause, lambda _: "hold")
-
-    def quarantine(self, id_: str, cause: Cause) -> tuple[Item, ...]:
-        """Keep items until somebody releases or deletes them with a reason."""
-        return self._moved("quarantine", id_, change.QUARANTINED, cause, lambda _: "quarantine")
-
-    def release(self, id_: str, cause: Cause = UNSAID) -> tuple[Item, ...]:
-        """Let kept items go on; corrupt ones are tried again, too."""
-        return self._moved("release", id_, change.RELEASED, cause, change.freed)
-
     def delete(self, id_: str, cause: Cause = UNSAID) -> tuple[Item, ...]:
-        """Remove items for ever; nobody is told."""
-        now = self._clock()
-        deleted = self._each(
-            id_,
-            change.DELETED,
-            lambda item: (
-                (database.DELETE_ITEM, (item.number,)),
-                queue_row.insert_record(change.record("delete", item, cause, now)),
-            ),
-        )
+        """Remove items for ever, with their bodies; nobody is told."""
+        deleted = super().delete(id_, cause)
         for path in self._paths():
             for item in deleted:
                 if item.path is not None:
                     remove_body(path.with_suffix(".bodies"), item.path)
         return deleted
-
-    def _moved(
-        self,
-        verb: str,
-        id_: str,
-        states: tuple[State, ...],
-        cause: Cause,
-        to: Callable[[Item], State],
-    ) -> tuple[Item, ...]:
-        now = self._clock()
-        reason = change.why(verb, cause)
-        return self._each(
-            id_,
-            states,
-            lambda item: (
-                (
-                    database.MOVE,
-                    (to(item), reason, queue_row.milliseconds(now), item.number, item.state),
-                ),
-                queue_row.insert_record(change.record(verb, item, cause, now)),
-            ),
-        )
 
     def _each(
         self, id_: str, states: tuple[State, ...], changing: Callable[[Item], Changes]

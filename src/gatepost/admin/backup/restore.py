@@ -18,8 +18,7 @@ from gatepost.admin.backup.content import File, Manifest, Summary
 from gatepost.admin.backup.place import moved, rewritten
 from gatepost.config import Settings, load
 from gatepost.engine import backend
-from gatepost.engine.custody import kek_source, load_kek
-from gatepost.engine.service import BODIES
+from gatepost.engine.custody import BODIES, kek_source, load_kek
 from gatepost.engine.supervisor import LOCK, locked
 from gatepost.errors import ConfigError, KeyUnavailable, Unavailable
 from gatepost.store import schema, transfer

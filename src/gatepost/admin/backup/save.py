@@ -21,8 +21,7 @@ from gatepost.admin.backup.content import File, Manifest, Summary
 from gatepost.admin.backup.place import KEY_FILE, STATE, named
 from gatepost.config import Settings, find, read
 from gatepost.engine import backend
-from gatepost.engine.custody import load_kek
-from gatepost.engine.service import BODIES
+from gatepost.engine.custody import BODIES, load_kek
 from gatepost.errors import ConfigError, Unavailable
 from gatepost.lookup.policy_file import FOLDER
 from gatepost.store import schema, transfer
