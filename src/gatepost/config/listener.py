@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Literal
 
@@ -68,13 +69,8 @@ class Listener:
 
     def trusts(self, peer: str) -> bool:
         """Whether an address lies in a trusted network; IPv4 inside IPv6 counts as IPv4."""
-        try:
-            address: IPv4Address | IPv6Address = ip_address(peer.partition("%")[0])
-        except ValueError:
-            return False
-        if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-            address = address.ipv4_mapped
-        return any(address in network for network in self.trusted)
+        address = _address(peer)
+        return address is not None and any(address in network for network in self.trusted)
 
     @model_validator(mode="after")
     def _check(self) -> Listener:
@@ -85,3 +81,13 @@ class Listener:
         if self.protocol == "lmtp" and self.bind.port == 25:
             raise ValueError("LMTP is not spoken on port 25 (RFC 2033 section 5)")
         return self
+
+
+@lru_cache(maxsize=1024)  # asked several times for each mail
+def _address(peer: str) -> IPv4Address | IPv6Address | None:
+    try:
+        address = ip_address(peer.partition("%")[0])
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address

@@ -15,7 +15,7 @@ from datetime import datetime
 from gatepost.engine.routing import Routes
 from gatepost.events import Name
 from gatepost.flow.course import is_known, is_untouched
-from gatepost.flow.decision import CertificateNote, Done, decisions
+from gatepost.flow.decision import CertificateNote, Decision, Done, decisions
 from gatepost.flow.selection import DIFFERS
 from gatepost.flow.verdict import Continue, Defer, Discard, Hold, Outcome, Reject, Wait
 from gatepost.mail.content import Content
@@ -94,7 +94,7 @@ def resolve(
 def records(queue_id: str, now: datetime, outcomes: Iterable[Outcome]) -> tuple[Record, ...]:
     """Every recipient's decision, ready to be stored beside the message."""
     return tuple(
-        Record(queue_id, now, Name.MESSAGE_DECIDED, json.dumps(_clipped(decision.as_data())))
+        Record(queue_id, now, Name.MESSAGE_DECIDED, json.dumps(_told(decision)))
         for outcome in outcomes
         for decision in decisions(outcome.message.findings)
     )
@@ -107,6 +107,12 @@ def held(outcomes: Iterable[Outcome]) -> Iterator[tuple[str, CertificateNote]]:
             for note in decision.rejected[:1]:
                 if note.reason.startswith(DIFFERS):
                     yield decision.recipient, note
+
+
+def _told(decision: Decision) -> dict[str, object]:
+    """A decision as data; the policy's part is an administrator's words, and stays whole."""
+    data = decision.as_data()
+    return {name: one if name == "treatment" else _clipped(one) for name, one in data.items()}
 
 
 def _clipped(data: object) -> object:

@@ -38,4 +38,4 @@ class Envelope:
 
     def to(self, *recipients: Recipient) -> Envelope:
         """The same envelope addressed to these recipients only."""
-        return replace(self, recipients=recipients)
+        return self if recipients == self.recipients else replace(self, recipients=recipients)

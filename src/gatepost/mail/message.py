@@ -57,7 +57,8 @@ class Message:
 
     def to(self, *recipients: Recipient) -> Message:
         """The same message for these recipients only."""
-        return replace(self, envelope=self.envelope.to(*recipients))
+        envelope = self.envelope.to(*recipients)
+        return self if envelope is self.envelope else replace(self, envelope=envelope)
 
     def noting(self, *findings: object) -> Message:
         """The same message with more findings."""
