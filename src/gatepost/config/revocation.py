@@ -12,6 +12,7 @@ from gatepost.config.endpoint import STRICT, Network
 from gatepost.config.quantity import Duration, Size
 
 Strictness = Literal["hard", "grace", "soft", "off"]
+Staple = Literal["off", "lists", "answers"]
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
@@ -29,6 +30,10 @@ class Revocation:
     patience: Duration = timedelta(seconds=3)
     """How long a message waits for answers that are not here yet; with "soft" none waits once two
     have waited in vain, until somebody answers or ten minutes have passed."""
+    staple: Staple = "off"
+    """What our own signatures carry along of their signer's revocation, 8 KiB at most. lists: of
+    his CAs, which every program reads over | answers: OCSP, and lists where there is none; whoever
+    reads with Thunderbird or gpgsm cannot read such mail at all | off."""
     maximum: Annotated[Size, Field(ge=1024, le=64 << 20)] = 20 << 20
     """Octets of one list."""
     private: tuple[Network, ...] = ()

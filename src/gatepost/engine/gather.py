@@ -20,6 +20,7 @@ from gatepost.engine.journal import Journal, reason_of
 from gatepost.engine.respond import Challenges
 from gatepost.engine.source import Sources
 from gatepost.engine.standing import Standing
+from gatepost.engine.staple import Stapler
 from gatepost.enrol.local import RENEWED
 from gatepost.errors import GatepostError, NotYet, Refused, Unsupported
 from gatepost.events import Name
@@ -99,6 +100,7 @@ class Gatherer:
         standing: Standing | None = None,
         challenges: Challenges | None = None,
         chase: Chase | None = None,
+        stapler: Stapler | None = None,
     ) -> None:
         self._directory = directory
         self._vault = vault
@@ -110,6 +112,7 @@ class Gatherer:
         self._federation, self._sources = federation, sources
         self._standing, self._challenges = standing, challenges
         self._chase = chase or Chase(directory, clock)
+        self._stapler = stapler
         self.rehearsed: set[Mailbox] = set()  # whose certificates the live path would issue
         self._remembered: dict[Fact, Answer] = {}
         self._generation = -1
@@ -138,6 +141,13 @@ class Gatherer:
         return self._remembered.get(fact)
 
     async def _answer(self, fact: Fact) -> Answer:
+        found = await self._found(fact)
+        if self._stapler is not None and isinstance(fact, SignerFor):
+            assert isinstance(found, SignerAnswer)
+            return self._stapler.stapled(fact.mailbox, found)
+        return found
+
+    async def _found(self, fact: Fact) -> Answer:
         if isinstance(fact, RevocationOf) and self._standing is not None:
             return await self._standing.of_signer(fact.chain)  # it remembers for itself
         if isinstance(fact, ChallengeFor) and self._challenges is not None:

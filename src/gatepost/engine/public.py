@@ -44,14 +44,19 @@ def public_server(
     return HttpServer(public.bind.host, public.bind.port, routes, connections=public.connections)
 
 
+def responder(authority: LocalAuthority) -> Responder:
+    """Who answers for our authorities in this process."""
+    vault = authority.vault
+    return Responder(
+        authority.directory.ledger, lambda: vault.make("p256", "passing", "OCSP responder")
+    )
+
+
 def authority_routes(
     authority: LocalAuthority, clock: Clock, journal: Journal
 ) -> Mapping[str, Route]:
     """What our CA serves, by the beginning of the path."""
-    vault = authority.vault
-    responder = Responder(
-        authority.directory.ledger, lambda: vault.make("p256", "passing", "OCSP responder")
-    )
+    answers = responder(authority)
 
     def objects(request: HttpRequest) -> HttpAnswer:
         if request.method not in {"GET", "HEAD"}:
@@ -70,7 +75,7 @@ def authority_routes(
             return question
         # A root delegates to no responder: its key lies in a safe, its list says everything.
         issuers = (one for one in authority.authorities if one != authority.root)
-        answer = responder.answer(question, issuers, authority.lend, clock())
+        answer = answers.answer(question, issuers, authority.lend, clock())
         return HttpAnswer(200, answer, _ANSWER)
 
     return {

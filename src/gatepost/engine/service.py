@@ -37,6 +37,7 @@ from gatepost.engine.rulebook import Rulebook
 from gatepost.engine.secret import Accounts
 from gatepost.engine.source import sources
 from gatepost.engine.standing import standing
+from gatepost.engine.staple import stapler
 from gatepost.engine.upkeep import Duties, Upkeep
 from gatepost.engine.waiting import Waiting
 from gatepost.enrol.local import ROOT, LocalAuthority
@@ -192,6 +193,14 @@ class Service:
         self._chase = chase(settings, stores.directory, clock)
         self._folder = drop_folder(settings, stores.directory, domains, clock, self.journal)
         stands = standing(settings, self.stores.directory.statuses, clock)
+        self._stapler = stapler(
+            settings.revocation.staple,
+            stores.directory,
+            stores.authority,
+            standing=stands,
+            clock=clock,
+            journal=self.journal,
+        )
         self.gather = Gatherer(
             self.stores.directory,
             self.stores.vault,
@@ -204,6 +213,7 @@ class Service:
             challenges=challenges(settings, self.stores.directory, clock),
             sources=sources(settings, domains, clock, self.journal),
             chase=self._chase,
+            stapler=self._stapler,
         )
         snapshot = context(settings, Rulebook(self.stores.directory), clock, self.stores.trace)
 
@@ -314,6 +324,8 @@ class Service:
         if self._folder is not None:
             await farewell.of("folder", self._folder.stop())
         await farewell.of("learning", self._gateway.settle())
+        if self._stapler is not None:
+            await farewell.of("staple", self._stapler.close())
         delivering = timedelta(seconds=max(farewell.left - _WRITING, 0.0))
         await farewell.of("adopter", self._adopter.stop(delivering))
         await farewell.of("delivery", self._delivery.stop(delivering), _WRITING)

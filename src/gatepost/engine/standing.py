@@ -47,6 +47,10 @@ class Standing:
         level = self.settings.outbound
         return None if level == "off" else await self._known(chain, level)
 
+    async def of_own(self, chain: Chain) -> Evidence:
+        """What is known of our own path, to go along with a signature."""
+        return await self._known(chain, "soft")
+
     async def weighed(
         self, candidates: Iterable[Candidate], anchors: Anchors, now: datetime
     ) -> Anchors:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from gatepost.certificate import Certificate
 from gatepost.cms.capability import Decryptor, Signer
+from gatepost.cms.enclosure import Enclosed
 from gatepost.flow.challenge import Expected
 from gatepost.mail.address import Mailbox
 from gatepost.pki.choose import Choice
@@ -39,6 +40,7 @@ class SignerAnswer:
     signer: Signer | None
     reason: str = ""
     certificates: tuple[Certificate, ...] = ()  # also put into the signature: the encryption one
+    enclosed: tuple[Enclosed, ...] = ()  # what tells of its revocation
 
 
 @dataclass(frozen=True, slots=True)

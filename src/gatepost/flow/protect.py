@@ -146,6 +146,7 @@ def _signed(work: _Work, context: Context) -> _Work:
         extra=answer.certificates,
         encryption_certificate=next(iter(answer.certificates), None),
         protect=_protection(work),
+        enclosed=answer.enclosed,
     )
     # What cannot be made 7-bit without harm is signed opaquely although clear was wished.
     form = Form.CLEAR if outer(header, body) == "clear-signed" else Form.OPAQUE

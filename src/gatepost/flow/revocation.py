@@ -1,19 +1,24 @@
 """Weigh a signature by what is known of its signer's revocation (RFC 5280 section 6.3).
 
-First without, since only a trusted path names whom to ask; then with the answer.  A
-revocation after the claimed signing time spares the signature only where its reason says
-nothing against the key.
+First without, since only a trusted path names whom to ask; then with the answer; then, where
+that knows too little, with what the signer brought along.  A revocation after the claimed
+signing time spares the signature only where its reason says nothing against the key.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from gatepost.certificate import Certificate
+from gatepost.errors import GatepostError
 from gatepost.flow.context import Context
 from gatepost.flow.fact import RevocationOf
+from gatepost.pki.crl import Crl
 from gatepost.pki.evidence import Evidence, Finding
+from gatepost.pki.ocsp import Answer
 from gatepost.pki.place import names_place
-from gatepost.pki.validate import Anchors, validate
+from gatepost.pki.validate import Anchors, PathReport, validate
 from gatepost.smime.report import SignatureReport, SignerReport
 
 
@@ -66,15 +71,37 @@ def weighed(found: SignatureReport, anchors: Anchors, context: Context) -> Weigh
     evidence = context.revocation_of(RevocationOf(signer.chain))
     if evidence is None:
         return None
-    report = validate(
-        signer.certificate,
-        found.certificates,
-        replace(anchors, evidence=evidence),
-        moment=context.now,
-    )
+    report = _judged(signer.certificate, found, anchors, evidence, context)
+    brought = any(one.status == "unknown" for one in report.revocation) and _brought(found)
+    if brought:
+        evidence = replace(evidence, stapled=brought, memory={})
+        report = _judged(signer.certificate, found, anchors, evidence, context)
     if not report.trusted and signer.signing_time is not None:
         evidence = _since(evidence, signer)
     return Weighed(replace(anchors, evidence=evidence), RevocationReport(report.revocation))
+
+
+def _judged(
+    certificate: Certificate,
+    found: SignatureReport,
+    anchors: Anchors,
+    evidence: Evidence,
+    context: Context,
+) -> PathReport:
+    anchors = replace(anchors, evidence=evidence)
+    return validate(certificate, found.certificates, anchors, moment=context.now)
+
+
+def _brought(found: SignatureReport) -> Evidence | None:
+    """What stands beside the signature (RFC 5940); whether it is true, is asked as of any."""
+    lists, answers = [], []
+    for one in found.enclosed:
+        with suppress(GatepostError):
+            if one.kind == "crl":
+                lists.append(Crl.from_der(one.der))
+            else:
+                answers.append(Answer.from_der(one.der))
+    return Evidence(tuple(lists), tuple(answers)) if lists or answers else None
 
 
 def _since(evidence: Evidence, signer: SignerReport) -> Evidence:

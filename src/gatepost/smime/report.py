@@ -13,6 +13,7 @@ from enum import Enum
 from typing import NoReturn
 
 from gatepost.certificate import Certificate
+from gatepost.cms.enclosure import Enclosed
 from gatepost.mail.address import Mailbox
 
 
@@ -124,6 +125,7 @@ class SignatureReport(_Report):
     certificates: tuple[Certificate, ...] = field(default=(), repr=False)  # all that came along
     reasons: tuple[str, ...] = ()
     headers: HeaderReport | None = None  # None: the signed entity carries no header fields
+    enclosed: tuple[Enclosed, ...] = field(default=(), repr=False)  # on revocation
     forensics: str = ""  # "valid before: ..." where undoing a change makes a broken one whole
 
     @property

@@ -80,6 +80,7 @@ def verify(
         signers=signers,
         size=0 if whole is None else whole.size,
         certificates=found.certificates,
+        enclosed=found.enclosed,
         reasons=(
             *reasons,
             *(fields.reasons if fields is not None else ()),
