@@ -5,20 +5,20 @@ It shows whom it was asked by; `instead` answers in its place, as a faulty serve
 
 import base64
 import ssl
-import threading
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Self
 
 from tests.peers.authority import BadRequest, OpensslAuthority
+from tests.peers.web_server import WebServer
 
 Reply = tuple[int, dict[str, str], bytes]
 BAG = {"Content-Type": "application/pkcs7-mime", "Content-Transfer-Encoding": "base64"}
 
 
 @dataclass
-class EstServer:
+class EstServer(WebServer):
     """One server on loopback; clients prove themselves by password or certificate."""
 
     folder: Path
@@ -37,23 +37,13 @@ class EstServer:
         context.load_cert_chain(leaf, key)
         context.load_verify_locations(self.authority.root)
         context.verify_mode = ssl.CERT_OPTIONAL
-        self._server = _Quiet(("127.0.0.1", 0), _handler(self))
-        self._server.socket = context.wrap_socket(
-            self._server.socket, server_side=True, do_handshake_on_connect=False
-        )
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-        self._thread.start()
+        self._serve(_handler(self), context)
         return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(10)
 
     @property
     def url(self) -> str:
         """Where it is."""
-        return f"https://localhost:{self._server.server_address[1]}"
+        return f"https://localhost:{self.port}"
 
     def reply(self, method: str, path: str, who: str, body: bytes) -> Reply:
         """What is answered."""
@@ -87,11 +77,6 @@ class EstServer:
         except BadRequest:
             return 400, {"Content-Type": "text/plain"}, b"the signature of the request is wrong"
         return 200, BAG, _coded(self.authority.bag(leaf))
-
-
-class _Quiet(ThreadingHTTPServer):
-    def handle_error(self, *_: object) -> None:
-        """Clients that hang up on a server at fault are what is tested."""
 
 
 def _coded(octets: bytes) -> bytes:

@@ -1,35 +1,27 @@
 """A web server on loopback that shows what a test puts into `pages`."""
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Self
+
+from tests.peers.web_server import WebServer
 
 
 @dataclass
-class Pages:
+class Pages(WebServer):
     """Octets by name, or what answers what was posted; a text is where people are sent instead."""
 
     pages: dict[str, bytes | str | Callable[[bytes], bytes]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
 
     def __enter__(self) -> Self:
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.05,), daemon=True
-        )
-        self._thread.start()
+        self._serve(_handler(self))
         return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(10)
 
     def url(self, name: str) -> str:
         """Where a page is."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}/{name}"
+        return f"http://127.0.0.1:{self.port}/{name}"
 
 
 def _handler(site: Pages) -> type[BaseHTTPRequestHandler]:

@@ -5,19 +5,19 @@ What a test puts into `instead` is shown in the gateway's place, as by somebody 
 
 import http.client
 import ssl
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Self
 
+from tests.peers.web_server import WebServer
 from tests.unit.route.people import card
 
 
 @dataclass
-class Website:
+class Website(WebServer):
     """One server on loopback for several domains; `gateways` are their ports for the public."""
 
     folder: Path
@@ -34,27 +34,14 @@ class Website:
         contexts = {
             one: self._context(one, card(one, issuer=root, now=now)) for one in self.gateways
         }
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         first = next(iter(contexts.values()))
 
         def named(channel: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
             channel.context = contexts.get(name or "", first)
 
         first.sni_callback = named
-        self._server.socket = first.wrap_socket(self._server.socket, server_side=True)
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-        self._thread.start()
+        self._serve(_handler(self), first)
         return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(10)
-
-    @property
-    def port(self) -> int:
-        """Where it listens."""
-        return int(self._server.server_address[1])
 
     def shown(self, domain: str, path: str) -> tuple[int, str]:
         """What is shown at a path of a domain."""
