@@ -7,12 +7,14 @@ the right hour; authors hear of a delay once, if they want to.
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from operator import ge
 from pathlib import Path
 
 import pytest
+from tests.patience import soon
 from tests.unit.store.box import MARKER, START, Clock, TestSeal
 
 from gatepost.engine.bounce import Bouncer
@@ -47,6 +49,19 @@ class World:
     attempts: Counter[str] = field(default_factory=Counter)
     delivered: dict[str, list[datetime]] = field(default_factory=dict)
     notices: dict[tuple[str, str], list[tuple[datetime, bytes]]] = field(default_factory=dict)
+
+    looks: list[int] = field(default_factory=list)  # for work, and for late mail; to their ends
+
+    def counted(
+        self, which: int, look: Callable[[], Awaitable[object]]
+    ) -> Callable[[], Awaitable[object]]:
+        """The same, counted."""
+
+        async def act() -> None:
+            await look()
+            self.looks[which] += 1
+
+        return act
 
     async def deliver(
         self, hop: NextHop, envelope: Envelope, content: Content
@@ -101,18 +116,22 @@ async def world(tmp_path: Path) -> AsyncIterator[tuple[World, Delivery, Queue]]:
         journal=Journal(clock),
         clock=clock,
     )
+    for ticker in (delivery._look, delivery._lateness):
+        ticker._action = made.counted(len(made.looks), ticker._action)
+        made.looks.append(0)
     await delivery.start()
     yield made, delivery, queue
     await delivery.stop()
     await asyncio.to_thread(queue.close)
 
 
-async def quiet(world: World, queue: Queue) -> None:
+async def quiet(world: World, delivery: Delivery, queue: Queue) -> None:
     """Wait until nothing more happens at this moment."""
     still = 0
     while still < 2:
         before = (sum(world.attempts.values()), sum(map(len, world.notices.values())))
-        await asyncio.sleep(0.008)
+        enough = [one + 2 for one in world.looks]  # of two the second began after this line
+        await soon(lambda: all(map(ge, world.looks, enough)) and not delivery._tasks)  # noqa: B023
         await queue.flush()
         after = (sum(world.attempts.values()), sum(map(len, world.notices.values())))
         still = still + 1 if before == after else 0
@@ -146,7 +165,7 @@ async def test_a_day(world: tuple[World, Delivery, Queue], tmp_path: Path) -> No
         seen.clock.now += STEP
         for name in [one for one, (at, _) in coming.items() if at <= seen.clock.now]:
             await accept(seen, delivery, queue, name, coming.pop(name)[1])
-        await quiet(seen, queue)
+        await quiet(seen, delivery, queue)
     assert Control(tmp_path).list() == ()
     assert coming == {}
     for n in range(16):

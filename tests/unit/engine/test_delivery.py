@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from tests.patience import PATIENCE, soon
 from tests.unit.store.box import MARKER, START, Clock, TestSeal, envelope
 
 from gatepost.engine.bounce import Bouncer
@@ -129,22 +130,14 @@ class World:
         return item
 
     async def until(self, condition: Callable[[], bool], what: str = "") -> None:
-        for _ in range(500):
-            if condition():
-                return
-            await asyncio.sleep(0.01)
-        raise AssertionError(what or "it never happened")
+        await soon(condition, what or "it never happened")
 
     async def empty(self) -> None:
-        async def look() -> bool:
+        async with asyncio.timeout(PATIENCE):
             await self.queue.flush()
-            return not self.queue.counts()
-
-        for _ in range(500):
-            if await look():
-                return
-            await asyncio.sleep(0.01)
-        raise AssertionError(f"left over: {self.queue.counts()}")
+            while self.queue.counts():
+                await asyncio.sleep(0.01)
+                await self.queue.flush()
 
     async def restart(self) -> None:
         await self.delivery.stop(timedelta(0))
@@ -371,9 +364,12 @@ def in_order(sent: list[str], accepted: list[str]) -> bool:
 
 async def test_concurrency(world: World) -> None:
     """No more connections to a hop than it was promised."""
-    world.sent.gate = lambda: asyncio.sleep(0.002)
+    gate = asyncio.Event()
+    world.sent.gate = gate.wait
     for n in range(40):
         await world.mail(f"b{n}@beta.test")
+    await world.until(lambda: world.sent.most == 3)
+    gate.set()
     await world.empty()
     assert world.sent.most == 3
     assert in_order(world.sent.to(), [f"b{n}@beta.test" for n in range(40)])
@@ -482,8 +478,10 @@ async def test_taken_while_it_waits(world: World) -> None:
     hanging = asyncio.Event()
     world.sent.gate = hanging.wait
     items = [await world.mail(f"b{n}@beta.test") for n in range(6)]
+    lane = world.delivery._lanes[items[4].hop]
+    assert items[4].number in {item.number for item in lane.waiting()}
     await asyncio.to_thread(Control(world.folder).delete, items[4].id)
-    await asyncio.sleep(1.5)
+    await world.until(lambda: items[4].number not in {item.number for item in lane.waiting()})
     hanging.set()
     world.sent.gate = None
     await world.empty()
@@ -505,7 +503,10 @@ async def test_notice_cannot_be_stored(world: World, monkeypatch: pytest.MonkeyP
     """While the disk is full nobody who has the mail gets it again, and the failure is told later."""
     real = world.queue.accept
 
+    refused = asyncio.Event()
+
     async def refuse(*_: object) -> tuple[Item, ...]:
+        refused.set()
         raise Unavailable("disk full")
 
     world.sent.replies = {"d@beta.test": NO}
@@ -514,8 +515,7 @@ async def test_notice_cannot_be_stored(world: World, monkeypatch: pytest.MonkeyP
     )
     monkeypatch.setattr(world.queue, "accept", refuse)
     world.delivery.submit(stored)
-    await world.until(lambda: len(world.sent.transactions) == 1)
-    await asyncio.sleep(0.05)
+    await refused.wait()
     monkeypatch.setattr(world.queue, "accept", real)
     world.clock.now += timedelta(minutes=2)
     await world.empty()

@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from tests.patience import PATIENCE
 from tests.unit.store.box import MARKER, START, Clock, TestSeal, new
 
 from gatepost.mail.content import join
@@ -49,7 +50,7 @@ async def test_another_process(tmp_path: Path) -> None:
     items = await queue.accept([new("A"), new("A"), new("B", MARKER * (IN_MEMORY // 20))])
     assert await elsewhere(tmp_path, "show", "A") == ["A", "A.2"]
     assert await elsewhere(tmp_path, "hold", "A.2") == ["A.2"]
-    assert await asyncio.to_thread(heard.wait, 5)
+    assert await asyncio.to_thread(heard.wait, PATIENCE)
     assert {items[1].number} == queue.gone(items)
     assert await elsewhere(tmp_path, "delete", "B") == ["B"]
     assert not queue.spool.names()

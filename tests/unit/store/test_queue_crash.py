@@ -50,7 +50,7 @@ def acknowledged_before_kill(folder: Path, round_: int) -> list[str]:
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     assert service.stdout is not None
-    lines = [service.stdout.readline()]  # it runs
+    lines = [service.stdout.readline() for _ in range(40)]  # it runs, and writes
     time.sleep(0.25 + 0.17 * round_)
     service.send_signal(signal.SIGKILL)
     rest, _ = service.communicate()
