@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,13 +15,17 @@ from gatepost.admin.credential import Credential, Passphrase
 from gatepost.admin.enrolment import finished
 from gatepost.certificate import Certificate
 from gatepost.cms.capability import Decryptor, Signer
+from gatepost.config import Settings
+from gatepost.engine.enrolment import members
 from gatepost.engine.service import Stores
+from gatepost.enrol.rule import Rules
 from gatepost.errors import ConfigError
 from gatepost.mail.address import Mailbox
 from gatepost.mime import headers, split_header
 from gatepost.pki.choose import choose
 from gatepost.pki.usable import usable_for
 from gatepost.pki.validate import Anchors, PathReport, validate
+from gatepost.store import request as store
 from gatepost.store.record import Entry
 from gatepost.store.trust import divide
 from gatepost.vault.keys import Purpose
@@ -195,8 +200,19 @@ def issue(config: Path | None, address: str, kinds: Sequence[Kind], now: datetim
             raise ConfigError("there is no certification authority here", hint="gatepost init")
         mailbox = Mailbox.parse(address)
         expect_ours(settings, mailbox.domain)
-        issued = [stores.authority.issue(mailbox, kind, now) for kind in kinds]
+        has_one = _has_one_key(settings, mailbox, kinds)
+        wanted: Sequence[store.Purpose] = ("both",) if has_one else kinds
+        issued = [stores.authority.issue(mailbox, kind, now) for kind in wanted]
         return Found(tuple(stores.directory.entry(one.fingerprint) for one in issued))
+
+
+def _has_one_key(settings: Settings, mailbox: Mailbox, kinds: Sequence[Kind]) -> bool:
+    """Whether a rule gives an address one certificate where two are asked for."""
+    if len(kinds) < len(KINDS) or all(one.keys != "one" for one in settings.identity):
+        return False
+    rules = Rules(settings.identity, members(settings))
+    asyncio.run(rules.refresh())
+    return rules.of(mailbox).keys == "one"
 
 
 def issue_domain(config: Path | None, domain: str, kinds: Sequence[Kind], now: datetime) -> Found:

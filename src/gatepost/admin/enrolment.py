@@ -16,7 +16,6 @@ from gatepost.config.certificate_source import LOCAL
 from gatepost.config.identity import Identity
 from gatepost.engine.enroller import Enroller, accepted
 from gatepost.engine.enrolment import identities
-from gatepost.engine.identity import is_domain_signer
 from gatepost.engine.issuer import Surroundings, issuer
 from gatepost.engine.journal import Journal
 from gatepost.engine.service import Stores
@@ -26,7 +25,7 @@ from gatepost.enrol.source import Issued
 from gatepost.errors import ConfigError
 from gatepost.events import Event, Name
 from gatepost.store.record import Entry, address_key
-from gatepost.store.request import KINDS, Purpose, Request
+from gatepost.store.request import KINDS, Request
 from gatepost.vault.custody import key_id_of
 
 
@@ -148,7 +147,7 @@ async def _requested(
     for one in requests.of(address):
         if one.ended or one.source != found.source:
             requests.drop(one)
-    purposes = _purposes(found, address)
+    purposes = rule.purposes(found, address)
     for purpose in purposes:
         before = stores.directory.enrolled(address, KINDS[purpose][0])
         replaced = before.fingerprint if before else ""
@@ -183,12 +182,6 @@ def _chosen(settings: Settings, address: str, source: str, found: Identity) -> I
 
 def _named(settings: Settings, name: str) -> list[Any]:
     return [one for one in settings.certificate_source if one.name == name]
-
-
-def _purposes(found: Identity, address: str) -> tuple[Purpose, ...]:
-    if address.startswith("@"):
-        return ("encrypt",)
-    return ("sign",) if is_domain_signer(address) else rule.purposes(found)
 
 
 class _Silent(Journal):

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from gatepost.admin.access import opened
-from gatepost.admin.certificate import KINDS, Found, find_one
+from gatepost.admin.certificate import Found, find_one
 from gatepost.certificate import Certificate
 from gatepost.engine.service import Stores
 from gatepost.enrol.barring import BARRING, owners
@@ -86,9 +86,8 @@ def _given_up(stores: Stores, one: Certificate) -> Iterator[str]:
 def _succeeded(stores: Stores, entry: Entry, now: datetime) -> tuple[Certificate, ...]:
     authority = stores.authority
     assert authority is not None  # as it has issued this one
-    return tuple(
-        authority.issue(Mailbox.parse(use.address), kind, now)
-        for use in entry.uses
-        for kind in KINDS
-        if entry.key_purpose in {kind, "both"} and not use.address.startswith("@")
-    )
+    kind = entry.key_purpose
+    if kind is None or kind == "authority":
+        return ()
+    addresses = [use.address for use in entry.uses if not use.address.startswith("@")]
+    return tuple(authority.issue(Mailbox.parse(one), kind, now) for one in addresses)

@@ -55,8 +55,6 @@ class Identity:
 
     @model_validator(mode="after")
     def _check(self) -> Identity:
-        if self.source == LOCAL and self.keys == "one":
-            raise ValueError("keys: the embedded CA issues separate certificates")
         if self.source == LOCAL and self.key_type:
             raise ValueError("key_type: [authority] user_key says which keys the embedded CA makes")
         if self.issue == "at-once" and not (self.addresses or self.list or self.group):

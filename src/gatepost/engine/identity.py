@@ -7,7 +7,7 @@ answered there is no certificate, and policy says what becomes of mail (docs/cer
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from gatepost.certificate import Certificate
@@ -17,18 +17,17 @@ from gatepost.config.identity import Identity
 from gatepost.enrol import pkcs10, rule
 from gatepost.enrol.barring import barring
 from gatepost.enrol.local import RENEWED, LocalAuthority
-from gatepost.enrol.profile import Algorithm, Kind
+from gatepost.enrol.profile import Algorithm
 from gatepost.enrol.rule import Rules
 from gatepost.errors import GatepostError, NotYet, Refused
 from gatepost.mail.address import Mailbox
 from gatepost.pki.identity import DOMAIN_SIGNER
 from gatepost.store.directory import Directory
 from gatepost.store.record import address_key
-from gatepost.store.request import KINDS, Purpose, Request
+from gatepost.store.request import KINDS, Purpose, Request, Usage
 from gatepost.vault.keys import Vault
 
 Answer = tuple[Signer, Certificate | None]
-_KIND: dict[str, Kind] = {"sign": "sign", "encrypt": "encrypt"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +59,13 @@ class Identities:
         authority = self._local()
         if is_domain_signer(mailbox.key):
             return self.vault.signer_of(authority.current(mailbox, "sign", now)), None
-        return authority.ensure(mailbox, now)
+        return authority.ensure(mailbox, now, one_key=_is_one(found, mailbox))
 
     def rehearse(self, mailbox: Mailbox, now: datetime) -> Answer:
         """What `ensure` would issue; keeps nothing."""
         found = self._rule(mailbox)
         if found.source == LOCAL:
-            return self._local().rehearse(mailbox, now)
+            return self._local().rehearse(mailbox, now, one_key=_is_one(found, mailbox))
         raise NotYet(f"a certificate for {mailbox} has to come from {found.source!r} first")
 
     def ask(
@@ -113,7 +112,7 @@ class Identities:
         return made
 
     def _check_barred(self, address: str) -> None:
-        for kind in _KIND.values():
+        for kind in KINDS["both"]:
             if reason := barring(self.directory, address, kind):
                 raise Refused(
                     f"the certificate of {address} was revoked ({reason}): "
@@ -126,6 +125,7 @@ class Identities:
         yield from self._listed(now)
 
     def _renewed(self, now: datetime) -> Iterator[Kept]:
+        told: set[Certificate] = set()  # one for both purposes ends twice
         for address, kind, certificate in self.directory.requests.ending(now, now + RENEWED):
             try:
                 found = self.rules.of(address)
@@ -134,8 +134,10 @@ class Identities:
                 if found.source != LOCAL:
                     self._ask_anew(address, kind, certificate, found, now)
                     continue
-                made = self._local().current(address, _KIND[kind], now)
-                if made != certificate:
+                purpose = _purpose(found, address, kind)
+                made = self._local().current(address, purpose, now)
+                if made != certificate and made not in told:
+                    told.add(made)
                     yield Kept(address, made)
             except Refused:  # who left gets no new one
                 continue
@@ -143,11 +145,9 @@ class Identities:
                 yield Kept(address, fault=str(error))
 
     def _ask_anew(
-        self, address: str, kind: str, certificate: Certificate, found: Identity, now: datetime
+        self, address: str, kind: Usage, certificate: Certificate, found: Identity, now: datetime
     ) -> None:
-        for purpose in rule.purposes(found):
-            if kind in KINDS[purpose]:
-                self.ask(address, purpose, found, now, certificate.fingerprint)
+        self.ask(address, _purpose(found, address, kind), found, now, certificate.fingerprint)
 
     def _listed(self, now: datetime) -> Iterator[Kept]:
         rules = [one for one in self.rules.rules if one.issue == "at-once"]
@@ -192,8 +192,6 @@ class Identities:
         found = self.rules.of(mailbox)
         if found.issue == "never":
             raise Refused(f"a rule of the configuration gives {mailbox} no certificate")
-        if is_domain_signer(mailbox.key) and found.source != LOCAL:
-            return replace(found, keys="separate")
         return found
 
     def _local(self) -> LocalAuthority:
@@ -205,8 +203,7 @@ class Identities:
         signer = self.vault.signer_for(mailbox, now)
         encryption = self.vault.encryption_certificate_for(mailbox, now)
         have = {"sign": signer.certificate if signer else None, "encrypt": encryption}
-        wanted: tuple[Purpose, ...] = rule.purposes(found)
-        for purpose in ("sign",) if is_domain_signer(mailbox.key) else wanted:
+        for purpose in rule.purposes(found, mailbox.key):
             ending = [have[kind] for kind in KINDS[purpose]]
             if any(one is None or is_ending(one, now) for one in ending):
                 before = next((one.fingerprint for one in ending if one is not None), "")
@@ -228,6 +225,17 @@ class Identities:
                 + (f" and waits for {waits}" if waits else "")
             )
         return NotYet(f"a certificate for {mailbox} is about to be asked for")
+
+
+def _is_one(found: Identity, mailbox: Mailbox) -> bool:
+    """Whether somebody has one certificate for both purposes."""
+    return rule.purposes(found, mailbox.key) == ("both",)
+
+
+def _purpose(found: Identity, address: str, kind: Usage) -> Purpose:
+    """Of which certificate a rule makes the successor."""
+    wanted = rule.purposes(found, address)
+    return next((one for one in wanted if kind in KINDS[one]), kind)
 
 
 def is_domain_signer(address: str) -> bool:

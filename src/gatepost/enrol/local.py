@@ -27,6 +27,7 @@ from gatepost.pki.signature import signed_by
 from gatepost.store.directory import Directory
 from gatepost.store.ledger import PublishedList
 from gatepost.store.record import Address, KeyPurpose, StoredKey, address_key
+from gatepost.store.request import KINDS, Usage
 from gatepost.vault.keys import Vault
 from gatepost.vault.software import SoftwareSigner
 
@@ -113,7 +114,7 @@ class LocalAuthority:
         """The CA that issues now."""
         return self._certificate(ISSUING)
 
-    def ensure(self, mailbox: Mailbox, now: datetime) -> Identity:
+    def ensure(self, mailbox: Mailbox, now: datetime, *, one_key: bool = False) -> Identity:
         """Give what a mailbox signs with and is encrypted to, issuing what lacks or runs out.
 
         Certificates imported for the mailbox count.  Of several processes that issue at once,
@@ -121,24 +122,25 @@ class LocalAuthority:
         """
         signer = self.vault.signer_for(mailbox, now)
         if signer is None or self._runs_out(signer.certificate, mailbox, "sign", now):
-            signer = self.vault.signer_of(self.current(mailbox, "sign", now))
+            made = self.current(mailbox, "both" if one_key else "sign", now)
+            signer = self.vault.signer_of(made)
         encryption = self.vault.encryption_certificate_for(mailbox, now)
         if encryption is None or self._runs_out(encryption, mailbox, "encrypt", now):
-            encryption = self.current(mailbox, "encrypt", now)
+            encryption = self.current(mailbox, "both" if one_key else "encrypt", now)
         return Identity(signer, encryption)
 
-    def rehearse(self, mailbox: Mailbox, now: datetime) -> Identity:
+    def rehearse(self, mailbox: Mailbox, now: datetime, *, one_key: bool = False) -> Identity:
         """What `ensure` would issue, by a CA and with keys that are thrown away; keeps nothing."""
         above = profile.make_key("p256")
         issuer = Issuer(profile.root(REHEARSAL, above, now), above)
         key = profile.make_key(self.user_key)
-        signing = profile.user(mailbox.key, "sign", key, issuer, now)
-        encryption = profile.user(mailbox.key, "encrypt", key, issuer, now)
-        return Identity(SoftwareSigner(signing, (), key), encryption)
+        kinds: tuple[Kind, ...] = ("both",) if one_key else ("sign", "encrypt")
+        made = [profile.user(mailbox.key, kind, key, issuer, now) for kind in kinds]
+        return Identity(SoftwareSigner(made[0], (), key), made[-1])
 
     def issue(self, mailbox: Mailbox, kind: Kind, now: datetime) -> Certificate:
         """Issue a new certificate to a mailbox and make it the current one of its kind."""
-        current = self.directory.enrolled(mailbox, kind)
+        current = self.directory.enrolled(mailbox, KINDS[kind][0])
         return self._issue(mailbox.key, mailbox, kind, current, now)
 
     def issue_domain(self, domain: str, now: datetime) -> Certificate:
@@ -236,7 +238,7 @@ class LocalAuthority:
                 return one
         return None
 
-    def _check_barred(self, address: Address, kind: Kind) -> None:
+    def _check_barred(self, address: Address, kind: Usage) -> None:
         """Who left, or is suspended, gets no new one by writing mail."""
         if reason := barring(self.directory, address, kind):
             name = _name_of(address)
@@ -247,14 +249,19 @@ class LocalAuthority:
 
     def current(self, address: Address, kind: Kind, now: datetime) -> Certificate:
         """The certificate of this kind issued to an address, or to `@domain`; a new one in time."""
-        current = self.directory.enrolled(address, kind)
-        self._check_barred(address, kind)
-        if current is not None and not self._runs_out(current, address, kind, now):
-            return current
-        return self._issue(_name_of(address), address, kind, current, now)
+        known = {one: self.directory.enrolled(address, one) for one in KINDS[kind]}
+        for one in known:
+            self._check_barred(address, one)
+        first = known[KINDS[kind][0]]
+        if first is not None and all(
+            held == first and not self._runs_out(first, address, one, now)
+            for one, held in known.items()
+        ):
+            return first
+        return self._issue(_name_of(address), address, kind, first, now)
 
     def _runs_out(
-        self, certificate: Certificate, address: Address, kind: Kind, now: datetime
+        self, certificate: Certificate, address: Address, kind: Usage, now: datetime
     ) -> bool:
         """Whether to renew: only what we issued; an imported one is its owner's affair."""
         if certificate.fingerprint in self.directory.revoked():

@@ -20,7 +20,7 @@ from gatepost.certificate import Certificate
 from gatepost.enrol.pointer import Pointers
 
 Algorithm = Literal["p256", "rsa2048", "rsa3072"]
-Kind = Literal["sign", "encrypt"]
+Kind = Literal["sign", "encrypt", "both"]
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 ROOT_LIFE = timedelta(days=3652)
@@ -88,7 +88,7 @@ def user(
     *,
     pointers: Pointers = NOWHERE,
 ) -> Certificate:
-    """One mailbox's certificate to sign or to encrypt with."""
+    """One mailbox's certificate: to sign with, to be encrypted to, or both with one key."""
     name = x509.Name(
         [x509.NameAttribute(NameOID.COMMON_NAME, address)] if len(address) <= MAXIMUM_NAME else []
     )
@@ -178,13 +178,13 @@ def _authority(
 
 
 def _usage(kind: Kind, key: PrivateKey) -> x509.KeyUsage:
-    """Section 7.1.2.3 e: RSA keys encipher, curve keys agree.
+    """Section 7.1.2.3 e: RSA keys encipher, curve keys agree; a key may do both.
 
     No nonRepudiation: the gateway signs for the author, who never saw a PIN dialogue.
     """
-    if kind == "sign":
-        return _bits("digital_signature")
-    return _bits("key_encipherment" if isinstance(key, rsa.RSAPrivateKey) else "key_agreement")
+    opens = "key_encipherment" if isinstance(key, rsa.RSAPrivateKey) else "key_agreement"
+    bits = {"sign": ("digital_signature",), "encrypt": (opens,)}
+    return _bits(*bits.get(kind, ("digital_signature", opens)))
 
 
 def _bits(*names: str) -> x509.KeyUsage:

@@ -14,6 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
+from gatepost.config.certificate_source import LOCAL
 from gatepost.config.identity import Identity
 from gatepost.enrol.profile import Algorithm
 from gatepost.errors import GatepostError, LimitExceeded, Malformed, Unavailable
@@ -104,9 +105,13 @@ class Rules:
             return known.members or frozenset()
 
 
-def purposes(rule: Identity) -> tuple[Purpose, ...]:
-    """The certificates somebody under this rule has."""
-    return ("sign", "encrypt") if rule.keys == "separate" else ("both",)
+def purposes(rule: Identity, address: str) -> tuple[Purpose, ...]:
+    """The certificates an address (or `@domain`) under this rule has."""
+    local = address.rpartition("@")[0]
+    if not local or local == DOMAIN_SIGNER:  # RFC 3183: each of the two has one task
+        return ("sign",) if local else ("encrypt",)
+    usual = "separate" if rule.source == LOCAL else "one"
+    return ("sign", "encrypt") if (rule.keys or usual) == "separate" else ("both",)
 
 
 def key_type(rule: Identity, usual: Algorithm) -> Algorithm:

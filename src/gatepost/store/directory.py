@@ -46,7 +46,7 @@ from gatepost.store.record import (
     address_key,
 )
 from gatepost.store.register import Register
-from gatepost.store.request import Requests
+from gatepost.store.request import KINDS, Purpose, Requests
 from gatepost.store.revision import Revisions
 from gatepost.store.sqlite_database import SqliteDatabase
 from gatepost.store.status import Statuses
@@ -302,7 +302,7 @@ class Directory:
     def enrol(
         self,
         address: Address,
-        kind: str,
+        kind: Purpose,
         key: StoredKey,
         *,
         replacing: Certificate | None,
@@ -311,7 +311,7 @@ class Directory:
         """Make this the current certificate unless another process was first; gives the winner."""
         with self._database.writing() as connection:
             winner = keys.enrol(
-                connection, address_key(address), kind, key, replacing=replacing, now=now
+                connection, address_key(address), KINDS[kind], key, replacing=replacing, now=now
             )
             bump(connection)
         return winner

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import cast
 
@@ -71,17 +71,20 @@ def enrolled(connection: Connection, key: str, kind: str) -> Certificate | None:
 def enrol(
     connection: Connection,
     address: str,
-    kind: str,
+    kinds: Sequence[str],
     key: StoredKey,
     *,
     replacing: Certificate | None,
     now: datetime,
 ) -> Certificate:
-    """Compare and swap: only who knows the current certificate may replace it."""
-    current = enrolled(connection, address, kind)
+    """Compare and swap: only who knows the current certificate may replace it.
+
+    Of several kinds the first decides: who makes a certificate for all of them begins with it.
+    """
+    current = enrolled(connection, address, kinds[0])
     if current is not None and current != replacing:
         return current
-    make_current(connection, address, (kind,), key, source="issued", now=now)
+    make_current(connection, address, kinds, key, source="issued", now=now)
     return key.certificate
 
 

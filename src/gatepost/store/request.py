@@ -22,7 +22,8 @@ from gatepost.store.record import Address, StoredKey, address_key
 from gatepost.store.upsert import insert
 
 Purpose = Literal["sign", "encrypt", "both"]
-KINDS: dict[Purpose, tuple[str, ...]] = {
+Usage = Literal["sign", "encrypt"]
+KINDS: dict[Purpose, tuple[Usage, ...]] = {
     "sign": ("sign",),
     "encrypt": ("encrypt",),
     "both": ("sign", "encrypt"),
@@ -195,7 +196,9 @@ class Requests:
             rows = connection.execute(select(_E.c.address, _E.c.kind))
             return frozenset((row.address, row.kind) for row in rows)
 
-    def ending(self, since: datetime, until: datetime) -> tuple[tuple[str, str, Certificate], ...]:
+    def ending(
+        self, since: datetime, until: datetime
+    ) -> tuple[tuple[str, Usage, Certificate], ...]:
         """Address, kind and certificate of those that end within a span, soonest first."""
         query = (
             select(_E.c.address, _E.c.kind, _C.c.der)

@@ -248,6 +248,19 @@ def test_revoke_renew_and_show_the_list(gatepost: Gatepost, tmp_path: Path) -> N
     assert listed.get_revoked_certificate_by_serial_number(serial) is not None
 
 
+def test_one_key_for_both(gatepost: Gatepost, home: Path) -> None:
+    """An administrator's command would undo what the rule says, until the next renewal."""
+    config = home / "gatepost.toml"
+    config.write_text(config.read_text() + '[[identity]]\nkeys = "one"\n')
+    [one] = gatepost("cert", "issue", "alice@example.com", "--json").data
+    assert one["private_key"] == "both"
+    told = ("cert", "revoke", one["fingerprint"], "--reason", "keyCompromise", "--new", "--json")
+    done = gatepost(*told).data
+    assert [each["private_key"] for each in done] == ["both", "both"]
+    [signing] = gatepost("cert", "issue", "bob@example.com", "--kind", "sign", "--json").data
+    assert signing["private_key"] == "sign"
+
+
 def test_the_root_leaves_the_vault_and_comes_for_a_visit(
     gatepost: Gatepost, tmp_path: Path
 ) -> None:

@@ -49,7 +49,6 @@ def test_rules_and_sources() -> None:
         ('[[identity]]\npatterns = ["sales"]', "expected a pattern"),
         ('[[identity]]\npatterns = ["*a*b*c*@d"]', "expected a pattern"),
         ('[[identity]]\nissue = "at-once"', "who else is there?"),
-        ('[[identity]]\nkeys = "one"', "separate certificates"),
         ('[[identity]]\nkey_type = "p256"', "[authority] user_key"),
         (SOURCE + SOURCE, "two are called 'ca'"),
         (SOURCE.replace('"ca"', '"local"'), "is the embedded CA"),

@@ -462,3 +462,36 @@ async def test_who_left_has_nothing_from_elsewhere_to_go_on_with(home: Home) -> 
     home.now = back.not_after - RENEWED + timedelta(minutes=1)
     await home.enroller().keep()
     assert home.request().replacing == back.fingerprint  # he is one of ours again
+
+
+async def test_the_embedded_ca_renews_one_key_as_one(home: Home) -> None:
+    """Who only reads mail would have two certificates after a year, and be told of each twice."""
+    home.use(Identity(keys="one"))
+    signer, old = home.identities.ensure(ALICE, home.now)
+    assert signer.certificate == old
+    assert home.identities.rehearse(BOB, home.now)[0].certificate.key_usage == old.key_usage
+    domain = home.authority.issue_domain("example.com", home.now)
+    home.now = old.not_after - timedelta(days=20)
+    await home.enroller().keep()
+    told = [one["address"] for one in home.told(Name.CERTIFICATE_ISSUED)]
+    assert told == ["@example.com", "alice@example.com"]
+    new = sign(home, ALICE)
+    assert new != old
+    assert home.identities.ensure(ALICE, home.now)[1] == new
+    renewed = home.directory.enrolled("@example.com", "encrypt")
+    assert renewed is not None
+    assert renewed != domain
+    assert renewed.key_usage == frozenset({"key_agreement"})
+
+
+async def test_a_domain_from_outside_is_renewed_for_its_task(home: Home) -> None:
+    """RFC 3183: after a year the company would sign with the key that others encrypt to."""
+    rule = replace(OUTSIDE, addresses=("@example.com",), issue="at-once")
+    home.use(rule)
+    for _ in range(2):
+        assert list(home.identities.keep(home.now)) == []
+        assert home.request().purpose == "encrypt"
+        await home.enroller().look()
+        held = home.directory.enrolled("@example.com", "encrypt")
+        assert held is not None
+        home.now = held.not_after - RENEWED + timedelta(minutes=1)

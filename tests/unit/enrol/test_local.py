@@ -15,7 +15,7 @@ from tests.pki_builder import user
 from gatepost.certificate import Certificate
 from gatepost.cms.capability import KeyTransport, SignatureScheme
 from gatepost.enrol.local import LocalAuthority, exists
-from gatepost.enrol.profile import Algorithm
+from gatepost.enrol.profile import USER_LIFE, Algorithm
 from gatepost.errors import ConfigError, Refused, Unavailable, Unsupported
 from gatepost.mail.address import Mailbox
 from gatepost.pki.choose import choose
@@ -302,3 +302,65 @@ def test_rsa_users_get_encipherment(directory: Directory, vault: Vault, now: dat
     wrapped = public.encrypt(b"k" * 32, padding.PKCS1v15())
     opener = next(one for one in vault.decryptors_for(ALICE) if one.certificate == encryption)
     assert opener.unwrap(wrapped, KeyTransport("rsa-pkcs1")) == b"k" * 32
+
+
+@pytest.mark.peer("openssl")
+@pytest.mark.parametrize("user_key", ["p256", "rsa2048"])
+def test_one_key_for_both(
+    tmp_path: Path, directory: Directory, vault: Vault, now: datetime, user_key: Algorithm
+) -> None:
+    """A program that takes one certificate of each person could not answer encrypted."""
+    made = LocalAuthority.create(
+        directory, vault, "Example", ["example.com"], user_key=user_key, now=now
+    )
+    found = made.ensure(ALICE, now, one_key=True)
+    assert found.encryption == found.signer.certificate
+    assert made.ensure(ALICE, now, one_key=True) == found
+    assert made.ensure(ALICE, now) == found  # as long as it lasts, whatever the rule says
+    for name, one in (("root", made.root), ("issuing", made.issuing), ("user", found.encryption)):
+        (tmp_path / f"{name}.pem").write_text(one.pem)
+    encrypting = "any" if user_key == "p256" else "smimeencrypt"  # as above
+    for purpose in "smimesign", encrypting:
+        told = openssl(
+            *("verify", "-x509_strict", "-attime", str(int(now.timestamp()))),
+            *("-CAfile", tmp_path / "root.pem", "-untrusted", tmp_path / "issuing.pem"),
+            *("-purpose", purpose, tmp_path / "user.pem"),
+        )
+        assert told.startswith("0 "), told
+    rehearsed = made.rehearse(ALICE, now, one_key=True)
+    assert rehearsed.encryption == rehearsed.signer.certificate
+    assert rehearsed.encryption.key_usage == found.encryption.key_usage
+
+
+def test_one_key_is_renewed_as_one(
+    authority: LocalAuthority, directory: Directory, vault: Vault, now: datetime
+) -> None:
+    """At the first renewal there would be two, or mail to the old one be lost."""
+    separate = authority.ensure(ALICE, now)
+    assert authority.ensure(ALICE, now, one_key=True) == separate  # until they end
+    late = now + USER_LIFE - timedelta(days=20)
+    first = authority.ensure(ALICE, late, one_key=True)
+    assert first.encryption == first.signer.certificate
+    assert authority.current(ALICE, "both", late) == first.encryption
+    later = late + USER_LIFE - timedelta(days=20)
+    second = authority.ensure(ALICE, later, one_key=True)
+    assert second.encryption == second.signer.certificate != first.encryption
+    assert {directory.enrolled(ALICE, kind) for kind in ("sign", "encrypt")} == {second.encryption}
+    held = {one.certificate for one in vault.decryptors_for(ALICE)}
+    assert {separate.encryption, first.encryption, second.encryption} <= held
+    authority.revoke(second.encryption, "keyCompromise", later)
+    third = authority.ensure(ALICE, later, one_key=True)
+    assert third.encryption == third.signer.certificate != second.encryption
+    authority.revoke(third.encryption, "affiliationChanged", later)
+    with pytest.raises(Refused, match="affiliationChanged"):
+        authority.ensure(ALICE, later, one_key=True)
+
+
+def test_one_of_several_processes_wins_for_both(
+    authority: LocalAuthority, directory: Directory, now: datetime
+) -> None:
+    """Two processes would leave a person with one's signing and the other's decryption key."""
+    won = authority.issue(ALICE, "both", now)
+    lost = authority._issue(ALICE.key, ALICE, "both", None, now)
+    assert lost == won
+    assert directory.enrolled(ALICE, "sign") == directory.enrolled(ALICE, "encrypt") == won

@@ -81,7 +81,17 @@ async def test_groups(tmp_path: Path) -> None:
 
 def test_keys() -> None:
     """A user of an authority that issues one certificate would wait for a second for ever."""
-    assert purposes(Identity(source="a")) == ("both",)
-    assert purposes(Identity(source="a", keys="separate")) == ("sign", "encrypt")
+    alice = "alice@example.com"
+    assert purposes(Identity(source="a"), alice) == ("both",)
+    assert purposes(Identity(source="a", keys="separate"), alice) == ("sign", "encrypt")
+    assert purposes(Identity(), alice) == ("sign", "encrypt")
+    assert purposes(Identity(keys="one"), alice) == ("both",)
     assert rule.key_type(Identity(source="a", key_type="p256"), "rsa2048") == "p256"
     assert rule.key_type(Identity(source="a"), "rsa2048") == "rsa2048"
+
+
+@pytest.mark.parametrize("one", [Identity(), Identity(keys="one"), Identity(source="a")])
+def test_keys_of_a_domain(one: Identity) -> None:
+    """RFC 3183: the company would sign with the key that others encrypt to, or be written to."""
+    assert purposes(one, "@example.com") == ("encrypt",)
+    assert purposes(one, "domain-signing-authority@example.com") == ("sign",)
