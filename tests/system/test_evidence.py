@@ -20,19 +20,23 @@ from tests.peers.letter import Letter, read, submit, verdict
 from tests.peers.mailbox import Mail
 from tests.peers.mailbox import Mailbox as Server
 from tests.peers.pages import Pages
-from tests.peers.postfix import free_port
 from tests.peers.publisher import DAY, Publisher
 from tests.pki_builder import User
 
 from gatepost.admin.access import opened
 from gatepost.admin.clock import utc_now
+from gatepost.cms import signed
+from gatepost.mime.entity import split_header
+from gatepost.smime.layers import outermost
 
 pytestmark = pytest.mark.peer("openssl")
 
 US, THEM = "xyz.us.example", "partner.example"
 ALICE, BOB, CAROL = f"alice@{US}", f"bob@{THEM}", f"carol@{THEM}"
 POLICY = f"""
-[defaults]
+[[rule]]
+name = "Partner"
+to = "{THEM}"
 encrypt = "mandatory"
 [inbound]
 keep_evidence = true
@@ -60,6 +64,7 @@ class World:
     folder: Path
     us: Gateway
     ours: Server
+    there: Server
     publisher: Publisher
     bob: User  # of whom a list tells
     carol: User  # of whom a responder tells
@@ -107,21 +112,23 @@ def running(tmp_path: Path) -> Iterator[tuple[World, ExitStack]]:
     """Started for the one test, which takes it all away."""
     with Lab() as lab, ExitStack() as outside:
         publisher = Publisher(outside.enter_context(Pages()))
-        ours = lab.mailbox()
+        ours, there = lab.mailbox(), lab.mailbox()
         tables = f"""[revocation]
 inbound = "hard"
 outbound = "hard"
+staple = "lists"
 private = ["127.0.0.0/8"]
 patience = "{int(PATIENCE)}s"
 [log]"""
-        us = lab.gateway(US, ours.port, free_port(), edits={"[log]": tables})
+        us = lab.gateway(US, ours.port, there.port, edits={"[log]": tables})
         anchor = tmp_path / "root.pem"
         anchor.write_text(publisher.root.certificate.pem)
         us.command("partner", "add", THEM, "--ca", str(anchor))
         us.command("cert", "issue", f"postmaster@{US}")
         us.policy(POLICY)
         carol = publisher.user(CAROL, responder=True)
-        yield World(tmp_path, us, ours, publisher, publisher.user(BOB), carol), outside
+        bob = publisher.user(BOB)
+        yield World(tmp_path, us, ours, there, publisher, bob, carol), outside
 
 
 def test_good_then_revoked_then_proven_offline(running: tuple[World, ExitStack]) -> None:
@@ -134,6 +141,7 @@ def test_good_then_revoked_then_proven_offline(running: tuple[World, ExitStack])
         assert world.kept(count)[-1]["signers"] == [who.certificate.name]
     good = list(world.publisher.said)
     assert len(good) == 3  # Bob's list, the root's, the answer about Carol: each asked for once
+    _carries(world)
     _revoked(world)
     assert len(world.kept(2)) == 2
     path = world.folder / "evidence.gatepost"
@@ -150,6 +158,22 @@ def test_good_then_revoked_then_proven_offline(running: tuple[World, ExitStack])
         for who in (BOB, CAROL)
     ]
     _forged(path)
+
+
+def _carries(world: World) -> None:
+    """What Alice signs brings her own CA's lists along, once they are made."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        letter = Letter(ALICE, "dora@elsewhere.example")
+        assert submit(world.us.port, letter) == {}
+        (mail,) = world.there.wait_for(letter.id)
+        layer = outermost(*split_header(mail.content))
+        assert layer is not None
+        found = signed.parse(layer.octets).enclosed
+        if found:
+            break
+        assert time.monotonic() < deadline
+    assert [one.kind for one in found] == ["crl", "crl"]
 
 
 def _revoked(world: World) -> None:

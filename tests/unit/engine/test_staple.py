@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
@@ -63,8 +64,8 @@ class Company(World):
         await self.revocations.settle()
         return made.stapled(BOB, self.plain).enclosed
 
-    async def read(self, enclosed: tuple[Enclosed, ...]) -> tuple[Verdict, Outcome]:
-        """What a partner says who insists on knowing, and can ask nobody."""
+    def mail(self, enclosed: tuple[Enclosed, ...]) -> bytes:
+        """A signed one."""
         assert self.plain.signer is not None
         header = f"From: Bob <{BOB}>\r\nTo: a@xyz.example\r\nSubject: Hi\r\n\r\n".encode()
         header, body = sign(
@@ -75,7 +76,11 @@ class Company(World):
             names=lambda: "token",
             enclosed=enclosed,
         )
-        mail = incoming(header + join(body), "a@xyz.example")
+        return header + join(body)
+
+    async def read(self, enclosed: tuple[Enclosed, ...]) -> tuple[Verdict, Outcome]:
+        """What a partner says who insists on knowing, and can ask nobody."""
+        mail = incoming(self.mail(enclosed), "a@xyz.example")
         context = replace(Surroundings().context(), now=self.now, asks_revocation=True)
         plain = Anchors(frozenset({self.ca.root}), frozenset({self.ca.issuing}))
         self.dead.add("/")
@@ -128,6 +133,27 @@ async def test_a_partner_cut_off_from_the_world(
     kept = keeping.testimony("Q1", Octets(b""), [outcome])
     assert kept is not None
     assert {one.der for one in kept.proofs} == {one.der for one in enclosed}
+
+
+def openssl(mail: bytes, anchor: Path) -> tuple[int, bytes]:
+    """Its verdict where every certificate has to be in a list, and what it says."""
+    words = ("-CAfile", anchor, "-attime", str(int(START.timestamp())), "-crl_check_all")
+    done = subprocess.run(
+        ("openssl", "cms", "-verify", *words), input=mail, capture_output=True, check=False
+    )
+    return done.returncode, done.stderr
+
+
+@pytest.mark.peer("openssl")
+async def test_openssl_uses_the_lists(company: Company, tmp_path: Path) -> None:
+    """Another program that insists finds nothing in what we carry along."""
+    anchor = tmp_path / "root.pem"
+    anchor.write_text(company.ca.root.pem)
+    code, said = openssl(company.mail(()), anchor)
+    assert code
+    assert b"unable to get certificate CRL" in said
+    code, said = openssl(company.mail(await company.stapled("lists")), anchor)
+    assert code == 0, said
 
 
 async def test_forged_on_the_way(company: Company) -> None:

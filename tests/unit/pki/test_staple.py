@@ -55,8 +55,8 @@ def test_an_old_list_that_names_him_is_not_forgotten() -> None:
     ended = listed("Issuing", [revoked(LEAF.serial)], days=(-9, -1))
     trusted, found = judged(ended, brought=(GOOD,))
     assert (trusted, found.status) == (False, "unknown")
-    ended = answered(LEAF, ISSUING, ocsp.OCSPCertStatus.REVOKED, until=NOW - DAY / 2)
-    assert not judged(ended, brought=(GOOD,))[0]
+    answer = answered(LEAF, ISSUING, ocsp.OCSPCertStatus.REVOKED, until=NOW - DAY / 2)
+    assert not judged(answer, brought=(GOOD,))[0]
     # one that names somebody else says nothing
     assert judged(listed("Issuing", [revoked(5)], days=(-9, -1)), brought=(GOOD,))[0]
 
