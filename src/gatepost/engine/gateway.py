@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from gatepost.config import Listener
 from gatepost.engine import evidence
@@ -232,11 +233,12 @@ class Gateway:
 
     async def _decided(self, transaction: Transaction, message: Message) -> tuple[Outcome, ...]:
         flow = decide(message, transaction.context)
+        gather = partial(self._parts.gather, generation=transaction.context.generation)
         in_thread = _is_long(message)
         if transaction.session.listener not in self._parts.monitored:
-            return await drive(flow, self._parts.gather, in_thread=in_thread)
+            return await drive(flow, gather, in_thread=in_thread)
         try:
-            found = await drive(flow, self._parts.gather, in_thread=in_thread)
+            found = await drive(flow, gather, in_thread=in_thread)
         except Exception as error:  # noqa: BLE001 - what only watches must not stop mail
             found = undecided(message, reason_of(error))
         return untouched(message, transaction.context, found)
@@ -336,7 +338,7 @@ class Gateway:
         recipient: Recipient,
     ) -> Reply:
         facts = admit.asks(gate, envelope.return_path, recipient.mailbox, context)
-        context = context.knowing(await self._parts.gather(facts))
+        context = context.knowing(await self._parts.gather(facts, context.generation))
         reply = admit.admit_recipient(gate, envelope.return_path, recipient.mailbox, context)
         return self._noted(session, reply, envelope, recipient)
 

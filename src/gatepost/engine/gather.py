@@ -115,13 +115,18 @@ class Gatherer:
         self._stapler = stapler
         self.rehearsed: set[Mailbox] = set()  # whose certificates the live path would issue
         self._remembered: dict[Fact, Answer] = {}
-        self._generation = -1
+        self._generation, self._age = -1, 0
         self._until = clock()
         self._enrolling: dict[str, asyncio.Lock] = {}
 
-    async def __call__(self, facts: frozenset[Fact]) -> Answers:
-        """Answer every fact; raises Unavailable or KeyUnavailable when one cannot be answered."""
-        if self._sources is None:
+    async def __call__(self, facts: frozenset[Fact], generation: int | None = None) -> Answers:
+        """Answer every fact; raises Unavailable or KeyUnavailable when one cannot be answered.
+
+        What is remembered counts while the directory is of this generation; None: ask it.
+        """
+        self._refresh(self._directory.generation() if generation is None else generation)
+        unknown = sum(fact not in self._remembered for fact in facts)
+        if self._sources is None or unknown < 2:
             return {fact: await self._answer(fact) for fact in facts}
         room = asyncio.Semaphore(MAXIMUM_AT_ONCE)  # many recipients wait for outside together
 
@@ -131,14 +136,13 @@ class Gatherer:
 
         return dict(await asyncio.gather(*map(answered, facts)))
 
-    def known(self, fact: Fact) -> Answer | None:
-        """The remembered answer, if there is one that still counts."""
+    def _refresh(self, generation: int) -> None:
+        """Forget the answers that another state of the directory gave, or an old one."""
         now = self._clock()
-        generation = self._directory.generation()
         if generation != self._generation or now >= self._until:
             self._remembered.clear()
             self._generation, self._until = generation, now + MEMORY
-        return self._remembered.get(fact)
+            self._age += 1
 
     async def _answer(self, fact: Fact) -> Answer:
         found = await self._found(fact)
@@ -155,16 +159,17 @@ class Gatherer:
         if isinstance(fact, IssuersOf):
             anchors = await self._read(self._anchors, fact.domain)
             return await self._chase.above(fact.certificate, fact.beside, anchors)
-        known = self.known(fact)
+        known = self._remembered.get(fact)
         if known is not None:
             return known
+        age = self._age
         if self._federation is not None and (domain := _asked_about(fact)):
             await self._federation.meet(domain)
         if isinstance(fact, CertificateFor):
             choice = await self._chosen(fact.mailbox)
             if choice.unasked:
                 return choice  # which the source may know the next moment
-            return self._remember(fact, choice)
+            return self._remember(fact, choice, age)
         answer = await self._read(self._look_up, fact)
         if (
             isinstance(fact, SignerFor)
@@ -172,10 +177,11 @@ class Gatherer:
             and self._is_due(answer)
         ):
             answer = await self._enrol(fact.mailbox, answer)
-        return self._remember(fact, answer)
+        return self._remember(fact, answer, age)
 
-    def _remember(self, fact: Fact, answer: Answer) -> Answer:
-        if len(self._remembered) < MAXIMUM_REMEMBERED:
+    def _remember(self, fact: Fact, answer: Answer, age: int) -> Answer:
+        """Keep it, unless what it was made of may have changed while it was waited for."""
+        if age == self._age and len(self._remembered) < MAXIMUM_REMEMBERED:
             self._remembered[fact] = answer
         return answer
 

@@ -25,6 +25,11 @@ class Rulebook:
             self._generation = generation
         return self._policy
 
+    @property
+    def generation(self) -> int:
+        """Which state of the directory the last answer was of."""
+        return self._generation
+
     def _read(self) -> None:
         current = self._directory.policy.current()
         if current is not None and current.rev != self._revision:

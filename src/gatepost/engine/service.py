@@ -142,15 +142,17 @@ def context(
     domains = own_domains(settings)
 
     def snapshot() -> Context:
+        policy = rulebook()
         return Context(
             now=clock(),
             hostname=settings.gateway.hostname,
             domains=domains,
-            policy=rulebook(),
+            policy=policy,
             entropy=secrets.token_bytes,
             names=secrets.token_urlsafe,
             mac=mac,
             asks_revocation=settings.revocation.inbound != "off",
+            generation=rulebook.generation,
         )
 
     return snapshot

@@ -47,6 +47,7 @@ class Context:
     names: Callable[[], str]
     mac: Callable[[bytes], bytes] | None = None  # under the vault's key; None: no trace fields
     asks_revocation: bool = False  # whether a signer's path is looked into
+    generation: int | None = None  # of the directory: facts are to be as new; None: as can be
     facts: Answers = field(default_factory=lambda: MappingProxyType({}))
 
     def knowing(self, answers: Mapping[Fact, Answer]) -> Context:

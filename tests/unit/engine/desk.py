@@ -98,7 +98,7 @@ class Desk:
         """A snapshot."""
         return replace(self.world.context(), now=self.clock())
 
-    async def gather(self, facts: frozenset[Fact]) -> Answers:
+    async def gather(self, facts: frozenset[Fact], generation: int | None = None) -> Answers:
         """Answer from the world, or fail as told."""
         if self.fault is not None:
             raise self.fault

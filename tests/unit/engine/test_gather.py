@@ -4,20 +4,22 @@ import asyncio
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import cast
 
 import pytest
 from tests.pki_builder import company, company_root
 
 from gatepost.engine.gather import MEMORY, Gatherer
+from gatepost.engine.source import Found, Sources
 from gatepost.enrol.local import RENEWED, LocalAuthority
 from gatepost.errors import Unavailable
 from gatepost.flow.fact import (
-    AnchorsFor,
     CertificateFor,
     CorrespondentFor,
     DecryptorsFor,
     SignerAnswer,
     SignerFor,
+    SignersOf,
 )
 from gatepost.mail.address import Mailbox
 from gatepost.pki.choose import Choice
@@ -41,7 +43,7 @@ class Home:
             self.directory, self.vault, "Example", ["example.com"], user_key="p256", now=now
         )
 
-    def gatherer(self, *, read_only: bool = False) -> Gatherer:
+    def gatherer(self, *, read_only: bool = False, sources: Sources | None = None) -> Gatherer:
         """A gatherer over these stores."""
         return Gatherer(
             self.directory,
@@ -50,6 +52,7 @@ class Home:
             domains=frozenset({"example.com"}),
             clock=lambda: self.now,
             read_only=read_only,
+            sources=sources,
         )
 
 
@@ -129,11 +132,33 @@ async def test_a_new_certificate_counts_at_once(home: Home, now: datetime) -> No
 
 async def test_answers_are_remembered_for_a_minute(home: Home) -> None:
     """Every mail would cost a look-up, or an expired certificate would be used for ever."""
-    gather, fact = home.gatherer(), AnchorsFor("example.com")
+    gather, fact = home.gatherer(), CertificateFor(BOB)
     answer = (await gather(frozenset({fact})))[fact]
-    assert gather.known(fact) is answer
+    assert (await gather(frozenset({fact})))[fact] is answer
     home.now += MEMORY
-    assert gather.known(fact) is None
+    assert (await gather(frozenset({fact})))[fact] is not answer
+
+
+async def test_answers_overtaken_while_they_are_looked_for_are_not_kept(home: Home) -> None:
+    """A slow directory's answer would hide for a minute what an administrator did meanwhile."""
+    fact = CertificateFor(BOB)
+    bob = company().user("bob@partner.example", kind="p256", purpose="encrypt")
+
+    class Slow:
+        async def find(self, _mailbox: Mailbox, _enough: object) -> Found:
+            known, issuers = home.directory, [company().certificate]
+            known.add_partner("partner.example", [company_root().certificate], now=home.now)
+            known.learn(bob.certificate, BOB, issuers=issuers, now=home.now)
+            await gather(frozenset({SignersOf(BOB)}))  # another mail's question sees the change
+            return Found()
+
+    gather = home.gatherer(sources=cast("Sources", Slow()))
+    first = (await gather(frozenset({fact})))[fact]
+    assert isinstance(first, Choice)
+    assert first.chosen is None
+    again = (await gather(frozenset({fact})))[fact]
+    assert isinstance(again, Choice)
+    assert again.chosen == bob.certificate
 
 
 async def test_only_our_people_have_decryptors(home: Home) -> None:
