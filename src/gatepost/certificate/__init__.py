@@ -25,6 +25,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
 from gatepost.certificate import mend, trait
 from gatepost.certificate import name as names
+from gatepost.certificate.key import Kind, kind_of
 from gatepost.certificate.trait import Traits
 from gatepost.errors import Malformed
 
@@ -51,10 +52,12 @@ class Certificate:
     issuer: bytes  # DER Name, for IssuerAndSerialNumber
     subject: bytes  # DER Name
     folded_issuer: bytes = field(repr=False)  # equal octets are equal names
+    folded_subject: bytes = field(repr=False)
     key_info: bytes = field(repr=False)  # SubjectPublicKeyInfo, as it came
     serial: int
     key_id: bytes | None  # subjectKeyIdentifier
     public_key: CertificatePublicKeyTypes | None = field(repr=False)  # None: algorithm unknown
+    key_kind: Kind
     key_bits: int  # of an RSA modulus or the order of a curve; 0 where the algorithm says it all
     emails: tuple[str, ...]  # rfc822Name of the SAN, then emailAddress of the subject
     key_usage: frozenset[str] | None  # RFC 5280 names; None: extension absent
@@ -103,15 +106,6 @@ class Certificate:
         if common:
             return str(common[0].value)
         return self.emails[0] if self.emails else subject.rfc4514_string()
-
-    @property
-    def folded_subject(self) -> bytes:
-        """Equal octets are equal names."""
-        found = _folded.get(octets := (self.subject, self.is_mended))
-        if found is None:
-            with quietly():
-                found = _folded.keep(octets, names.key(self.x509.subject))
-        return found
 
     @property
     def spelled_issuer(self) -> str:
@@ -192,7 +186,7 @@ def _read(der: bytes, parsed: x509.Certificate, *, is_mended: bool = False) -> C
     said, traits = trait.read(parsed.extensions)
     signed, algorithm, issuer, subject, key_info = _slices(der)
     key_id, basic = said.get(_KEY_ID), said.get(_BASIC)
-    public_key = _public_key(parsed)
+    public_key, subject_name = _public_key(parsed), parsed.subject
     return Certificate(
         der=der,
         x509=parsed,
@@ -201,13 +195,15 @@ def _read(der: bytes, parsed: x509.Certificate, *, is_mended: bool = False) -> C
         is_mended=is_mended,
         issuer=issuer,
         subject=subject,
-        folded_issuer=_folded_issuer((issuer, is_mended), parsed),
+        folded_issuer=_issuer_name((issuer, is_mended), parsed),
+        folded_subject=_subject_name((subject, is_mended), subject_name),
         key_info=key_info,
         serial=parsed.serial_number,
         key_id=key_id.digest if key_id else None,
         public_key=public_key,
+        key_kind=kind_of(public_key),
         key_bits=getattr(public_key, "key_size", 0),
-        emails=_emails(traits, parsed.subject),
+        emails=_emails(traits, subject, subject_name),
         key_usage=_key_usage(said.get(_KEY_USAGE)),
         extended_key_usage=_purposes(said.get(_PURPOSES)),
         is_authority=basic is not None and basic.ca,
@@ -227,15 +223,16 @@ _spelled: names.Memory[str] = names.Memory()
 _UNREADABLE = b"\xff"  # those that can be read begin with a length
 
 
-def _folded_issuer(octets: tuple[bytes, bool], parsed: x509.Certificate) -> bytes:
+def _issuer_name(octets: tuple[bytes, bool], parsed: x509.Certificate) -> bytes:
     """One that cannot be read equals no other."""
-    found = _folded.get(octets)
-    if found is None:
-        try:
-            found = _folded.keep(octets, names.key(parsed.issuer))
-        except ValueError:
-            found = _UNREADABLE + octets[0]
-    return found
+    try:
+        return _folded.get(octets) or _folded.keep(octets, names.key(parsed.issuer))
+    except ValueError:
+        return _UNREADABLE + octets[0]
+
+
+def _subject_name(octets: tuple[bytes, bool], name: x509.Name) -> bytes:
+    return _folded.get(octets) or _folded.keep(octets, names.key(name))
 
 
 @contextmanager
@@ -287,9 +284,14 @@ def _public_key(parsed: x509.Certificate) -> CertificatePublicKeyTypes | None:
         return None
 
 
-def _emails(traits: Traits, subject: x509.Name) -> tuple[str, ...]:
+def _emails(traits: Traits, subject: bytes, name: x509.Name) -> tuple[str, ...]:
     found = [one.value for one in traits.alternative if isinstance(one, x509.RFC822Name)]
-    return tuple(dict.fromkeys((*found, *_subject_emails(subject))))
+    if _EMAIL_ADDRESS in subject:
+        found += _subject_emails(name)
+    return tuple(dict.fromkeys(found))
+
+
+_EMAIL_ADDRESS = bytes.fromhex("2a864886f70d010901")  # 1.2.840.113549.1.9.1
 
 
 def _subject_emails(subject: x509.Name) -> tuple[str, ...]:

@@ -11,7 +11,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
-from itertools import islice, pairwise
+from itertools import islice
+from typing import Literal
 
 from gatepost.certificate import Certificate
 from gatepost.pki.path import role_objection
@@ -25,6 +26,7 @@ MAXIMUM_SIGNATURES = 48
 MAXIMUM_PATHS = 32  # that reach an anchor
 
 Chain = tuple[Certificate, ...]
+_Fitness = Literal["nowhere", "as an anchor", "below one"]
 
 
 @dataclass(slots=True)
@@ -38,13 +40,7 @@ class Search:
     verdict: str = ""
     spent: int = 0  # signatures
     steps: int = 0
-    _above: dict[bytes, list[Certificate]] = field(default_factory=dict)  # by subject, no anchors
     _checked: dict[tuple[Certificate, Certificate], bool] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        for one in self.pool:
-            if one not in self.roots:
-                self._above.setdefault(one.folded_subject, []).append(one)
 
     def chains(self, leaf: Certificate) -> Iterator[Chain]:
         """Every path that holds, the likeliest first."""
@@ -71,20 +67,16 @@ class Search:
                 yield from self._climb((*chain, issuer))
 
     def _issuers(self, child: Certificate) -> list[Certificate]:
-        name = child.folded_issuer
-        named = (*filed(self.roots).get(name, ()), *self._above.get(name, ()))
-        found = [one for one in named if not self._unfit(one)]
+        name, roots = child.folded_issuer, self.roots
+        found = [one for one in filed(roots).get(name, ()) if self._fits(one, "as an anchor")]
+        others = [one for one in self.pool if one.folded_subject == name and one not in roots]
+        found += filter(self._fits, others)
         if len(found) > 1:
             found.sort(key=lambda one: self._merit(one, child.traits.authority_key_id))
         return found
 
-    def _unfit(self, issuer: Certificate) -> bool:
-        return bool(
-            role_objection(issuer)
-            or key_weakness(issuer)
-            or date_objection(issuer, self.moment)
-            or (issuer not in self.roots and signature_weakness(issuer))
-        )
+    def _fits(self, issuer: Certificate, place: _Fitness = "below one") -> bool:
+        return _fitness(issuer) in {place, "below one"} and not date_objection(issuer, self.moment)
 
     def _merit(self, issuer: Certificate, key_id: bytes | None) -> tuple[bool, bool, float, str]:
         """The right key, the shortest way, the longest valid; the same on every node."""
@@ -93,14 +85,23 @@ class Search:
 
     def _signatures(self, chain: Chain) -> str:
         """RFC 5280 section 6.1.3 (a)(1), from the anchor down: most forgeries end there."""
-        for child, issuer in reversed(tuple(pairwise(chain))):
+        for child, issuer in zip(chain[-2::-1], chain[:0:-1], strict=True):
             edge = (child, issuer)
-            if edge not in self._checked:
+            holds = self._checked.get(edge)
+            if holds is None:
                 self.spent += 1
-                self._checked[edge] = _signed(child, issuer)
-            if not self._checked[edge]:
+                holds = self._checked[edge] = _signed(child, issuer)
+            if not holds:
                 return f"the signature on {child.name!r} was not made by {issuer.name!r}"
         return ""
+
+
+@lru_cache(maxsize=4096)
+def _fitness(issuer: Certificate) -> _Fitness:
+    """What no time changes: where it may stand above others."""
+    if role_objection(issuer) or key_weakness(issuer):
+        return "nowhere"
+    return "as an anchor" if signature_weakness(issuer) else "below one"
 
 
 @lru_cache(maxsize=256)

@@ -90,13 +90,10 @@ def choose(
             rejected.append(Rejection(candidate.certificate, why, candidate.source))
         else:
             usable.append(candidate)
-    usable.sort(key=_merit, reverse=True)
-    rejected += [
-        Rejection(one.certificate, _second(one, usable[0]), one.source) for one in usable[1:]
-    ]
     if not usable:
         return Choice(None, tuple(rejected))
-    best = usable[0]
+    best, *others = sorted(usable, key=_merit, reverse=True) if len(usable) > 1 else usable
+    rejected += [Rejection(one.certificate, _second(one, best), one.source) for one in others]
     remarks = _remarks(best, anchors, moment)
     return Choice(best.certificate, tuple(rejected), best.domain, best.source, remarks=remarks)
 

@@ -38,13 +38,13 @@ class Algorithm:
 
 def signed_by(certificate: Certificate, key: CertificatePublicKeyTypes | None) -> bool:
     """Whether the key signed this certificate; names are another matter."""
-    algorithm = _algorithm_of(certificate)
+    algorithm = algorithm_of(certificate)
     return algorithm is not None and made_by(
         key, certificate.x509.signature, certificate.signed, algorithm
     )
 
 
-def _algorithm_of(certificate: Certificate) -> Algorithm | None:
+def algorithm_of(certificate: Certificate) -> Algorithm | None:
     """Read once for the same octets; nothing where inside and outside differ, or it is unknown."""
     octets = certificate.algorithm
     if octets in (known := _known):

@@ -9,20 +9,11 @@ from __future__ import annotations
 from functools import lru_cache
 
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import (
-    dsa,
-    ec,
-    ed448,
-    ed25519,
-    mldsa,
-    mlkem,
-    rsa,
-    x448,
-    x25519,
-)
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, mlkem, x448
 
 from gatepost.certificate import Certificate
 from gatepost.pki.der import after, inside, items
+from gatepost.pki.signature import algorithm_of
 
 MINIMUM_RSA = 2048
 MAXIMUM_RSA = 16384
@@ -34,7 +25,7 @@ WEAK_DIGESTS = frozenset({"md2", "md4", "md5", "sha1"})
 def key_weakness(certificate: Certificate) -> str:
     """Why the key is not acceptable; empty when it is."""
     bits = certificate.key_bits
-    match _family(certificate):
+    match certificate.key_kind:
         case "rsa":
             if bits < MINIMUM_RSA:
                 return f"its RSA key of {bits} bits is shorter than {MINIMUM_RSA}"
@@ -47,44 +38,14 @@ def key_weakness(certificate: Certificate) -> str:
                 return "its curve is written out instead of named, which RFC 5480 forbids"
         case "dsa":
             return "its key is a DSA key, which is no longer accepted"
-        case "":
+        case "unknown":
             return f"its key algorithm {_key_algorithm(certificate)} is not supported"
     return ""
 
 
-def _family(certificate: Certificate) -> str:
-    kind: type = type(certificate.public_key)
-    return _family_of(kind)
-
-
-@lru_cache(maxsize=64)
-def _family_of(kind: type) -> str:
-    """Of the few types of keys there are; those of one size only need no more be asked."""
-    if issubclass(kind, rsa.RSAPublicKey):
-        return "rsa"
-    if issubclass(kind, ec.EllipticCurvePublicKey):
-        return "curve"
-    if issubclass(kind, dsa.DSAPublicKey):
-        return "dsa"
-    return "fixed" if issubclass(kind, _FIXED) else ""
-
-
-_FIXED = (
-    ed25519.Ed25519PublicKey,
-    ed448.Ed448PublicKey,
-    x25519.X25519PublicKey,
-    x448.X448PublicKey,
-    mldsa.MLDSA44PublicKey,
-    mldsa.MLDSA65PublicKey,
-    mldsa.MLDSA87PublicKey,
-    mlkem.MLKEM768PublicKey,
-    mlkem.MLKEM1024PublicKey,
-)
-
-
 def security(certificate: Certificate) -> int:
     """About how many bits an attacker must guess (NIST SP 800-57 part 1, table 2)."""
-    match _family(certificate):
+    match certificate.key_kind:
         case "rsa":
             return next(bits for size, bits in _RSA_SECURITY if certificate.key_bits >= size)
         case "curve":
@@ -103,8 +64,9 @@ def security(certificate: Certificate) -> int:
 
 def signature_weakness(certificate: Certificate) -> str:
     """Why its issuer's signature proves nothing any more; empty when it does."""
+    algorithm = algorithm_of(certificate)
     try:
-        digest = certificate.x509.signature_hash_algorithm
+        digest = algorithm.digest if algorithm else certificate.x509.signature_hash_algorithm
     except UnsupportedAlgorithm:
         oid = certificate.x509.signature_algorithm_oid.dotted_string
         return f"its signature algorithm {oid} is not supported"

@@ -10,8 +10,6 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Literal
 
-from cryptography.hazmat.primitives.asymmetric import ec, mlkem, rsa, x448, x25519
-
 from gatepost.certificate import ANY_PURPOSE, EMAIL_PROTECTION, Certificate
 from gatepost.pki.strength import key_weakness
 
@@ -19,9 +17,6 @@ Use = Literal["sign", "encrypt"]
 
 _RSASSA_PSS = "1.2.840.113549.1.1.10"
 _RSAES_OAEP = "1.2.840.113549.1.1.7"
-
-AgreementKey = ec.EllipticCurvePublicKey | x25519.X25519PublicKey | x448.X448PublicKey
-EncapsulationKey = mlkem.MLKEM768PublicKey | mlkem.MLKEM1024PublicKey
 
 
 def usable_for(certificate: Certificate, use: Use, moment: datetime) -> tuple[str, ...]:
@@ -69,7 +64,7 @@ def _usage_objection(certificate: Certificate, use: Use) -> str:
         if usage & {"digital_signature", "content_commitment"}:
             return ""
         return "its key usage includes neither digitalSignature nor nonRepudiation"
-    if isinstance(certificate.public_key, rsa.RSAPublicKey | EncapsulationKey):  # RFC 9935 5
+    if certificate.key_kind in {"rsa", "encapsulating"}:  # RFC 9935 section 5
         if "key_encipherment" in usage:
             return ""
         return "its key usage does not include keyEncipherment"
@@ -79,18 +74,23 @@ def _usage_objection(certificate: Certificate, use: Use) -> str:
 
 
 def _algorithm_objection(certificate: Certificate, use: Use) -> str:
-    algorithm = certificate.x509.public_key_algorithm_oid.dotted_string
-    key = certificate.public_key
-    if key is None:
-        return ""  # key_weakness has said it
-    if use == "sign":
-        if isinstance(key, x25519.X25519PublicKey | x448.X448PublicKey):
+    match use, certificate.key_kind:
+        case _, "unknown":
+            return ""  # key_weakness has said it
+        case _, "rsa":
+            return _restriction(certificate, use)
+        case "sign", "agreeing":
             return "its key can only agree on keys, not sign"
-        if isinstance(key, EncapsulationKey):
+        case "sign", "encapsulating":
             return "its key can only encapsulate keys, not sign"
-        return "its key is for RSA-OAEP only" if algorithm == _RSAES_OAEP else ""
-    if algorithm == _RSASSA_PSS:
-        return "its key is for RSA-PSS signatures only"
-    if not isinstance(key, rsa.RSAPublicKey | AgreementKey | EncapsulationKey):
-        return "its key algorithm is not supported for encryption"
+        case "encrypt", "dsa" | "signing":
+            return "its key algorithm is not supported for encryption"
     return ""
+
+
+def _restriction(certificate: Certificate, use: Use) -> str:
+    """RFC 4055: an RSA key may be for one scheme only."""
+    algorithm = certificate.x509.public_key_algorithm_oid.dotted_string
+    if use == "sign":
+        return "its key is for RSA-OAEP only" if algorithm == _RSAES_OAEP else ""
+    return "its key is for RSA-PSS signatures only" if algorithm == _RSASSA_PSS else ""

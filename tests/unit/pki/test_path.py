@@ -160,7 +160,7 @@ def test_a_hostile_chain_of_mappings_is_linear() -> None:
     pairs = b"".join(b"\x30\x0a" + one + other for one in oids for other in oids)
     mappings = b"\x30\x83" + len(pairs).to_bytes(3, "big") + pairs
     one = authority("C", "Root")
-    said = replace(one.traits, policies=frozenset(many), mappings=mappings)
+    said = one.traits._replace(policies=frozenset(many), mappings=mappings)
     hostile = replace(one, traits=said)
     rules = PolicyRules(accepted=frozenset(many), explicit=True)
     start = time.perf_counter()
