@@ -40,6 +40,10 @@ outbound = {{ host = "127.0.0.1", port = {world}, tls = "none" }}
 
 [vault]
 key_file = "{key}"
+
+[revocation]
+inbound = "off"  # nobody is asked beyond this machine
+outbound = "off"
 """
 
 

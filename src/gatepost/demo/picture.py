@@ -71,7 +71,9 @@ def _sees(exchange: Exchange) -> str:
         return (
             "Eve can read this mail: it is signed, but not encrypted. She cannot change it unseen."
         )
-    return "Eve sees who writes to whom, when, the subject and the size. She cannot read the text."
+    if exchange.subject.removeprefix("[secure] ").encode() in exchange.octets:
+        return "Eve sees who writes to whom, when, the subject and the size, but not the text."
+    return "Eve sees who writes to whom, when, and the size, but neither the subject nor the text."
 
 
 def _layers(exchange: Exchange) -> list[dict[str, object]]:
