@@ -127,14 +127,15 @@ def plain(name: str) -> str:
 
 def _entry(operation: Element) -> Entry:
     name, attributes = _children(operation, 2)[:2]
-    values: dict[str, tuple[bytes, ...]] = {}
+    values: dict[str, list[bytes]] = {}
     for one in attributes.sequence():
         kind, found = _children(one, 2)[:2]
         said = kind.octet_string().decode("ascii", "replace")
         # Active Directory tells in an option which part of a long list this is.
         key = said.lower() if ";range=" in said.lower() else plain(said)
-        values[key] = (*values.get(key, ()), *(each.octets() for each in found.set_of()))
-    return Entry(name.octet_string().decode("utf-8", "replace"), values)
+        values.setdefault(key, []).extend(each.octets() for each in found.set_of())
+    kept = {key: tuple(each) for key, each in values.items()}
+    return Entry(name.octet_string().decode("utf-8", "replace"), kept)
 
 
 def _cookie(controls: Iterable[Element]) -> bytes:

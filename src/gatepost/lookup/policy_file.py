@@ -10,14 +10,15 @@ import json
 import os
 import secrets
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
+from gatepost.errors import Malformed
 from gatepost.events import Name
-from gatepost.route.sts import MODES, StsPolicy
+from gatepost.route.sts import MAXIMUM_PATTERNS, MODES, StsPolicy
 
 _MAXIMUM = 256 * 1024
 _log = structlog.get_logger("gatepost.lookup")
@@ -38,8 +39,8 @@ class PolicyFiles:
             return None
         try:
             with self._path(self._folder, domain).open("rb") as file:
-                return _restored(domain, file.read(_MAXIMUM))
-        except (OSError, ValueError, LookupError, TypeError, OverflowError):
+                return restored(domain, file.read(_MAXIMUM))
+        except (OSError, Malformed):
             return None
 
     def write(self, domain: str, policy: StsPolicy) -> None:
@@ -51,7 +52,7 @@ class PolicyFiles:
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with fresh.open("xb") as file:
-                file.write(_composed(domain, policy))
+                file.write(composed(domain, policy))
                 file.flush()
                 os.fsync(file.fileno())
             fresh.replace(path)
@@ -65,9 +66,8 @@ class PolicyFiles:
         """Remove policies that have ended; returns how many."""
         removed = 0
         for path in self._folder.glob("*.json") if self._folder else ():
-            with suppress(OSError, ValueError, LookupError, TypeError, OverflowError):
-                octets = path.read_bytes()[:_MAXIMUM]
-                if not _restored(json.loads(octets)["domain"], octets).is_live(now):
+            with suppress(OSError, Malformed), path.open("rb") as file:
+                if not restored("", file.read(_MAXIMUM)).is_live(now):
                     path.unlink()
                     removed += 1
         return removed
@@ -77,7 +77,8 @@ class PolicyFiles:
         return folder / f"{hashlib.sha256(domain.encode()).hexdigest()}.json"
 
 
-def _composed(domain: str, policy: StsPolicy) -> bytes:
+def composed(domain: str, policy: StsPolicy) -> bytes:
+    """A policy as it is kept."""
     data = {
         "domain": domain,
         "id": policy.id,
@@ -89,14 +90,21 @@ def _composed(domain: str, policy: StsPolicy) -> bytes:
     return json.dumps(data, indent=1).encode()
 
 
-def _restored(domain: str, octets: bytes) -> StsPolicy:
-    data = json.loads(octets)
-    if data["domain"] != domain:
+def restored(domain: str, octets: bytes) -> StsPolicy:
+    """What `composed` wrote for a domain, for any if none is given; raises Malformed."""
+    try:
+        return _policy(domain, json.loads(octets))
+    except (ValueError, LookupError, TypeError, OverflowError, RecursionError) as error:
+        raise Malformed(f"the MTA-STS policy kept is damaged: {error}") from error
+
+
+def _policy(domain: str, data: dict[str, Any]) -> StsPolicy:
+    if domain not in {"", data["domain"]}:
         raise ValueError("the file is another domain's")
-    return StsPolicy(
-        str(data["id"]),
-        MODES[MODES.index(data["mode"])],
-        tuple(map(str, data["mx"])),
-        timedelta(seconds=int(data["max_age"])),
-        datetime.fromisoformat(data["fetched"]),
-    )
+    fetched, age = datetime.fromisoformat(data["fetched"]), int(data["max_age"])
+    _ = fetched.astimezone(UTC) + timedelta(seconds=age)  # when it ends, within the calendar
+    patterns = tuple(map(str, data["mx"]))
+    if fetched.tzinfo is None or age < 0 or len(patterns) > MAXIMUM_PATTERNS:
+        raise ValueError("no policy has this")
+    mode = MODES[MODES.index(data["mode"])]
+    return StsPolicy(str(data["id"]), mode, patterns, timedelta(seconds=age), fetched)

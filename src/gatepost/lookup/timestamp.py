@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from gatepost.certificate import Certificate
 from gatepost.errors import Malformed, Refused
 from gatepost.lookup.revocation import Fetch
-from gatepost.pki.der import items
+from gatepost.pki.der import first, items
 
 if TYPE_CHECKING:
     from rfc3161_client import TimeStampResponse
@@ -85,8 +85,9 @@ def _read(token: bytes) -> TimeStampResponse:
     except (ValueError, IndexError) as error:
         raise Malformed(f"this is not a time stamp: {error}") from error
     if status is not PKIStatus.GRANTED:
-        said = "; ".join(found.status_string) or status.name.lower()
-        raise Refused(f"the time stamping authority refuses: {said[:200]}")
+        said = ("; ".join(found.status_string) or status.name.lower())[:200]
+        shown = "".join(one if one.isprintable() else " " for one in said)
+        raise Refused(f"the time stamping authority refuses: {shown}")
     return found
 
 
@@ -99,7 +100,7 @@ def _ordered(token: bytes) -> bytes:
     parts = list(items(token))
     if len(parts) < 2:  # an error has no token
         return token
-    signed = next(items(list(items(parts[1]))[1]))
+    signed = first(list(items(parts[1]))[1])
     for one in items(signed):
         if one[0] == _CERTIFICATES:
             found = list(items(one))

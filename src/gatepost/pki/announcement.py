@@ -176,7 +176,7 @@ def _certificates(data: dict[str, Any], name: str, limit: int) -> tuple[Certific
             Certificate.from_der(base64.b64decode(one, validate=True))
             for one in _list(data, name, limit, least=0)
         )
-    except (TypeError, binascii.Error) as error:
+    except (TypeError, ValueError) as error:  # not text, not ASCII, or not base64
         raise Malformed(f"{name} holds something that is not base64") from error
 
 

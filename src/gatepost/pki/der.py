@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+MAXIMUM_OID = 64  # octets
+
 
 def inside(der: bytes, start: int) -> int:
     """Where the content of the element at `start` begins."""
@@ -42,10 +44,13 @@ def first(der: bytes) -> bytes:
 
 
 def dotted(der: bytes) -> str:
-    """An OBJECT IDENTIFIER in digits and dots."""
+    """An OBJECT IDENTIFIER in digits and dots; there may be none, or a longer one than any is."""
     numbers: list[int] = []
     value = 0
-    for octet in der[inside(der, 0) :]:
+    octets = der[inside(der, 0) :]
+    if len(octets) > MAXIMUM_OID:  # its numbers would take time by the square
+        raise IndexError("an object identifier of unreasonable length")
+    for octet in octets:
         value = value << 7 | octet & 0x7F
         if not octet & 0x80:
             numbers.append(value)

@@ -66,8 +66,9 @@ class Peer:
             first, checked = (
                 datetime.fromtimestamp(float(data[one]), UTC) for one in ("first_seen", "checked")
             )
-            return cls(data["domain"], data["text"], data["evidence"], first, checked)
-        except (ValueError, KeyError, TypeError, OverflowError) as error:
+            domain, text, evidence = (str(data[one]) for one in ("domain", "text", "evidence"))
+            return cls(domain, text, evidence, first, checked)
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise Malformed("what is kept of a federation peer cannot be read") from error
 
 

@@ -22,7 +22,7 @@ from cryptography.x509.verification import (
 from gatepost.certificate import Certificate
 from gatepost.errors import Malformed
 from gatepost.mail.delivery import Tlsa
-from gatepost.pki.der import items
+from gatepost.pki.der import first, items
 
 TA, EE = 2, 3  # RFC 7218: trust anchor assertion, domain-issued certificate
 CERTIFICATE, KEY = 0, 1
@@ -95,7 +95,7 @@ def _fits(record: Tlsa, der: bytes) -> bool:
 
 def _key(der: bytes) -> bytes:
     """The subjectPublicKeyInfo as it stands there; writing it anew might change an octet."""
-    fields = [one for one in items(next(items(der))) if one[0] != 0xA0]  # but version
+    fields = [one for one in items(first(der)) if one[0] != 0xA0]  # but version
     return fields[5]
 
 

@@ -227,6 +227,10 @@ def test_a_zip_archive(
         "",
         *(f"export.zip/users/{name}.p12" for name in ("alice", "bomb", "late")),
     }
+    nameless = path.read_bytes().replace(b"users/notes.txt", b"\0sers/notes.txt")
+    (export / "odd.zip").write_bytes(nameless)  # the library cuts a name there, to nothing
+    assert "no zip archive" in told(gatepost, export, passwords, 1)["odd.zip"]["told"]
+    (export / "odd.zip").unlink()
     monkeypatch.setattr(shelf, "MAXIMUM_UNPACKED", 10)
     found = told(gatepost, export, passwords, 1)
     assert "holds too much" in found["export.zip/users/bomb.p12"]["told"]

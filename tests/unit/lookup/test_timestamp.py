@@ -51,6 +51,7 @@ async def test_an_authority_that_lies_or_is_away(stamper: Stamper) -> None:
     """A token over something else would be kept as if it proved anything."""
     old = await ask(DOWNLOAD, stamper.url, OTHER, ())
     said = [old, b"", b"\x30\x03\x02\x01\x02", b"<html>", bytes.fromhex("30053003020102")]
+    said.append(bytes.fromhex("300c30030201003005060100a000"))  # nothing is in its token
 
     async def fetch(url: str, maximum: int, *, body: bytes = b"", kind: str = "") -> bytes:
         assert url and maximum and body and kind  # noqa: PT018  all of it is needed

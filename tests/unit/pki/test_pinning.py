@@ -62,6 +62,22 @@ def test_what_is_written_is_read() -> None:
     assert Peer.restored(peer.written()) == peer
 
 
+@pytest.mark.parametrize("one", ["\u00e9", "a", 7, None, ["a"]])
+def test_what_is_no_certificate(one: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A partner's odd document ends the command that imports it without a word why."""
+    said = announcement._data
+    monkeypatch.setattr(announcement, "_data", lambda of: {**said(of), "authorities": [one]})
+    with pytest.raises(Malformed):
+        read(document())
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", "[" * 100_000, '{"first_seen": 1e999}'])
+def test_what_is_kept_is_damaged(text: str) -> None:
+    """One damaged row ends what looks at all partners."""
+    with pytest.raises(Malformed):
+        Peer.restored(text)
+
+
 def test_every_changed_octet_is_noticed() -> None:
     """Whoever sits on the way can swap the CA for his own unless every octet counts."""
     text = document()

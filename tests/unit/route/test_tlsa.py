@@ -94,6 +94,14 @@ def test_unusable() -> None:
         proven([record(3, 1, 1, LEAF)], [], (HOST,), NOW)
 
 
+@pytest.mark.parametrize("shown", [b"", b"\x30\x00", b"\x30\x02\x30\x00", b"\x30\x82"])
+def test_a_chain_of_nonsense(shown: bytes) -> None:
+    """A server ends a delivery with an error nobody expects, and its mail is never tried again."""
+    for usage in (2, 3):
+        with pytest.raises(Unproven):
+            proven([record(usage, 1, 1, LEAF)], [shown, shown], (HOST,), NOW)
+
+
 def test_the_stronger_digest_counts() -> None:
     """RFC 7671 section 9: an attacker who breaks the weaker digest gets the mail."""
     weak, strong = record(3, 1, 1, LEAF), record(3, 1, 2, MIDDLE)

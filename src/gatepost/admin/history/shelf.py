@@ -5,7 +5,9 @@ A zip archive says of itself what it likes: what counts is what really comes out
 
 from __future__ import annotations
 
+import lzma
 import os
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -20,7 +22,11 @@ KINDS: Final = frozenset({".p12", ".pfx", ".pem", ".key", ".crt", ".cer", ".der"
 ARCHIVE: Final = ".zip"
 MAXIMUM_FILES: Final = 100_000
 MAXIMUM_UNPACKED: Final = 1 << 30  # octets out of one archive
-_FAULTS = (OSError, EOFError, ValueError, RuntimeError, NotImplementedError, zlib.error)
+# What the library and its decompressors raise over archives that are not what they say.
+_FAULTS = (
+    *(OSError, EOFError, ValueError, RuntimeError, NotImplementedError, IndexError),
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +95,7 @@ def _unpacked(path: Path, name: str) -> Iterator[File]:
                 found = _member(archive, one, inside)
                 left -= len(found.octets)
                 yield found
-    except (*_FAULTS, zipfile.BadZipFile) as error:
+    except _FAULTS as error:
         yield File(name, fault=f"it is no zip archive that can be read: {error}")
 
 
@@ -99,5 +105,5 @@ def _member(archive: zipfile.ZipFile, one: zipfile.ZipInfo, name: str) -> File:
     try:
         with archive.open(one) as file:  # unpacks no more than is asked for
             return _bounded(name, file.read(MAXIMUM_FILE + 1))
-    except (*_FAULTS, zipfile.BadZipFile) as error:
+    except _FAULTS as error:
         return File(name, fault=f"it cannot be unpacked: {error}")
