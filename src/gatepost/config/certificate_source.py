@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import field
 from typing import Annotated, Any, Final
 
@@ -15,6 +16,8 @@ from gatepost.config.est import Est
 from gatepost.config.folder import Folders
 
 LOCAL: Final = "local"  # the embedded CA's name among the sources
+
+_DOMAIN: Final = re.compile(r"(?:[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})*)?")
 
 # Every kind that is built in: its settings stand in the table of the same name.
 BUILT_IN: Final[frozenset[str]] = frozenset({"acme", "cmp", "est", "file"})
@@ -38,9 +41,14 @@ class CertificateSource:
     """How a server of CMP is reached: for kind "cmp"."""
     file: Folders | None = None
     """The folders requests and certificates pass through: for kind "file"."""
+    caa: str = ""
+    """The domain name by which the authority goes in CAA records, such as "ca.example", for
+    `gatepost check`; empty: as an authority that speaks ACME says itself."""
 
     @model_validator(mode="after")
     def _check(self) -> CertificateSource:
+        if not _DOMAIN.fullmatch(self.caa):
+            raise ValueError('caa: expected a domain name such as "ca.example"')
         if self.name == LOCAL:
             raise ValueError(f"name: {LOCAL!r} is the embedded CA")
         if self.kind in BUILT_IN:

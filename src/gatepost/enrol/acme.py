@@ -17,6 +17,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from cryptography.hazmat.primitives.asymmetric import ec
+
 from gatepost.certificate import Certificate
 from gatepost.enrol import receipt
 from gatepost.enrol.acme_account import Accounts
@@ -87,6 +89,39 @@ class Acme:
         order = _Order(**json.loads(state))
         step = self._collected if order.url else self._requested
         return await asyncio.to_thread(step, wanted, order, now)
+
+    async def answers(self, now: datetime) -> str:
+        """Fetch the directory and look whether an account could be made; none is."""
+        del now
+        return await asyncio.to_thread(self._state)
+
+    async def identities(self, now: datetime) -> tuple[str, ...]:
+        """As its directory says."""
+        del now
+        return await asyncio.to_thread(self._identities)
+
+    def _state(self) -> str:
+        is_known = self.accounts.is_known(self.name, self.service.url)
+        with self._visited() as wire:
+            if not is_known:
+                self._check_terms(wire)
+            account = "our account is there" if is_known else "our account is made with an order"
+            return f"{wire.host} speaks ACME; {account}"
+
+    def _identities(self) -> tuple[str, ...]:
+        with self._visited() as wire:
+            return wire.identities
+
+    @contextmanager
+    def _visited(self) -> Iterator[Wire]:
+        """Speak in nobody's name."""
+        from gatepost.enrol.acme_wire import Wire  # noqa: PLC0415  as below
+
+        wire = Wire(self.service.url, ec.generate_private_key(ec.SECP256R1()), self.service.anchors)
+        try:
+            yield wire
+        finally:
+            wire.close()
 
     def _requested(self, wanted: Wanted, last: _Order, now: datetime) -> Issued | Pending:
         mailbox, ticket = _mailbox(wanted), secrets.token_hex(16)
@@ -254,7 +289,8 @@ class Acme:
         finally:
             wire.close()
 
-    def _registered(self, wire: Wire) -> str:
+    def _check_terms(self, wire: Wire) -> None:
+        """Raise Refused for what an administrator has to decide first."""
         service = self.service
         if wire.terms and service.terms != wire.terms:
             raise Refused(
@@ -263,6 +299,10 @@ class Acme:
             )
         if wire.wants_binding and not service.kid:
             raise Refused(f"{wire.host} makes accounts for its customers only: set eab_kid")
+
+    def _registered(self, wire: Wire) -> str:
+        service = self.service
+        self._check_terms(wire)
         try:
             secret = service.hmac_key() if service.kid else ""
         except ConfigError as error:

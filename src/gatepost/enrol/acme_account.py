@@ -46,6 +46,12 @@ class Accounts:
             self.directory.register.swap(_BEGINNING + name, known, made)
         raise Unavailable(f"the account of {name} is being changed by others")
 
+    def is_known(self, name: str, service: str) -> bool:
+        """Whether there is one at a service; none is made."""
+        known = self.directory.register.read(_BEGINNING + name)
+        data = json.loads(known) if known else {}
+        return bool(data) and data["service"] == service and bool(data["url"])
+
     def confirm(self, name: str, account: Account, url: str) -> None:
         """Remember where the account is."""
         told = json.dumps({**json.loads(account.known), "url": url})

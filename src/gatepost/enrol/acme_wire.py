@@ -34,6 +34,7 @@ LONGEST: Final = 90.0  # seconds for a whole conversation; `engine.enroller` gra
 LARGEST: Final = 1 << 20  # octets of an answer
 LATEST: Final = timedelta(days=1)
 _REDIRECTS: Final = 3
+_IDENTITIES: Final = 20
 _TRANSIENT: Final = frozenset({"badNonce", "serverInternal", "connection", "dns", "tls"})
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{22,512}\Z")  # RFC 8555 section 8.1: 128 bits
 
@@ -159,6 +160,13 @@ class Wire:
     def wants_binding(self) -> bool:
         """Whether accounts must be bound to a customer (RFC 8555 section 7.3.4)."""
         return bool(self.directory.meta.external_account_required)
+
+    @property
+    def identities(self) -> tuple[str, ...]:
+        """By which domain names it goes in CAA records (RFC 8555 section 7.1.1)."""
+        found = self.directory.meta.caa_identities
+        listed = found if isinstance(found, list | tuple) else ()
+        return tuple(plain(one) for one in listed[:_IDENTITIES] if isinstance(one, str))
 
     def use(self, account: str) -> None:
         """Speak in the name of an account."""

@@ -82,6 +82,15 @@ class CertificateSource(Protocol):
 
 
 @runtime_checkable
+class Identified(Protocol):
+    """What a source may know besides, for `gatepost check`."""
+
+    async def identities(self, now: datetime) -> tuple[str, ...]:
+        """The domain names by which the authority goes in CAA records; raises as above."""
+        ...
+
+
+@runtime_checkable
 class Answering(Protocol):
     """What a source may do besides, for `gatepost check`."""
 

@@ -23,6 +23,7 @@ import dns.rdatatype
 import dns.resolver
 
 from gatepost.errors import Unavailable
+from gatepost.lookup.caa import Property
 from gatepost.mail.delivery import Tlsa
 from gatepost.route.mx import Exchange
 
@@ -127,6 +128,17 @@ class Resolver:
         return await self._asked(
             name, "SMIMEA", lambda one: Tlsa(one.usage, one.selector, one.mtype, one.cert)
         )
+
+    async def caa(self, name: str) -> tuple[Property, ...]:
+        """The name's CAA records (RFC 8659 section 4)."""
+        answer = await self._asked(
+            name,
+            "CAA",
+            lambda one: Property(
+                one.flags, one.tag.decode("ascii", "replace").lower(), one.value.decode("latin-1")
+            ),
+        )
+        return answer.records
 
     async def text(self, name: str) -> tuple[str, ...]:
         """The name's TXT records, each as one text (RFC 1035 section 3.3.14)."""

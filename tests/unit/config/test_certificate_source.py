@@ -82,6 +82,7 @@ def test_read() -> None:
         (CMP + SECRET + 'recipient = "Mail CA"', 'expected a name such as "CN=Mail CA,O=Example"'),
         (FILES + 'outbox = "/srv/a"\ninbox = "/srv/a"\n', "inbox: is the outbox, too"),
         (FILES + 'outbox = "/srv/a"\n', "inbox"),
+        (EST.replace("kind =", 'caa = "https://ca"\nkind ='), "caa: expected a domain name"),
     ],
 )
 def test_refused(text: str, said: str) -> None:

@@ -133,6 +133,19 @@ async def test_an_order_is_fulfilled(source: Source, authority: AcmeCa, now: dat
     assert ours.expectations.of(Mailbox.parse(asked.address), now) is None
 
 
+async def test_is_there(source: Source, authority: AcmeCa, now: datetime) -> None:
+    """An administrator learns from the first mail that waits what is wrong with the settings."""
+    ours, host = source(), f"localhost:{authority.port}"
+    made = f"{host} speaks ACME; our account is made with an order"
+    assert await ours.answers(now) == made
+    assert not ours.accounts.is_known("ca", authority.url)  # nothing was made for a question
+    with pytest.raises(Refused, match=r"has terms of service: read https://ca\.example/terms"):
+        await source(terms="").answers(now)
+    with pytest.raises(Unavailable, match="its TLS certificate is not believed"):
+        await source(anchors=None).answers(now)
+    assert await ours.identities(now) == ()
+
+
 async def test_a_forged_token_gets_nothing(
     source: Source, authority: AcmeCa, now: datetime
 ) -> None:

@@ -365,3 +365,30 @@ def test_a_strangers_words_are_one_line() -> None:
     """A server writes lines of its own into the log."""
     assert plain("a\r\nlevel=error \x1b[31mb" + "c" * 5000).startswith("a level=error [31mbccc")
     assert len(plain("c" * 5000)) == 300
+
+
+async def test_what_a_directory_says_of_itself(server: Server, source: Acme, now: datetime) -> None:
+    """The check of CAA records fails at a server that says strange things of itself."""
+    places = server.right("/directory").data
+    assert isinstance(places, dict)
+    for said, found in (
+        (["ca.example", 7, "mail.ca.example"], ("ca.example", "mail.ca.example")),
+        (["a\nb"], ("a b",)),
+        ("ca.example", ()),
+        ([f"{one}.example" for one in range(30)], tuple(f"{one}.example" for one in range(20))),
+    ):
+        server.instead["/directory"] = [Answer({**places, "meta": {"caaIdentities": said}})]
+        assert await source.identities(now) == found
+    server.instead["/directory"] = [Answer(b"not here", 404)]
+    with pytest.raises(Unavailable, match="does not speak ACME as expected: 404"):
+        await source.answers(now)
+
+
+async def test_our_account_is_there(server: Server, source: Acme, now: datetime) -> None:
+    """Terms that changed since stop an account that was made long ago."""
+    await source.request(wanted(ALICE), now)
+    places = server.right("/directory").data
+    assert isinstance(places, dict)
+    meta = {"termsOfService": "https://ca.example/new"}
+    server.instead["/directory"] = [Answer({**places, "meta": meta})]
+    assert (await source.answers(now)).endswith("speaks ACME; our account is there")

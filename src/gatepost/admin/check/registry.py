@@ -29,6 +29,7 @@ _MODULES = (
     "network",
     "dns",
     "source",
+    "authorization",
     "identity",
     "lookup",
 )

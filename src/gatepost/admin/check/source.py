@@ -36,7 +36,7 @@ def sources_answer(place: Installation) -> Iterator[Answer]:
     if not place.right.certificate_source:
         yield skip("certificates come from the embedded CA alone")
         return
-    for name, source in _made(place):
+    for name, source in made(place):
         if isinstance(source, GatepostError):
             yield bad(str(source), "see [[certificate_source]]")
         elif isinstance(source, Answering):
@@ -45,7 +45,8 @@ def sources_answer(place: Installation) -> Iterator[Answer]:
             yield good(f"{name}: can be asked; whether it answers shows with the next request")
 
 
-def _made(place: Installation) -> Iterator[tuple[str, CertificateSource | GatepostError]]:
+def made(place: Installation) -> Iterator[tuple[str, CertificateSource | GatepostError]]:
+    """Every source, or why it cannot be made."""
     readable(place).close()  # or it is not opened at all, for that could change it
     try:
         stores = Stores.open(place.right)
