@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -203,12 +204,12 @@ class Postgres:
     def raw(self) -> bytes:
         with self.session() as connection:
             connection.execute("CHECKPOINT")
-        return b"".join(
-            path.read_bytes()
-            for part in ("base", "pg_wal")
-            for path in (self.cluster / part).rglob("*")
-            if path.is_file()
-        )
+        octets = []
+        for part in ("base", "pg_wal"):
+            for path in (self.cluster / part).rglob("*"):
+                with suppress(FileNotFoundError, IsADirectoryError):  # the server tidies up
+                    octets.append(path.read_bytes())
+        return b"".join(octets)
 
     def end(self) -> None:
         for queue in self.queues:

@@ -16,6 +16,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from tests.contract.shelf import DOMAINS, Shelf, ensure, vault_of, write_some
+from tests.patience import PATIENCE
 from tests.pki_builder import Authority, company, company_root, root, user
 
 from gatepost.enrol.local import LocalAuthority
@@ -342,7 +343,7 @@ def test_settings_and_naive_moments(directory: Directory) -> None:
         directory.add_certificate(CERTIFICATE, now=NOW.replace(tzinfo=None))
 
 
-def seen(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
+def seen(condition: Callable[[], bool], seconds: float = PATIENCE) -> bool:
     """Whether it became true in time; another machine's notice takes its milliseconds."""
     end = time.monotonic() + seconds
     while not condition() and time.monotonic() < end:

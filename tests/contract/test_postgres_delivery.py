@@ -1,11 +1,13 @@
 """Delivery on the shared queue: what engine and queue promise each other holds there, too."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from tests.contract.conftest import Postgres
+from tests.patience import PATIENCE, soon
 from tests.unit.store.box import MARKER, new
 
 from gatepost.engine.bounce import Bouncer
@@ -68,13 +70,13 @@ async def delivering(postgres: Postgres, node: str, hop: Hop) -> AsyncIterator[M
     try:
         yield queue
     finally:
-        await delivery.stop(timedelta(seconds=5))
+        await delivery.stop()
         await postgres.shut(queue)
 
 
 async def sleep(queue: PostgresQueue) -> None:
     """As after a pause: the clock has moved, nobody has renewed."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while not queue._node._pause:  # noqa: ASYNC110  its first look, in another thread, renews
             await asyncio.sleep(0.01)
     queue._node._until = 0.0
@@ -82,7 +84,8 @@ async def sleep(queue: PostgresQueue) -> None:
 
 async def drained(queue: MailQueue) -> bool:
     """Whether everything left in time."""
-    for _ in range(200):
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
         await queue.flush()
         if not await asyncio.to_thread(queue.counts):
             return True
@@ -112,10 +115,7 @@ async def test_retry_and_notice(postgres: Postgres) -> None:
     await third.accept([new("A"), new("B", b"x", "carol@beta.test")])
     await postgres.shut(third)
     async with delivering(postgres, "a", hop):
-        for _ in range(100):
-            await asyncio.sleep(0.05)
-            if all(item.tries for item in postgres.control().list()):
-                break
+        await soon(lambda: all(item.tries for item in postgres.control().list()))
         assert [item.tries for item in postgres.control().list()] == [1, 1]
         hop.refused = "bob@beta.test"
         hop.reply = Reply(250, "2.0.0", "ok")
@@ -152,7 +152,7 @@ async def test_sleeper_does_not_deliver(postgres: Postgres) -> None:
     delivery.submit(items)
     await asyncio.sleep(0.2)
     assert hop.got == []
-    await delivery.stop(timedelta(seconds=5))
+    await delivery.stop()
     await postgres.shut(queue)
     async with delivering(postgres, "b", other) as queue:
         assert await drained(queue)
@@ -168,11 +168,11 @@ async def test_paused_in_the_middle(postgres: Postgres) -> None:
     delivery = _delivery(postgres, queue, "a", hop)
     await delivery.start()
     delivery.submit(await queue.accept([new("SMALL"), new("LARGE", bytes(SIZES[1]))]))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         await hop.asked.wait()
     await sleep(queue)
     hop.go_on.set()
-    await delivery.stop(timedelta(seconds=5))
+    await delivery.stop()
     await postgres.shut(queue)
     assert hop.got == []
     postgres.clock.now += timedelta(hours=1)

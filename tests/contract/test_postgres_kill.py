@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from tests.contract.conftest import Postgres
 from tests.contract.test_queue_contract import due
+from tests.patience import PATIENCE, soon
 from tests.peers.postgres import Server
 from tests.unit.store.box import MARKER, Clock, TestSeal, new
 
@@ -47,8 +48,11 @@ def _serve(address: str, folder: Path, round_: int, log: Any) -> None:
     asyncio.run(run())
 
 
-def _heard(log: Any, until: float, told: dict[str, set[str]]) -> None:
-    while time.monotonic() < until:
+def _hear(log: Any, told: dict[str, set[str]], seconds: float, enough: int = 0) -> None:
+    """For so long, and until so many are kept."""
+    end, last = time.monotonic() + seconds, time.monotonic() + PATIENCE
+    while time.monotonic() < end or len(told["kept"]) < enough:
+        assert time.monotonic() < last, "nothing more was accepted"
         with contextlib.suppress(EOFError, OSError):
             if log.poll(0.02):
                 kind, id_ = log.recv()
@@ -69,17 +73,13 @@ async def test_killed(postgres: Postgres, server: Server, victim: str, tmp_path:
         theirs.close()
         while not ours.poll(0.1):
             assert node.is_alive()
-        _heard(ours, time.monotonic() + 0.3 + random.random() / 3, told)
+        enough = len(told["kept"]) + 2 * CLIENTS
+        _hear(ours, told, 0.3 + random.random() / 3, enough)
         if victim == "database":
             before = len(told["kept"])
             await asyncio.to_thread(server.crash)
             await asyncio.to_thread(server.start)
-            for _ in range(50):  # the gateway goes on by itself
-                _heard(ours, time.monotonic() + 0.2, told)
-                if len(told["kept"]) > before + CLIENTS:
-                    break
-            else:
-                pytest.fail("nothing was accepted after the database came back")
+            _hear(ours, told, 0.2, before + CLIENTS)  # the gateway goes on by itself
         node.kill()
         node.join()
         with contextlib.suppress(EOFError):  # what it had said before it died
@@ -94,8 +94,9 @@ async def test_killed(postgres: Postgres, server: Server, victim: str, tmp_path:
     assert isinstance(queue, PostgresQueue)
     queue._node.doubt(has_ended=False)
     found: dict[str, int] = {}
-    for _ in range(200):
-        items = await asyncio.to_thread(due, queue, "outbound", 5000)
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        items = await asyncio.to_thread(due, queue, "outbound", 10**6)
         for item in items:
             found[item.queue_id] = found.get(item.queue_id, 0) + 1
         if items and all(id_ in found for id_ in told["kept"] - told["done"]):
@@ -128,9 +129,6 @@ async def test_database_away(postgres: Postgres, server: Server) -> None:
         assert queue.holds(item)  # its lease outlasts a short outage
     finally:
         await asyncio.to_thread(server.start)
-    for _ in range(100):
-        if queue.has_room():
-            break
-        await asyncio.sleep(0.1)
+    await soon(queue.has_room)
     await queue.accept([new("C")])
     assert queue.counts() == {("active", "outbound"): 1}

@@ -11,6 +11,7 @@ from functools import partial
 
 import pytest
 from tests.contract.conftest import Engine, Sqlite
+from tests.patience import PATIENCE
 from tests.unit.store.box import MARKER, START, envelope, new
 
 from gatepost.errors import Unavailable
@@ -236,7 +237,7 @@ async def test_hold_and_release(engine: Engine) -> None:
     items = await queue.accept([new("A"), new("A"), replace(new("B"), state="hold", reason="odd")])
     before = queue.nudges()
     assert [item.id for item in control.hold("A.2")] == ["A.2"]
-    assert await asyncio.to_thread(heard.wait, 5)
+    assert await asyncio.to_thread(heard.wait, PATIENCE)
     assert queue.nudges() > before
     assert {items[1].number, items[2].number} == queue.gone(items)
     queue.release(items)
