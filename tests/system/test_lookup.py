@@ -20,6 +20,7 @@ from tests.peers.slapd import BASE, Slapd, person
 from tests.pki_builder import User, company, company_root
 from tests.unit.pki.places import pointing
 
+from gatepost.cms import signed
 from gatepost.lookup import smimea
 from gatepost.mail.address import Mailbox
 from gatepost.mail.content import Octets, join
@@ -40,6 +41,13 @@ def user(address: str) -> User:
 
 
 BOB, CAROL, DORA = user(f"bob@{LDAP}"), user(f"carol@{DNS}"), user(f"dora@{LDAP}")
+FRIDA = user(f"frida@{LDAP}")
+
+
+def announced(who: User) -> bytes:
+    """What somebody's program puts into a directory: certificates, and what it can do."""
+    made = signed.sign(Octets(b""), [who.signer], None, detached=True, when=datetime.now(UTC))
+    return join(made)
 
 
 @dataclass
@@ -54,7 +62,7 @@ class World:
     folder: Path
     chased: User  # whose issuer only the web knows
 
-    def sent(self, to: User) -> None:
+    def sent(self, to: User) -> bytes:
         """A mail arrives encrypted, and its recipient can open it."""
         letter = Letter(ALICE, to.certificate.emails[0], body=SECRET + b"\r\n")
         assert submit(self.us.port, letter) == {}
@@ -63,6 +71,7 @@ class World:
         header, body = split_header(mail.content)
         opened = decrypt(header, Octets(body), (to.decryptor,), entropy=secrets.token_bytes)
         assert SECRET in join(opened.body)
+        return mail.content
 
     def refused(self, to: str) -> tuple[int, str]:
         """A mail does not leave; what its author hears."""
@@ -93,6 +102,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         people = [
             person("bob", mail=[f"bob@{LDAP}"], userCertificate_binary=[BOB.certificate.der]),
             person("chased", mail=[f"chased@{LDAP}"], userCertificate_binary=[chased.der]),
+            person("frida", mail=[f"frida@{LDAP}"], userSMIMECertificate=[announced(FRIDA)]),
             person("eve", mail=[f"eve@{LDAP}"], userCertificate_binary=[BOB.certificate.der]),
         ]
         there, ours = lab.mailbox(), lab.mailbox()
@@ -145,6 +155,12 @@ def test_only_in_ldap(world: World) -> None:
     """The certificate is in a directory anybody may ask, and mail to Bob would be refused."""
     world.sent(BOB)
     assert world.decided(f"bob@{LDAP}")["certificate"]["source"] == "ldap"
+
+
+def test_what_a_directory_says_of_a_program(world: World) -> None:
+    """Frida never wrote to us, and would get unauthenticated encryption for ever."""
+    world.sent(FRIDA)
+    assert b"smime-type=authEnveloped-data" in world.sent(FRIDA)
 
 
 def test_its_issuer_is_fetched(world: World) -> None:

@@ -45,6 +45,7 @@ from gatepost.pki.choose import Candidate, Choice, choose, watched
 from gatepost.pki.evidence import Evidence
 from gatepost.pki.validate import Anchors
 from gatepost.smime.correspondent import Correspondent
+from gatepost.smime.word import Word, lesson
 from gatepost.store.directory import Directory
 from gatepost.vault.keys import Vault
 
@@ -198,6 +199,8 @@ class Gatherer:
             return best.chosen is not None
 
         found = await self._sources.find(mailbox, enough)
+        for word in () if self._read_only else found.words:
+            await self._learn(mailbox, word, anchors)
         rejected = known.rejected if best is known else (*best.rejected, *known.rejected)
         if best.chosen is None:
             remarks = (*best.remarks, *found.remarks)
@@ -205,6 +208,20 @@ class Gatherer:
         unasked = (found.unasked,) if found.unasked else ()
         remarks = (*best.remarks, *found.remarks, *unasked)
         return replace(best, rejected=rejected, remarks=remarks)
+
+    async def _learn(self, mailbox: Mailbox, word: Word, anchors: Anchors) -> None:
+        """Remember what somebody announced outside of mail, if it is proven to be his."""
+        now = self._clock()
+        try:
+            brought = Candidate(word.signer, "ldap", word.beside)
+            (said,) = await self._chase.completed((brought,), anchors)
+            if self._standing is not None:
+                anchors = await self._standing.weighed((said,), anchors, now)
+            found = lesson(word, mailbox, said.issuers, anchors, now)
+            if found is not None:
+                await asyncio.to_thread(self._directory.note, found, now=now)
+        except GatepostError as error:  # the certificate is good without
+            self._trouble(mailbox, error, "harvest")
 
     async def _weighed(
         self, mailbox: Mailbox, found: Candidates, beside: Candidates, anchors: Anchors
@@ -337,11 +354,11 @@ class Gatherer:
         self.rehearsed.add(mailbox)
         return SignerAnswer(signer, certificates=(encryption,) if encryption else ())
 
-    def _trouble(self, mailbox: Mailbox, error: GatepostError) -> None:
+    def _trouble(self, mailbox: Mailbox, error: GatepostError, service: str = "authority") -> None:
         if self._journal is not None:
             why = reason_of(error)
             self._journal.note(
-                Name.SERVICE_ERROR, service="authority", address=str(mailbox), reason=why
+                Name.SERVICE_ERROR, service=service, address=str(mailbox), reason=why
             )
 
     def _note(self, mailbox: Mailbox, *issued: Certificate) -> None:

@@ -23,6 +23,7 @@ from gatepost.lookup.ldap import LdapDirectory
 from gatepost.lookup.offer import Offer
 from gatepost.mail.address import Mailbox, domain_key
 from gatepost.pki.choose import Candidate, Source
+from gatepost.smime.word import Word
 
 KEPT: Final = timedelta(hours=1)
 SILENCE: Final = timedelta(seconds=30)
@@ -54,6 +55,7 @@ class Found:
     candidates: tuple[Candidate, ...] = ()
     unasked: str = ""
     remarks: tuple[str, ...] = ()
+    words: tuple[Word, ...] = ()  # of their owners
 
 
 @dataclass(slots=True)
@@ -94,6 +96,7 @@ class Sources:
         found: list[Candidate] = []
         unasked: list[str] = []
         remarks: list[str] = []
+        words: list[Word] = []
         for position, (number, one) in enumerate(asked):
             began = loop.time()
             answer = await self._answer(number, one, mailbox, left / (len(asked) - position))
@@ -101,9 +104,10 @@ class Sources:
             found += answer.candidates
             unasked += [answer.unasked] if answer.unasked else []
             remarks += answer.remarks
+            words += answer.words
             if answer.candidates and await enough(tuple(found)):
                 break
-        return Found(tuple(found), "; ".join(unasked), tuple(remarks))
+        return Found(tuple(found), "; ".join(unasked), tuple(remarks), tuple(words))
 
     async def _answer(self, number: int, one: Asked, mailbox: Mailbox, share: float) -> Found:
         now, key = self._clock(), (number, mailbox.key)
@@ -141,7 +145,8 @@ class Sources:
             return self._failed(one, where, reason_of(error))
         self._back(one, where)
         made = tuple(Candidate(each, one.source, offer.issuers) for each in offer.certificates)
-        return Found(made, remarks=tuple(f"{one.name}: {each}" for each in offer.remarks))
+        remarks = tuple(f"{one.name}: {each}" for each in offer.remarks)
+        return Found(made, remarks=remarks, words=offer.words)
 
     def _failed(self, one: Asked, where: tuple[int, str], fault: str) -> Found:
         if len(self._health) >= MAXIMUM_KEPT:

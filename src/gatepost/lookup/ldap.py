@@ -1,17 +1,20 @@
 """Asks an LDAP directory for a mailbox's certificates (RFC 4523, RFC 2798), and for a group.
 
-`userCertificate` holds one certificate each, `userSMIMECertificate` a CMS bag with its issuers.
-A directory says what it likes: whose the certificates are, and their path, is looked at later.
+`userCertificate` holds one certificate each, `userSMIMECertificate` a CMS bag with its issuers
+and what its owner's program can do.  A directory says what it likes: whose that is, and by which
+path, is looked at later.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from itertools import islice
 from typing import Final
 
 from gatepost.certificate import Certificate
+from gatepost.cms import content, signed
 from gatepost.config.ldap import Ldap
 from gatepost.errors import ConfigError, GatepostError, LimitExceeded, Malformed, Unavailable
 from gatepost.lookup import ldap_filter
@@ -22,8 +25,10 @@ from gatepost.lookup.offer import Offer
 from gatepost.lookup.web import web_context
 from gatepost.mail.address import Mailbox
 from gatepost.pki.pem import read_certificates
+from gatepost.smime.word import Word, words
 
 MAXIMUM: Final = 16  # certificates of one mailbox
+MAXIMUM_WORDS: Final = 4
 MAXIMUM_VALUE: Final = 64 << 10  # octets of one value
 GROUP_PATIENCE: Final = 60.0  # seconds to read a group with all that is in it
 
@@ -90,21 +95,40 @@ def _offer(values: Iterator[bytes]) -> Offer:
     certificates: dict[Certificate, None] = {}
     issuers: dict[Certificate, None] = {}
     remarks: dict[str, None] = {}
+    told: list[Word] = []
     for value in values:
         if len(certificates) >= MAXIMUM:
             remarks[f"it has more than {MAXIMUM} certificates for one address"] = None
             break
         try:
-            found = _read(value)
+            found, said = _read(value)
         except GatepostError as error:
             remarks[f"a value is no certificate: {error}"] = None
             continue
+        told += said
         issuers.update((one, None) for one in found if one.is_authority)
         certificates.update((one, None) for one in found if not one.is_authority)
-    return Offer(tuple(certificates)[:MAXIMUM], tuple(issuers)[:MAXIMUM], tuple(remarks)[:4])
+    return Offer(
+        tuple(certificates)[:MAXIMUM],
+        tuple(issuers)[:MAXIMUM],
+        tuple(remarks)[:4],
+        tuple(told)[:MAXIMUM_WORDS],
+    )
 
 
-def _read(value: bytes) -> tuple[Certificate, ...]:
+def _read(value: bytes) -> tuple[Sequence[Certificate], Iterable[Word]]:
     if len(value) > MAXIMUM_VALUE:
         raise LimitExceeded(f"it has {len(value)} octets")
-    return read_certificates(value)[: 2 * MAXIMUM]
+    if not _is_signed(value):
+        return read_certificates(value)[: 2 * MAXIMUM], ()
+    bag = signed.parse(value)
+    if not bag.certificates:
+        raise Malformed("a bag without certificates")
+    return bag.certificates[: 2 * MAXIMUM], islice(words(bag), MAXIMUM_WORDS)
+
+
+def _is_signed(value: bytes) -> bool:
+    try:
+        return content.kind(value) == "signed-data"
+    except GatepostError:
+        return False

@@ -3,10 +3,11 @@
 import asyncio
 import os
 import socket
+import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 from tests.peers.slapd import ADMIN, BASE, SECRET, Slapd, group, person
 from tests.pki_builder import company, user
 
+from gatepost.cms import signed
 from gatepost.cms.der import integer, octet_string, sequence, tlv
 from gatepost.config.ldap import Ldap
 from gatepost.errors import ConfigError, GatepostError, LimitExceeded, Malformed, Unavailable
@@ -22,12 +24,20 @@ from gatepost.lookup.ldap import MAXIMUM_VALUE, LdapDirectory
 from gatepost.lookup.ldap_group import MAXIMUM_DEPTH
 from gatepost.lookup.offer import Offer
 from gatepost.mail.address import Mailbox
+from gatepost.mail.content import Octets, join
 
+NOW = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
 PATIENCE = timedelta(seconds=float(os.environ.get("GATEPOST_PATIENCE", "30")))
 BOB, EVE = Mailbox.parse("Bob@partner.example"), Mailbox.parse("eve@partner.example")
 CERTIFICATE = user("bob@partner.example", "p256").certificate
 OTHER = user("carol@partner.example", "p256").certificate
 BAG = pkcs7.serialize_certificates([OTHER.x509, company().certificate.x509], Encoding.DER)
+
+
+ERIK = user("erik@partner.example", "rsa2048")
+WORD = join(signed.sign(Octets(b""), [ERIK.signer], None, detached=True, when=NOW))
+BROKEN = WORD[:-1] + bytes([WORD[-1] ^ 1])
+SAID = [WORD, BROKEN]
 
 
 def settings(port: int, **more: Any) -> Ldap:
@@ -54,6 +64,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slapd]:
         person("bob", mail=["bob@partner.example"], userCertificate_binary=[CERTIFICATE.der]),
         person("carol", mail=["carol@partner.example"], userSMIMECertificate=[BAG]),
         person("dora", mail=["dora@partner.example"]),
+        person("erik", mail=["erik@partner.example"], userSMIMECertificate=SAID),
         person("idn", mail=["x@xn--bcher-kva.example"], userCertificate_binary=[OTHER.der]),
         person("nobody", mail=["not an address"]),
         *(person(f"many{n}", mail=["many@partner.example"]) for n in range(60)),
@@ -81,6 +92,39 @@ async def test_certificates_of_a_mailbox(server: Slapd) -> None:
     offer = await LdapDirectory(many).certificates(Mailbox.parse("many@partner.example"))
     assert offer.certificates == ()
     assert len(offer.remarks) == 1  # a name is no certificate
+
+
+@pytest.mark.peer("slapd")
+async def test_what_a_program_can_do(server: Slapd) -> None:
+    """RFC 2798 section 2.8: it stands beside the certificates, and is believed if it is signed."""
+    offer = await LdapDirectory(settings(server.port)).certificates(
+        Mailbox.parse("erik@partner.example")
+    )
+    assert offer.certificates == (ERIK.certificate,)
+    assert offer.issuers == (company().certificate,)
+    assert offer.remarks == ()
+    (word,) = offer.words
+    assert (word.signer, word.signed_at) == (ERIK.certificate, NOW)
+    assert {"aes256-gcm", "rsa-oaep"} <= word.announced
+
+
+@pytest.mark.peer("slapd", "openssl")
+@pytest.mark.parametrize(("digest", "believed"), [("sha256", True), ("sha1", False)])
+def test_what_openssl_announces(tmp_path: Path, digest: str, *, believed: bool) -> None:
+    """A value that we did not write; and one under a signature that can be forged."""
+    certificate, key = ERIK.write(tmp_path)
+    words = ("-signer", certificate, "-inkey", key, "-md", digest, "-binary", "-outform", "DER")
+    made = subprocess.run(
+        ("openssl", "cms", "-sign", *words), input=b"", capture_output=True, check=True
+    ).stdout
+    erik = person("erik", mail=["erik@partner.example"], userSMIMECertificate=[made])
+    with Slapd(tmp_path / "slapd", [erik]) as server:
+        asked = LdapDirectory(settings(server.port)).certificates(
+            Mailbox.parse("erik@partner.example")
+        )
+        offer = asyncio.run(asked)
+    assert offer.certificates == (ERIK.certificate,)
+    assert ["aes256-cbc" in one.announced for one in offer.words] == ([True] if believed else [])
 
 
 @pytest.mark.peer("slapd")
