@@ -15,6 +15,8 @@ from gatepost.store.filing import bump
 from gatepost.store.generation import KEY
 
 _BATCH = 500
+# Mails with everything in them, lists of revocation: each row may be of many mebibytes.
+_HEAVY = (schema.evidence, schema.evidence_proof, schema.fetched_status, schema.published_list)
 _OWN = {OLDEST, KEY}  # settings that speak of the database they stand in
 
 
@@ -32,7 +34,7 @@ def rows(source: Database) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """All of it in one state, table by table, in batches."""
     with source.reading() as read:
         for table in schema.metadata.sorted_tables:
-            for found in read.execute(_everything(table)).partitions(_BATCH):
+            for found in _batches(read, table):
                 yield table.name, _values(found)
 
 
@@ -56,10 +58,16 @@ def is_empty(connection: Connection) -> bool:
 
 def _copy(read: Connection, write: Connection, table: Table) -> int:
     count = 0
-    for found in read.execute(_everything(table)).partitions(_BATCH):
+    for found in _batches(read, table):
         write.execute(sqlalchemy.insert(table), _values(found))
         count += len(found)
     return count
+
+
+def _batches(read: Connection, table: Table) -> Iterator[Sequence[Row[Any]]]:
+    """Never more of it in memory than a batch, whichever the database."""
+    size = 1 if table in _HEAVY else _BATCH
+    return read.execute(_everything(table).execution_options(yield_per=size)).partitions()
 
 
 def _everything(table: Table) -> Select[Any]:

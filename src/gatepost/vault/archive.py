@@ -20,7 +20,7 @@ from gatepost.vault.stream import CHUNK, HEADER, SEALED_CHUNK, ChunkSealer
 
 MAGIC: Final = b"gatepost-backup "
 VERSION: Final = b"1\n"
-LARGEST: Final = 1 << 24  # octets of one entry
+LARGEST: Final = 1 << 27  # octets of one entry: a record of evidence in base64
 SHORTEST: Final = 12  # characters of a passphrase
 _COST: Final = 17  # scrypt's N is 2^17: 128 MiB and some tenths of a second
 _HIGHEST_COST: Final = 20

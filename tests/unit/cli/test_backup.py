@@ -9,8 +9,12 @@ from tests.unit.cli.test_vault import NOW, all_opens, waiting_mail
 
 from gatepost.admin import backup, vault
 from gatepost.admin.backup.save import _Saving
-from gatepost.errors import Unavailable
+from gatepost.config import load
+from gatepost.errors import ConfigError, Unavailable
+from gatepost.store.directory import Directory
 from gatepost.vault import archive
+from gatepost.vault.kek import Kek
+from gatepost.vault.seal import Sealer
 
 PASSPHRASE = "a recovery key nobody guesses"
 
@@ -80,3 +84,43 @@ def test_what_domains_promised(home: Path, tmp_path: Path) -> None:
     assert [one.name for one in there.iterdir()] == ["aa.json"]
     assert (there / "aa.json").read_text() == '{"domain": "partner.example"}'
     assert (there / "aa.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_evidence_of_large_mails(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first attachments among the evidence end every backup from then on."""
+    seal, records = Sealer(Kek(bytes(32)), "evidence"), [bytes((n,)) * 40_000 for n in range(30)]
+    with Directory(home / "gatepost-state" / "directory.db") as directory:
+        for one in records:
+            directory.evidence.keep(one, seal, now=NOW)
+        for number in range(30):
+            directory.register.swap(f"test.{number}", None, "x" * 10_000)
+    monkeypatch.setattr(archive, "LARGEST", 100_000)
+    path = tmp_path / "backup"
+    backup.save(None, path, PASSPHRASE, NOW)
+    there = restored(path, tmp_path / "elsewhere") / "state" / "directory.db"
+    with Directory(there) as directory:
+        assert [one.record for one in directory.evidence.read(seal)] == records
+        assert len(directory.register.named("test.")) == 30
+
+
+def test_folders_that_the_configuration_names(home: Path, tmp_path: Path) -> None:
+    """Whoever has certificates put into a folder finds out at the disaster that there is no copy."""
+    (home / "drop").mkdir()
+    config = home / "gatepost.toml"
+    config.write_text(config.read_text() + '\n[lookup]\nfolder = "drop"\n')
+    path = tmp_path / "backup"
+    saved = backup.save(None, path, PASSPHRASE, NOW)
+    assert not any("drop" in one for one in saved.summary.files)
+    there = restored(path, tmp_path / "elsewhere") / "gatepost.toml"
+    assert load(there).lookup.folder == tmp_path / "elsewhere" / "drop"
+
+
+def test_a_file_that_is_gone(home: Path, tmp_path: Path) -> None:
+    """The target is blamed, and whoever looks there finds nothing wrong."""
+    (home / "tls-key.pem").unlink()
+    path = tmp_path / "backup"
+    with pytest.raises(ConfigError, match=r"tls-key\.pem cannot be read"):
+        backup.save(None, path, PASSPHRASE, NOW)
+    assert not path.exists()

@@ -31,6 +31,9 @@ from gatepost.vault import archive
 from gatepost.vault.seal import Sealer
 
 _ATTEMPTS = 3
+_LARGEST = 64 << 20  # octets of a file: a list of addresses
+# Settings whose files are not in it, or stand there by another way.
+_ELSEWHERE = (STATE, KEY_FILE, ("vault", "token", "module"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +143,8 @@ class _Saving:
         own = read(self._config).encode()
         self._file(File(str(self._config), 0o644, own))
         named_files = {path for name, path in named(self._settings) if name not in _ELSEWHERE}
-        for path in sorted(named_files):
-            with path.open("rb") as file:
-                mode, octets = os.fstat(file.fileno()).st_mode, file.read(archive.LARGEST)
-            self._file(File(str(path), mode & 0o777, octets))
+        for path in sorted(one for one in named_files if not one.is_dir()):
+            self._file(_kept(path))
         # What domains promised about their TLS must not be forgotten (RFC 8461 section 10.2).
         for path in sorted((self._settings.gateway.state / FOLDER).glob("*.json")):
             with suppress(FileNotFoundError):  # it ended meanwhile
@@ -182,9 +183,30 @@ class _Saving:
         try:
             for table, rows in transfer.rows(database):
                 self._rows += len(rows)
-                self._writer.add(content.ROWS, content.rows_entry(table, rows))
+                self._add_rows(table, rows)
         finally:
             database.close()
 
+    def _add_rows(self, table: str, rows: list[dict[str, Any]]) -> None:
+        """One entry, or as many as it takes."""
+        payload = content.rows_entry(table, rows)
+        if len(payload) <= archive.LARGEST or len(rows) == 1:
+            self._writer.add(content.ROWS, payload)
+            return
+        half = len(rows) // 2
+        self._add_rows(table, rows[:half])
+        self._add_rows(table, rows[half:])
 
-_ELSEWHERE = (STATE, KEY_FILE)
+
+def _kept(path: Path) -> File:
+    """A file that the configuration names; raises ConfigError."""
+    try:
+        with path.open("rb") as file:
+            mode, octets = os.fstat(file.fileno()).st_mode, file.read(_LARGEST + 1)
+    except OSError as error:
+        raise ConfigError(
+            f"{path} cannot be read, and the configuration names it: {error.strerror}"
+        ) from error
+    if len(octets) > _LARGEST:
+        raise ConfigError(f"{path} is larger than {_LARGEST >> 20} MiB")
+    return File(str(path), mode & 0o777, octets)
