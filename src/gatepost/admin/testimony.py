@@ -107,7 +107,7 @@ class Judge:
         )
         plain = replace(anchors, evidence=None, own=anchors.roots)
         signature = _again(said["mail"], plain, made.at, chain)
-        if signature == "enclosed" and said.get("inside") is not None:
+        if signature in {"enclosed", "not kept"} and said.get("inside") is not None:
             signature = _again(said["inside"], plain, made.at, chain)
         return replace(
             made,

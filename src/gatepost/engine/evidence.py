@@ -22,6 +22,7 @@ from gatepost.pki.ocsp import Answer
 from gatepost.smime.report import SignatureReport, Verdict
 
 MAXIMUM_MAIL = 32 * 1024 * 1024  # larger mail is kept without its content, by digest only
+MAXIMUM_TEXT = 56 * 1024 * 1024  # of base64: `store.evidence` takes no record over 64 MiB
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +43,23 @@ def testimony(queue_id: str, content: Content, outcomes: Sequence[Outcome]) -> T
     told = dict.fromkeys(
         one for each in findings if isinstance(each, RevocationReport) for one in each.findings
     )
+    inside = _inside(findings)
     data = {
         "queue_id": queue_id,
         "recipients": [str(who) for one in outcomes for who in one.message.envelope.recipients],
         "signatures": [_signature(one) for one in said],
         "revocation": [one.as_data() for one in told],
         "size": content.size,
-        "mail": _base64(join(content)) if content.size <= MAXIMUM_MAIL else None,
-        "inside": _inside(findings),
+        "mail": _mail(content, MAXIMUM_TEXT - len(inside or "")),
+        "inside": inside,
     }
     return Testimony(json.dumps(data, separators=(",", ":")).encode(), _proofs(told))
+
+
+def _mail(content: Content, room: int) -> str | None:
+    """The mail as it came, if that is not too much; what was opened proves more."""
+    fits = content.size <= MAXIMUM_MAIL and content.size * 4 // 3 + 4 <= room
+    return _base64(join(content)) if fits else None
 
 
 def _inside(findings: Sequence[object]) -> str | None:

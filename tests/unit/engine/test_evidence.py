@@ -14,11 +14,14 @@ from tests.unit.store.box import TestSeal
 from tests.world import ANCHORS, OURS, THEIRS, World, facts, octets, only, outgoing, person
 
 from gatepost.admin.testimony import Judge
+from gatepost.engine import evidence
 from gatepost.engine.gateway import Gateway
 from gatepost.flow import outbound
+from gatepost.mail.content import Octets
 from gatepost.net.application import SessionInfo
 from gatepost.store.chain import BEGINNING, linked
 from gatepost.store.directory import Directory
+from gatepost.store.evidence import MAXIMUM_RECORD
 
 ALICE, BOB = f"alice@{OURS}", f"bob@{THEIRS}"
 TEXT = f"From: {BOB}\nTo: {ALICE}\nSubject: x\n\nI owe you 100.\n"
@@ -79,6 +82,17 @@ async def test_what_only_we_can_open_is_kept_opened(tmp_path: Path) -> None:
     assert b"I owe you 100." in base64.b64decode(said["inside"])
     found = Judge().judged(link, {})
     assert (found.signature, found.path, found.agrees) == ("valid", "holds", True)
-    said["inside"] = None
+    said["mail"] = None  # both together were too much
+    changed = linked(1, link.at, BEGINNING, json.dumps(said).encode())
+    assert Judge().judged(changed, {}).signature == "valid"
+    said["mail"], said["inside"] = base64.b64encode(mail).decode(), None
     changed = linked(1, link.at, BEGINNING, json.dumps(said).encode())
     assert Judge().judged(changed, {}).signature == "enclosed"
+
+
+def test_what_was_opened_is_kept_when_both_are_too_much() -> None:
+    """A record of 85 MiB is refused, and nothing at all is kept of a mail with large files."""
+    assert evidence._mail(Octets(b"x" * 225), 296) is None
+    assert evidence._mail(Octets(b"x" * 219), 296) is not None
+    largest = 2 * (evidence.MAXIMUM_MAIL * 4 // 3 + 4)
+    assert evidence.MAXIMUM_TEXT + 1024 * 1024 < MAXIMUM_RECORD < largest
