@@ -198,7 +198,7 @@ class Gateway:
         parts.delivery.submit(stored)
         if resolution.reply.is_positive:
             self._learn(outcomes, context.now)
-            self._keep(transaction, outcomes)
+            await self._keep(transaction, outcomes)
         self._report(transaction, resolution)
         for address, note in held(outcomes):
             remedy = f"gatepost cert accept {address} lets it go"
@@ -274,27 +274,34 @@ class Gateway:
         except Exception as error:  # noqa: BLE001 - the next mail teaches it again
             self._parts.journal.note(Name.SERVICE_ERROR, service="harvest", reason=reason_of(error))
 
-    def _keep(self, transaction: Transaction, outcomes: tuple[Outcome, ...]) -> None:
-        """Keep what proves a signature, where policy wants it."""
+    async def _keep(self, transaction: Transaction, outcomes: tuple[Outcome, ...]) -> None:
+        """Keep what proves a signature, where policy wants it; the mail itself is on its way."""
         seal = self._parts.evidence_seal
         if seal is None or not transaction.context.policy.inbound.keep_evidence:
             return
-        found = evidence.testimony(transaction.queue_id, transaction.content, outcomes)
+        content = transaction.content
+        make = partial(evidence.testimony, transaction.queue_id, content, outcomes)
+        try:  # before the reply: after it the content may be gone
+            is_long = content.size > LONG_BODY
+            found = await asyncio.to_thread(make) if is_long else make()
+        except Exception as error:  # noqa: BLE001 - or it would be sent, and delivered, again
+            self._not_kept(transaction, error)
+            return
         if found is not None:
             task = asyncio.get_running_loop().create_task(self._kept(found, transaction, seal))
             self._learning.add(task)
             task.add_done_callback(self._learning.discard)
 
     async def _kept(self, found: Testimony, transaction: Transaction, seal: Seal) -> None:
-        parts, now = self._parts, transaction.context.now
-        keep = parts.directory.evidence.keep
+        keep, now = self._parts.directory.evidence.keep, transaction.context.now
         try:
             await asyncio.to_thread(keep, found.record, seal, now=now, proofs=found.proofs)
-        except Exception as error:  # noqa: BLE001 - the mail itself is on its way
-            reason = reason_of(error)
-            parts.journal.note(
-                Name.SERVICE_ERROR, transaction.queue_id, service="evidence", reason=reason
-            )
+        except Exception as error:  # noqa: BLE001 - nothing depends on it
+            self._not_kept(transaction, error)
+
+    def _not_kept(self, transaction: Transaction, error: Exception) -> None:
+        id_, reason = transaction.queue_id, reason_of(error)
+        self._parts.journal.note(Name.SERVICE_ERROR, id_, service="evidence", reason=reason)
 
     async def _recognise(self, found: Met, now: datetime) -> None:
         """Remember whose key is which; the postmaster hears of a change once."""

@@ -63,6 +63,27 @@ async def test_valid_signatures_are_kept_where_wanted(
         assert said["recipients"] == [ALICE]
 
 
+async def test_evidence_that_cannot_be_made_stops_no_mail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Accepted mail is answered with 451, and comes again and again, delivered each time."""
+
+    def fail(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(evidence, "testimony", fail)
+    known = facts(anchors={THEIRS: ANCHORS})
+    desk = Desk(tmp_path / "queue", "[inbound]\nkeep_evidence = true\n", known)
+    with Directory(tmp_path / "directory.db") as directory:
+        parts = replace(desk.parts, directory=directory, evidence_seal=cast("Any", TestSeal()))
+        desk.gateway = Gateway(parts)
+        session = SessionInfo("both", "192.0.2.1", 4711)
+        assert (await desk.mail(signed(), ALICE, sender=BOB, session=session)).is_positive
+        await desk.gateway.settle()
+        assert directory.evidence.last() is None
+    await desk.close()
+
+
 async def test_what_only_we_can_open_is_kept_opened(tmp_path: Path) -> None:
     """The judge sees ciphertext, and has to believe us that something in it was signed."""
     known = facts(anchors={THEIRS: ANCHORS}, openers=[ALICE])
