@@ -214,13 +214,14 @@ def _alone(*words: str) -> str:
 
 
 def _forged(path: Path) -> None:
-    """One bit of a list, of a record, of the signature: anywhere, and nothing is proven."""
+    """One bit of any line, of a list, a record, the signature: nothing is proven, and where."""
     octets = path.read_bytes()
     starts = [0, *(at + 1 for at, one in enumerate(octets[:-1]) if one == ord("\n"))]
     forged = path.with_name("forged.gatepost")
-    for start in starts:
+    for line, start in enumerate(starts, 1):
         middle = (start + octets.index(b"\n", start)) // 2
         one = bytearray(octets)
         one[middle] ^= 1
         forged.write_bytes(one)
-        call("evidence", "verify", str(forged), codes=(2,))
+        said = json.loads(call("evidence", "verify", str(forged), "--json", codes=(2,)))
+        assert said["error"].startswith(f"{forged}: line {line}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -112,27 +113,46 @@ def verify(path: Path, heads: Sequence[Path] = (), anchors: Path | None = None) 
     try:
         with path.open("rb") as file:
             lines = iter(lambda: file.readline(MAXIMUM_LINE), b"")
-            found = exhibit.verify(lines, lambda *one: kept.append(judge.judged(*one)))
-        known = tuple(exhibit.read_head(_read(one)) for one in heads)
-        trusted = Certificate.from_pem(anchors.read_bytes()) if anchors else ()
+            with _of(path):
+                found = exhibit.verify(lines, lambda *one: kept.append(judge.judged(*one)))
+        known = tuple(map(_head, heads))
+        trusted = _anchors(anchors) if anchors else ()
     except OSError as error:
         raise ConfigError(f"{error.filename} cannot be read: {error.strerror}") from error
-    for one in known:
-        found.check(one)
+    with _of(path):
+        for one in known:
+            found.check(one)
+        stamps = _stamps(found, trusted)
     return Checked(
         tuple(kept),
         found.signer.name,
         found.signer.fingerprint,
         found.signed_at,
-        _stamps(found, trusted),
+        stamps,
         0 if trusted else len(found.stamps),
         known,
     )
 
 
-def _read(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(MAXIMUM_HEAD)
+@contextmanager
+def _of(path: Path) -> Iterator[None]:
+    """Say of which file it is that something is not proven."""
+    try:
+        yield
+    except NotProven as error:
+        raise NotProven(f"{path}: {error}") from error
+
+
+def _anchors(path: Path) -> tuple[Certificate, ...]:
+    try:
+        return Certificate.from_pem(path.read_bytes())
+    except GatepostError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def _head(path: Path) -> Head:
+    with path.open("rb") as file, _of(path):
+        return exhibit.read_head(file.read(MAXIMUM_HEAD))
 
 
 def _stamps(found: Proven, anchors: Sequence[Certificate]) -> tuple[Moment, ...]:

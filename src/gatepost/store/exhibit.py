@@ -107,16 +107,20 @@ def export(
 
 
 def verify(lines: Iterable[bytes], visit: Visit = lambda _link, _proofs: None) -> Proven:
-    """Read a file; raises NotProven with what is wrong with it.
+    """Read a file; raises NotProven with what is wrong with it, and where.
 
     Each link is shown to `visit`; what that makes of it counts only when this returns.
     """
+    reader = _Reader(visit)
     try:
-        return _Reader(visit).read(lines)
-    except NotProven:
-        raise
-    except (GatepostError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise NotProven(f"this is not what was exported: {error}") from error
+        return reader.read(lines)
+    except NotProven as error:
+        raise NotProven(f"line {reader.line}: {error}") from error
+    except GatepostError as error:
+        where = f"line {reader.line}" if reader.line else "the file"
+        raise NotProven(f"{where} is not what was exported: {error}") from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise NotProven(f"line {reader.line} is no line of evidence") from error
 
 
 def head(link: Link, signer: Signer, now: datetime) -> bytes:
@@ -133,8 +137,10 @@ def read_head(octets: bytes) -> Head:
         if not isinstance(number, int) or _end(HEAD, cms, (number, digest)) != octets:
             raise Malformed("it is not as it was written")
         return Head(number, digest, signer, when)
-    except (GatepostError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except GatepostError as error:
         raise NotProven(f"this is not a head of evidence: {error}") from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise NotProven("this is not a head of evidence") from error
 
 
 class _Reader:
@@ -149,16 +155,17 @@ class _Reader:
         self._first: Link | None = None
         self._last: Link | None = None
         self._found: Proven | None = None
+        self.line = 0  # that is being read
 
     def read(self, lines: Iterable[bytes]) -> Proven:
-        for line in lines:
+        for self.line, line in enumerate(lines, 1):
             if self._found is not None or not line.endswith(b"\n"):
                 raise Malformed("it does not end as it was written")
             data: dict[str, Any] = json.loads(line)
             self._read(line, data)
             self._whole.update(line)
         if self._found is None:
-            raise Malformed("its end is missing")
+            raise Malformed("the end is missing after it" if self.line else "it is empty")
         return self._found
 
     def _read(self, line: bytes, data: dict[str, Any]) -> None:

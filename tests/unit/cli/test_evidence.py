@@ -105,9 +105,44 @@ def test_anything_else(gatepost: Gatepost, home: Path, tmp_path: Path) -> None:
     assert gatepost("cert", "issue", "postmaster@example.com", "--kind", "sign").code == 0
     assert gatepost("evidence", "export", "-o", odd).code == 0
     ran = gatepost("evidence", "verify", odd)
-    assert (ran.code, "no form that is known" in ran.err) == (2, True)
-    for octets in (b"", b"\n", b"null\n", b'{"signature":1}\n', b"\xff" * 100):
+    assert ran.code == 2
+    assert f"{odd}: line 1: record 1 has no form that is known here" in ran.err
+    for octets, why in (
+        (b"", "the file is not what was exported: it is empty"),
+        (b"\n", "line 1 is no line of evidence"),
+        (b"null\n", "line 1 is no line of evidence"),
+        (b'{"signature":1}\n', "line 1 is no line of evidence"),
+        (b"\xff" * 100, "line 1 is not what was exported: it does not end as it was written"),
+    ):
         odd.write_bytes(octets)
         ran = gatepost("evidence", "verify", odd)
-        assert (ran.code, "not what was exported" in ran.err) == (2, True), octets
+        assert ran.code == 2
+        assert ran.err.startswith(f"gatepost: {odd}: {why}\n"), octets
     assert gatepost("evidence", "verify", tmp_path / "missing").code == 2
+
+
+def test_which_of_the_files_it_is(gatepost: Gatepost, home: Path, tmp_path: Path) -> None:
+    """Of four files on the command line one is not what it should be."""
+    good, odd = tmp_path / "good", tmp_path / "odd"
+    keep(home, record("Q1"))
+    assert gatepost("cert", "issue", "postmaster@example.com", "--kind", "sign").code == 0
+    assert gatepost("evidence", "export", "-o", good).code == 0
+    odd.write_bytes(b"[]")
+    ran = gatepost("evidence", "verify", good, "--head", odd)
+    assert (ran.code, ran.err) == (2, f"gatepost: {odd}: this is not a head of evidence\n")
+    ran = gatepost("evidence", "verify", good, "--stamps", odd)
+    assert (ran.code, f"gatepost: {odd}: " in ran.err) == (2, True)
+    whole = good.read_bytes()
+    for octets, why in (
+        (
+            whole[: whole.index(b"\n") + 1],
+            "line 1 is not what was exported: the end is missing after it",
+        ),
+        (whole + b"\n", "line 3 is not what was exported: it does not end as it was written"),
+    ):
+        good.write_bytes(octets)
+        ran = gatepost("evidence", "verify", good)
+        assert (ran.code, ran.err) == (
+            2,
+            f"gatepost: {good}: {why}\n",
+        )
