@@ -15,11 +15,13 @@ from gatepost.admin import credential
 from gatepost.admin.access import administrator, opened
 from gatepost.admin.certificate import Found, find_one, take_in_key
 from gatepost.admin.credential import Credential, Passphrase
-from gatepost.errors import ConfigError
+from gatepost.errors import ConfigError, Unavailable
+from gatepost.store.register import Register
 from gatepost.vault.archive import fit
 
 EXPORTS: Final = "key.exports"  # the setting that remembers them, a line each
 _REMEMBERED: Final = 1000
+_ATTEMPTS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +69,7 @@ def export(
         given = Credential(one, stores.directory.issuers_of(one), stores.vault.private_key_of(one))
         octets = credential.as_pkcs12(given, joined(first, second))
         said = f"{now:%Y-%m-%d %H:%M:%S}Z {one.name} {one.fingerprint} by {administrator()}"
-        lines = (*_lines(stores.directory.setting(EXPORTS)), said)[-_REMEMBERED:]
-        stores.directory.change_setting(EXPORTS, "\n".join(lines))
+        _remember(stores.directory.register, said)
         return Left(one.name, one.fingerprint, said, octets)
 
 
@@ -84,6 +85,16 @@ def exports(config: Path | None) -> Exports:
     """Which keys have left, when, and by whom."""
     with opened(config) as (_, stores):
         return Exports(_lines(stores.directory.setting(EXPORTS)))
+
+
+def _remember(register: Register, said: str) -> None:
+    """Add a line; of two who export at the same time neither is forgotten."""
+    for _ in range(_ATTEMPTS):
+        known = register.read(EXPORTS)
+        lines = (*_lines(known), said)[-_REMEMBERED:]
+        if register.swap(EXPORTS, known, "\n".join(lines)):
+            return
+    raise Unavailable("exports are being remembered by others: try again")
 
 
 def _lines(text: str | None) -> tuple[str, ...]:

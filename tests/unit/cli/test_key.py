@@ -13,9 +13,11 @@ from tests.peers.hsm import begin
 from tests.pki_builder import BORN, company
 from tests.unit.cli.conftest import Gatepost
 
+from gatepost.admin.ceremony import EXPORTS
 from gatepost.config import load
 from gatepost.engine.service import Stores
 from gatepost.mail.address import Mailbox
+from gatepost.store.register import Register
 from gatepost.vault.held import HeldDecryptor
 from gatepost.vault.token import Token
 
@@ -52,6 +54,29 @@ def test_there_and_back(
     assert back.code == 0, back.err
     assert gatepost("key", "export", "alice@example.com", "-o", tmp_path / "2", *given).code == 0
     assert len(gatepost("key", "exports", "--json").data["exports"]) == 2
+
+
+def test_two_exports_at_once_are_both_remembered(
+    gatepost: Gatepost,
+    home: Path,
+    files: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever exports in the same second as somebody else leaves no trace."""
+    gatepost("cert", "issue", "alice@example.com", "--kind", "sign")
+    swap, others = Register.swap, ["2026-06-01 a key left by somebody else"]
+
+    def later(self: Register, name: str, old: str | None, new: str | None) -> bool:
+        if name == EXPORTS and others:
+            swap(self, name, old, others.pop())
+        return swap(self, name, old, new)
+
+    monkeypatch.setattr(Register, "swap", later)
+    given = ("--first", files[0], "--second", files[1])
+    ran = gatepost("key", "export", "alice@example.com", "-o", tmp_path / "1", *given, "--json")
+    lines = gatepost("key", "exports", "--json").data["exports"]
+    assert lines == ["2026-06-01 a key left by somebody else", ran.data["remembered"]]
 
 
 def test_two_different_passphrases(
