@@ -4,7 +4,7 @@ import asyncio
 import threading
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 from tests.contract.conftest import Postgres
 from tests.contract.shelf import ALICE
 from tests.patience import PATIENCE, soon, until
@@ -88,3 +88,19 @@ def test_one_writer_at_a_time(postgres: Postgres) -> None:
         change.join(PATIENCE)
         assert directory.setting("x") == "1"
     database.close()
+
+
+def test_a_lost_connection_is_nobodys_loss(postgres: Postgres) -> None:
+    """After every restart of the database the next mails would be put off for nothing."""
+    database = PostgresDatabase(postgres.address)
+    with Directory(database) as directory:
+        directory.change_setting("x", "1")
+        for _ in range(2):
+            session = database.glance(
+                lambda it: it.execute(text("SELECT pg_backend_pid()")).scalar()
+            )
+            assert directory.register.read("x") == "1"
+            with database.writing() as connection:
+                query = text("SELECT pg_terminate_backend(:pid, 5000)")
+                assert connection.execute(query, {"pid": session}).scalar()
+            assert directory.register.read("x") == "1"

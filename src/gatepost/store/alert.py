@@ -30,9 +30,8 @@ class Alerts:
     def claim(self, fingerprint: str, days: int, now: datetime) -> bool:
         """Whether nobody was told of this yet; whoever gets true tells it."""
         this = {"fingerprint": fingerprint, "days": days}
-        with self._database.glancing() as connection:
-            if connection.execute(_GIVEN, this).scalar():
-                return False  # the common case, hour for hour, writes nothing
+        if self._database.glance(lambda connection: connection.execute(_GIVEN, this).scalar()):
+            return False  # the common case, hour for hour, writes nothing
         with self._database.writing() as connection:
             row = insert(connection, _A).values(**this, at=epoch(now))
             made = row.on_conflict_do_nothing().returning(_A.c.at)  # PostgreSQL counts no INSERT

@@ -6,9 +6,10 @@ A schema grows in two steps, so that nodes can be upgraded one by one: a release
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import sqlalchemy
 from sqlalchemy import Connection, select
@@ -16,6 +17,8 @@ from sqlalchemy import Connection, select
 from gatepost.errors import ConfigError
 from gatepost.store import schema
 from gatepost.store.upsert import insert
+
+T = TypeVar("T")
 
 OLDEST = "schema.oldest"  # the setting that tells older programs whether they may go on
 
@@ -37,8 +40,11 @@ class Database(Protocol):
         """One state of the database, to read as often as need be."""
         ...
 
-    def glancing(self) -> AbstractContextManager[Connection]:
-        """To ask one thing only, which is a state of the database by itself."""
+    def glance(self, question: Callable[[Connection], T]) -> T:
+        """Ask what one statement answers, or several that need not tell of the same moment.
+
+        The question may be put twice, and nothing of the connection survives it.
+        """
         ...
 
     def writing(self) -> AbstractContextManager[Connection]:

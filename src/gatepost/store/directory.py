@@ -70,6 +70,12 @@ _CANDIDATES = (
     .order_by(_A.c.source == "harvested", _A.c.last_seen.desc(), _C.c.fingerprint)
     .limit(MAXIMUM_CANDIDATES)
 )
+_AUTHORITIES = (
+    select(_C.c.der)
+    .where(_C.c.subject_id.in_(bindparam("names", expanding=True)), _C.c.authority)
+    .order_by(_C.c.not_after.desc(), _C.c.fingerprint)
+    .limit(MAXIMUM_ISSUERS)
+)
 
 
 class Directory:
@@ -155,9 +161,8 @@ class Directory:
         now: datetime,
     ) -> bool:
         """Remember what a verified signature showed; true when the certificate is new for it."""
-        with self._database.glancing() as connection:
-            if is_fresh(connection, certificate, mailbox.key, now):
-                return False  # the common case writes nothing
+        if self._database.glance(lambda it: is_fresh(it, certificate, mailbox.key, now)):
+            return False  # the common case writes nothing
         with self._database.writing() as connection:
             new = not _has_use(connection, certificate, mailbox.key)
             for issuer in issuers[:MAXIMUM_ISSUERS]:
@@ -436,8 +441,8 @@ class Directory:
 
     def _candidates(self, mailbox: Mailbox) -> tuple[Candidate, ...]:
         own, domain = mailbox.key, f"@{mailbox.domain_key}"
-        with self._database.glancing() as connection:
-            rows = connection.execute(_CANDIDATES, {"own": own, "domain": domain}).all()
+        whose = {"own": own, "domain": domain}
+        rows = self._database.glance(lambda it: it.execute(_CANDIDATES, whose).all())
         found = []
         for der, source, address in rows:
             certificate = revive(der)
@@ -446,31 +451,27 @@ class Directory:
         return tuple(found)
 
     def _correspondent(self, mailbox: Mailbox) -> Correspondent:
-        with self._database.reading() as connection:
-            return correspondent.read(connection, mailbox.key)
+        return self._database.glance(lambda it: correspondent.read(it, mailbox.key))
 
     def _issuers(self, name: bytes) -> tuple[Certificate, ...]:
         found: dict[Certificate, None] = {}
         names = {name_id(name)}
-        with self._database.reading() as connection:
-            for _ in range(MAXIMUM_CLIMB):
-                query = (
-                    select(_C.c.der)
-                    .where(_C.c.subject_id.in_(names), _C.c.authority)
-                    .order_by(_C.c.not_after.desc(), _C.c.fingerprint)
-                    .limit(MAXIMUM_ISSUERS)
-                )
-                level = [revive(der) for (der,) in connection.execute(query)]
-                level = [one for one in level if one not in found and one.issuer != one.subject]
-                found.update(dict.fromkeys(level))
-                names = {name_id(one.issuer) for one in level}
-                if not level or len(found) >= MAXIMUM_ISSUERS:
-                    break
+        for _ in range(MAXIMUM_CLIMB):
+            level = [one for one in self._named(names) if one not in found]
+            found.update(dict.fromkeys(level))
+            names = {name_id(one.issuer) for one in level}
+            if not level or len(found) >= MAXIMUM_ISSUERS:
+                break
         return tuple(found)
 
+    def _named(self, names: set[str]) -> list[Certificate]:
+        """The authorities of these names, roots left out."""
+        given = {"names": sorted(names)}
+        rows = self._database.glance(lambda it: it.execute(_AUTHORITIES, given).all())
+        return [one for (der,) in rows if (one := revive(der)).issuer != one.subject]
+
     def _certificate(self, fingerprint: str) -> Certificate:
-        with self._database.glancing() as connection:
-            return listing.certificate(connection, fingerprint)
+        return self._database.glance(lambda it: listing.certificate(it, fingerprint))
 
     def _anchors(self, scopes: Sequence[str]) -> Anchors:
         with self._database.reading() as connection:

@@ -24,8 +24,7 @@ class KnownKeys:
 
     def of(self, mailbox: Mailbox) -> Known | None:
         """What this address was last written to with."""
-        with self._database.glancing() as connection:
-            return _read(connection, mailbox.key)
+        return self._database.glance(lambda connection: _read(connection, mailbox.key))
 
     def remember(self, mailbox: Mailbox, known: Known, *, now: datetime) -> bool:
         """Remember another key; false when somebody else has just done so."""

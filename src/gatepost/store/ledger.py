@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, delete, select
 
 from gatepost.certificate import Certificate
 from gatepost.store import schema
@@ -107,13 +107,16 @@ class Ledger:
 
     def issued(self, authority: Certificate, serial: int) -> Certificate | None:
         """The certificate of ours that has this number and names this issuer."""
-        with self._database.reading() as connection:
-            for query in (_NUMBERED, _REST):
-                for (der,) in connection.execute(query, {"serial": f"{serial:x}"}):
-                    one = revive(der)
-                    if one.serial == serial and one.issuer == authority.subject:
-                        return one
+        for query in (_NUMBERED, _REST):
+            for one in self._numbered(query, serial):
+                if one.serial == serial and one.issuer == authority.subject:
+                    return one
         return None
+
+    def _numbered(self, query: Select[bytes], serial: int) -> list[Certificate]:
+        given = {"serial": f"{serial:x}"}
+        rows = self._database.glance(lambda connection: connection.execute(query, given).all())
+        return [revive(der) for (der,) in rows]
 
     def published(self, authority: Certificate) -> PublishedList | None:
         """The last list of an authority."""

@@ -6,9 +6,9 @@ read before a change (is this person's key there already?) still holds when it i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Final
+from typing import Final, TypeVar
 
 import psycopg
 import sqlalchemy
@@ -19,8 +19,11 @@ from gatepost.errors import Unavailable
 from gatepost.store import schema
 from gatepost.store.database import migrate
 from gatepost.store.generation import KEY
+from gatepost.store.glance import Glances
 from gatepost.store.postgres_database import Connect, connect
 from gatepost.store.postgres_watch import CHANGED, Watch
+
+T = TypeVar("T")
 
 # One writer per schema: the number says "gate", the hash tells installations apart.
 _LOCK: Final = "SELECT pg_advisory_xact_lock(1734440037, hashtext(current_schema()))"
@@ -39,7 +42,7 @@ class PostgresDatabase:
         self._address = address
         self._connect = connect
         self._engine = self._made()
-        self._glances = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._glances = Glances(self._engine)
         self._watch = Watch(self._session)
         try:
             migrate(self)
@@ -57,9 +60,9 @@ class PostgresDatabase:
         """One state of the database (REPEATABLE READ)."""
         return self._engine.connect()
 
-    def glancing(self) -> AbstractContextManager[Connection]:
-        """One statement and no transaction: one way to the server and back instead of three."""
-        return self._glances.connect()
+    def glance(self, question: Callable[[Connection], T]) -> T:
+        """One way to the server and back for each statement."""
+        return self._glances.ask(question)
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -80,6 +83,7 @@ class PostgresDatabase:
     def close(self) -> None:
         """Give the connections back."""
         self._watch.close()
+        self._glances.close()
         self._engine.dispose()
 
     def _made(self) -> Engine:

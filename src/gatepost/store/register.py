@@ -20,8 +20,7 @@ class Register:
 
     def read(self, name: str) -> str | None:
         """A text; nothing when there is none."""
-        with self._database.glancing() as connection:
-            return _read(connection, name)
+        return self._database.glance(lambda connection: _read(connection, name))
 
     def named(self, beginning: str) -> dict[str, str]:
         """Every text whose name begins so, by name."""

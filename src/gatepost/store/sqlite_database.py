@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy
 from sqlalchemy import Connection, Engine, ExceptionContext, event
@@ -18,6 +18,9 @@ from sqlalchemy import Connection, Engine, ExceptionContext, event
 from gatepost.errors import Unavailable
 from gatepost.store.database import migrate
 from gatepost.store.generation import Generation
+from gatepost.store.glance import Glances
+
+T = TypeVar("T")
 
 BUSY_MILLISECONDS = 10_000
 
@@ -31,6 +34,7 @@ class SqliteDatabase:
         self.place = path
         _create(path)
         self._engine = engine(path)
+        self._glances = Glances(self._engine)
         try:
             migrate(self)
         except Unavailable as error:
@@ -45,9 +49,9 @@ class SqliteDatabase:
         """One state of the file."""
         return self._engine.connect()
 
-    def glancing(self) -> AbstractContextManager[Connection]:
-        """The same: a transaction costs nothing here."""
-        return self._engine.connect()
+    def glance(self, question: Callable[[Connection], T]) -> T:
+        """On a connection kept for it; SQLite gives each statement a state of its own."""
+        return self._glances.ask(question)
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -64,6 +68,7 @@ class SqliteDatabase:
     def close(self) -> None:
         """Give the file back."""
         self._generation.close()
+        self._glances.close()
         self._engine.dispose()
 
 
@@ -112,5 +117,7 @@ def _translate(context: ExceptionContext) -> None:
 
 
 def _begin(connection: Connection) -> None:
-    write = connection.get_execution_options().get("gatepost_write", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+    options = connection.get_execution_options()
+    if options.get("isolation_level") != "AUTOCOMMIT":
+        write = options.get("gatepost_write", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
