@@ -15,7 +15,7 @@ from gatepost.pki.place import Status
 from gatepost.store.directory import Directory
 
 NOW = datetime.now(UTC)
-IDS = ("REV-01", "REV-02", "CA-02", "CRT-02")
+IDS = ("REV-01", "REV-02", "REV-03", "CA-02", "CRT-02")
 
 
 @pytest.fixture
@@ -41,10 +41,12 @@ def test_revocation(home: Path, directory: Directory) -> None:
         Status("ab", "crl", "http://crl.example/1", None, NOW, NOW, "nobody there")
     )
     path = home / "gatepost.toml"
-    path.write_text(path.read_text() + '\n[revocation]\ninbound = "off"\n')
+    assert [one.status for one in said["REV-03"]] == ["PASS"]
+    path.write_text(path.read_text() + '\n[revocation]\ninbound = "off"\nstaple = "answers"\n')
     said = found(home)
     assert [one.detail for one in said["REV-01"]] == ["nobody is asked: inbound is off"]
     assert [one.detail for one in said["REV-02"]] == ["http://crl.example/1: nobody there"]
+    assert ["gpgsm" in one.detail for one in said["REV-03"]] == [True]
 
 
 def test_the_roots_list(home: Path, directory: Directory) -> None:

@@ -46,6 +46,21 @@ def places_answer(place: Installation) -> Iterator[Answer]:
         yield good("every place that mail has asked has answered")
 
 
+@check("REV-03", "everybody can read what is signed")
+def is_read_by_everybody(place: Installation) -> Iterator[Answer]:
+    """Whether signatures carry along what old programs do not expect.
+
+    With OCSP answers inside, Thunderbird and gpgsm cannot read the mail at all.
+    """
+    if place.right.revocation.staple == "answers":
+        text = (
+            "signatures carry OCSP answers: whoever has Thunderbird or gpgsm reads no mail of ours"
+        )
+        yield warn(text, '[revocation] staple = "lists", unless all partners can')
+    else:
+        yield good(f"staple {place.right.revocation.staple}")
+
+
 @check("CA-02", "the root's revocation list is in time")
 def root_list_is_in_time(place: Installation) -> Iterator[Answer]:
     """A root whose key lies in a safe signs its list once a year.
