@@ -13,7 +13,7 @@ from typing import Literal
 from gatepost.cms import ber, der
 from gatepost.errors import Malformed
 
-MAXIMUM = 16  # that are looked at
+MAXIMUM = 8  # that are looked at
 MAXIMUM_SIZE = 64 * 1024  # octets of one: who has more to say publishes it
 _LISTS, _OTHER = der.SEQUENCE, 0xA1  # CertificateList; [1] OtherRevocationInfoFormat
 _ANSWER = "1.3.6.1.5.5.7.16.2"  # id-ri-ocsp-response
