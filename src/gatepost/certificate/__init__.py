@@ -84,7 +84,7 @@ class Certificate:
         try:
             with quietly():
                 found = x509.load_pem_x509_certificates(pem)
-        except ValueError as error:
+        except _FAULTS as error:
             if blocks := _BLOCK.findall(pem):
                 return tuple(cls.from_der(_decoded(one)) for one in blocks)
             raise Malformed(f"not PEM certificates: {error}") from error

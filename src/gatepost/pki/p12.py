@@ -10,6 +10,7 @@ import base64
 import re
 from dataclasses import dataclass, field
 
+from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
@@ -27,6 +28,7 @@ from gatepost.pki import rounds
 from gatepost.pki.pem import WrongPassword, check_key, limit
 
 ROUNDS = 600_000
+_UNREADABLE = (x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,8 @@ def _load(data: bytes, password: str) -> pkcs12.PKCS12KeyAndCertificates:
         raise Unsupported("a PKCS #12 file with a key of this kind: give it as PEM") from error
     except UnsupportedAlgorithm as error:
         raise Unsupported(f"the PKCS #12 file uses something unknown: {error}") from error
+    except _UNREADABLE as error:
+        raise Malformed("the PKCS #12 file holds what is no certificate") from error
     except ValueError as error:
         if not password:
             return _load_bare(data)
@@ -109,6 +113,8 @@ def _load_bare(data: bytes) -> pkcs12.PKCS12KeyAndCertificates:
             return pkcs12.load_pkcs12(data, None)
     except TypeError as error:
         raise Unsupported("a PKCS #12 file with a key of this kind: give it as PEM") from error
+    except _UNREADABLE as error:
+        raise Malformed("the PKCS #12 file holds what is no certificate") from error
     except (ValueError, UnsupportedAlgorithm) as error:
         raise WrongPassword("this file needs a password") from error
 

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 from gatepost.certificate import Certificate, quietly
 from gatepost.errors import GatepostError, LimitExceeded, Malformed, Unsupported
 from gatepost.pki import rounds
+from gatepost.pki.crl import UNREADABLE
 
 MAXIMUM_FILE = 10 * 1024 * 1024
 MAXIMUM_CERTIFICATES = 1000
@@ -147,8 +148,10 @@ def _bag(data: bytes) -> tuple[Certificate, ...]:
     try:
         with quietly():
             found = load(data)
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except UNREADABLE as error:
         raise Malformed(f"not a bag of certificates: {error}") from error
+    if not found:
+        raise Malformed("a bag without a certificate")
     if len(found) > MAXIMUM_CERTIFICATES:
         raise LimitExceeded(f"the file holds more than {MAXIMUM_CERTIFICATES} certificates")
     return tuple(Certificate.from_x509(one) for one in found)

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 from tests.pki_builder import KeyKind, user
 from tests.unit.pki.forge import authority, forge, key
 
@@ -159,6 +160,23 @@ def test_newer_keys_as_pem(kind: KeyKind) -> None:
 
 
 @pytest.mark.peer("openssl")
+@pytest.mark.parametrize("form", [Encoding.DER, Encoding.PEM])
+def test_bags_of_odd_certificates(form: Encoding) -> None:
+    """Whoever fetches a stranger's bag ends with an error that nobody expects."""
+    version = b"\xa0\x03\x02\x01\x02"
+    assert LEAF.der.count(version) == 1
+    whole = pkcs7.serialize_certificates([LEAF.x509], Encoding.DER)
+    odd = whole.replace(version, b"\xa0\x03\x02\x01\x22")
+    if form is Encoding.PEM:
+        odd = b"-----BEGIN PKCS7-----\n" + base64.encodebytes(odd) + b"-----END PKCS7-----\n"
+    with pytest.raises(Malformed):
+        pem.read_certificates(odd)
+    odd = LEAF.der.replace(version, b"\xa0\x03\x02\x01\x22")
+    text = b"-----BEGIN CERTIFICATE-----\n%s-----END CERTIFICATE-----\n" % base64.encodebytes(odd)
+    with pytest.raises(Malformed):
+        pem.read_certificates(text)
+
+
 def test_certificates_in_every_form(tmp_path: Path) -> None:
     """CAs deliver .cer, .crt, .pem and .p7b, and nobody knows which is which."""
     both = (LEAF.pem + ISSUING.pem).encode()
