@@ -28,6 +28,7 @@ class Name(StrEnum):
     CERTIFICATE_WAITING = "certificate.waiting"
     CERTIFICATE_REFUSED = "certificate.refused"
     CERTIFICATE_ISSUED = "certificate.issued"
+    CERTIFICATE_ADVISED = "certificate.advised"
     CERTIFICATE_ENDING = "certificate.ending"
     CERTIFICATE_HARVESTED = "certificate.harvested"
     CERTIFICATE_CHANGED = "certificate.changed"

@@ -16,6 +16,7 @@ from functools import partial
 from typing import Final
 
 from gatepost.certificate import Certificate
+from gatepost.engine.advisor import Advisor
 from gatepost.engine.identity import Identities
 from gatepost.engine.journal import Journal, reason_of
 from gatepost.engine.proof import proof
@@ -112,7 +113,8 @@ class Enroller:
         for fault in await self.identities.rules.refresh():
             self.journal.note(Name.SERVICE_ERROR, service="enrolment", reason=fault)
         if await asyncio.to_thread(self._is_ours, self.clock()):
-            await asyncio.to_thread(self._keep)
+            advisor = Advisor(self.identities, self.sources, self.journal, self.clock)
+            await asyncio.to_thread(self._keep, await advisor.early(UPKEEP))
 
     async def _answer(self, request: Request) -> Issued | Pending:
         source = self.sources.get(request.source)
@@ -177,8 +179,8 @@ class Enroller:
             return False
         return register.swap(_LOOKED, known, now.isoformat())
 
-    def _keep(self) -> None:
-        for one in self.identities.keep(self.clock()):
+    def _keep(self, early: frozenset[Certificate]) -> None:
+        for one in self.identities.keep(self.clock(), early):
             if self.is_leaving:
                 return
             if one.issued is not None:

@@ -6,9 +6,10 @@ answered there is no certificate, and policy says what becomes of mail (docs/cer
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from gatepost.certificate import Certificate
 from gatepost.cms.capability import Signer
@@ -27,6 +28,7 @@ from gatepost.store.record import address_key
 from gatepost.store.request import KINDS, Purpose, Request, Usage
 from gatepost.vault.keys import Vault
 
+_EVER = datetime(9999, 1, 1, tzinfo=UTC)
 Answer = tuple[Signer, Certificate | None]
 
 
@@ -119,17 +121,28 @@ class Identities:
                     f"gatepost cert request {address} asks for a new one"
                 )
 
-    def keep(self, now: datetime) -> Iterator[Kept]:
-        """Renew what ends soon, and give those a certificate who are to have one at once."""
-        yield from self._renewed(now)
+    def keep(self, now: datetime, early: Collection[Certificate] = ()) -> Iterator[Kept]:
+        """Renew what ends soon, and give those a certificate who are to have one at once.
+
+        What an authority would have renewed early is asked for anew, if it is from outside.
+        """
+        yield from self._renewed(now, early)
         yield from self._listed(now)
 
-    def _renewed(self, now: datetime) -> Iterator[Kept]:
+    def current(self, now: datetime) -> Iterator[tuple[Certificate, Identity]]:
+        """Every certificate in use, with its owner's rule, where that can be told."""
+        for address, _, certificate in self.directory.requests.ending(now, _EVER):
+            with suppress(GatepostError):
+                yield certificate, self.rules.of(address)
+
+    def _renewed(self, now: datetime, early: Collection[Certificate]) -> Iterator[Kept]:
         told: set[Certificate] = set()  # one for both purposes ends twice
-        for address, kind, certificate in self.directory.requests.ending(now, now + RENEWED):
+        until = _EVER if early else now + RENEWED
+        for address, kind, certificate in self.directory.requests.ending(now, until):
             try:
                 found = self.rules.of(address)
-                if found.issue == "never" or not is_ending(certificate, now):
+                is_early = certificate in early and found.source != LOCAL
+                if found.issue == "never" or not (is_early or is_ending(certificate, now)):
                     continue
                 if found.source != LOCAL:
                     self._ask_anew(address, kind, certificate, found, now)
@@ -244,6 +257,11 @@ def is_domain_signer(address: str) -> bool:
 
 
 def is_ending(certificate: Certificate, now: datetime) -> bool:
-    """Whether it is time for the next one: 30 days before the end, or a third of a short life."""
+    """Whether it is time for the next one."""
+    return now > renewal_of(certificate)
+
+
+def renewal_of(certificate: Certificate) -> datetime:
+    """When the next one is due: 30 days before the end, or a third of a short life."""
     life = certificate.not_after - certificate.not_before
-    return certificate.not_after - now < min(RENEWED, life / 3)
+    return certificate.not_after - min(RENEWED, life / 3)

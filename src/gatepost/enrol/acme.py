@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,7 +23,7 @@ from gatepost.certificate import Certificate
 from gatepost.enrol import receipt
 from gatepost.enrol.acme_account import Accounts
 from gatepost.enrol.expectation import Expectation, Expectations
-from gatepost.enrol.source import Issued, Pending, Wanted
+from gatepost.enrol.source import Advice, Issued, Pending, Wanted
 from gatepost.errors import ConfigError, GatepostError, Malformed, Refused, Unavailable, Unsupported
 from gatepost.mail.address import Mailbox
 from gatepost.mail.mailbox_list import mailboxes
@@ -39,6 +39,7 @@ LATER: Final = timedelta(hours=1)
 PATIENCE: Final = timedelta(days=2)  # with a challenge mail, where the order says nothing
 LONGEST: Final = timedelta(days=30)
 CHALLENGE: Final = "email-reply-00"
+FAULTS: Final = 3  # after which others are not asked about
 TRIES: Final = 3  # orders whose answer the authority does not accept
 _STEPS: Final = 4  # of one order in one go
 
@@ -100,13 +101,38 @@ class Acme:
         del now
         return await asyncio.to_thread(self._identities)
 
+    async def advice(
+        self, certificates: Sequence[Certificate], now: datetime
+    ) -> Mapping[Certificate, Advice | GatepostError]:
+        """As RFC 9773 has it, as far as one conversation goes."""
+        del now
+        return await asyncio.to_thread(self._advice, certificates)
+
+    def _advice(
+        self, certificates: Sequence[Certificate]
+    ) -> Mapping[Certificate, Advice | GatepostError]:
+        found: dict[Certificate, Advice | GatepostError] = {}
+        faults = 0  # one after the other: it is in trouble, and the others wait
+        with self._visited() as wire:
+            for one in certificates if wire.advises else ():
+                if wire.is_spent or faults >= FAULTS:
+                    break
+                try:
+                    found[one], faults = wire.advice(one), 0
+                except Refused as error:
+                    found[one], faults = error, 0
+                except Unavailable as error:
+                    found[one], faults = error, faults + 1
+        return found
+
     def _state(self) -> str:
         is_known = self.accounts.is_known(self.name, self.service.url)
         with self._visited() as wire:
             if not is_known:
                 self._check_terms(wire)
             account = "our account is there" if is_known else "our account is made with an order"
-            return f"{wire.host} speaks ACME; {account}"
+            advises = ", and says when to renew" if wire.advises else ""
+            return f"{wire.host} speaks ACME{advises}; {account}"
 
     def _identities(self) -> tuple[str, ...]:
         with self._visited() as wire:
@@ -175,7 +201,7 @@ class Acme:
         )
 
     def _placed(self, wire: Wire, wanted: Wanted, last: _Order, now: datetime) -> Issued | Pending:
-        reply = wire.place(wanted.address)
+        reply = _ordered(wire, wanted)
         if not reply.place:
             raise Unavailable(f"{wire.host} does not say where its order is")
         until = min(_moment(reply.data.get("expires")) or now + PATIENCE, now + LONGEST)
@@ -323,6 +349,14 @@ def _mailbox(wanted: Wanted) -> Mailbox:
     return Mailbox.parse(wanted.address)
 
 
+def _ordered(wire: Wire, wanted: Wanted) -> Reply:
+    """RFC 9773 section 5: what it will not have replaced is ordered as anything new."""
+    if wire.advises and wanted.replacing is not None:
+        with suppress(Refused):  # another authority's, or replaced before
+            return wire.place(wanted.address, wanted.replacing)
+    return wire.place(wanted.address)
+
+
 def _pending(order: _Order, again: timedelta, waits_for: str) -> Pending:
     return Pending(json.dumps(asdict(order)), again, waits_for)
 
@@ -373,7 +407,7 @@ def _url(data: dict[str, Any], name: str) -> str:
 
 
 def _parsed(address: str) -> Mailbox | None:
-    found = mailboxes(address.encode())
+    found = mailboxes(address.encode("utf-8", "replace"))
     return found[0] if len(found) == 1 else None
 
 
@@ -381,6 +415,6 @@ def _moment(text: object) -> datetime | None:
     """RFC 3339."""
     try:
         found = datetime.fromisoformat(text) if isinstance(text, str) else None
-    except ValueError:
+        return found.astimezone(UTC) if found is not None and found.tzinfo else None
+    except (ValueError, OverflowError):  # beyond the calendar in our zone
         return None
-    return found.astimezone(UTC) if found is not None and found.tzinfo else None

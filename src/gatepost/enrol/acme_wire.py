@@ -27,6 +27,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from josepy import b64, json_util, jwa, jwk
 
+from gatepost.certificate import Certificate
+from gatepost.enrol.acme_renewal import AGAIN, certificate_id
+from gatepost.enrol.acme_renewal import read as advised
+from gatepost.enrol.source import Advice
 from gatepost.errors import Refused, Unavailable
 
 PATIENCE: Final = 20.0  # seconds for one answer
@@ -36,6 +40,8 @@ LATEST: Final = timedelta(days=1)
 _REDIRECTS: Final = 3
 _IDENTITIES: Final = 20
 _TRANSIENT: Final = frozenset({"badNonce", "serverInternal", "connection", "dns", "tls"})
+# What the library raises over JSON that is not what it expects, or nested too deep.
+_NONSENSE: Final = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{22,512}\Z")  # RFC 8555 section 8.1: 128 bits
 
 EMAIL: Final = messages.IdentifierType("email")
@@ -71,6 +77,12 @@ class EmailReply00Response(challenges.ChallengeResponse):
     typ = "email-reply-00"
 
 
+class _NewOrder(messages.NewOrder):
+    """An order that may name the certificate it replaces (RFC 9773 section 5)."""
+
+    replaces: str | None = json_util.field("replaces", omitempty=True)
+
+
 class RateLimited(Unavailable):
     """The authority wants to be asked later (RFC 8555 section 6.6)."""
 
@@ -102,10 +114,15 @@ class _Session(requests.Session):
         self.last: requests.Response | None = None
         self._end = time.monotonic() + LONGEST
 
+    @property
+    def left(self) -> float:
+        """Seconds."""
+        return self._end - time.monotonic()
+
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         if urlsplit(request.url or "").scheme != "https":
             raise requests.exceptions.InvalidSchema("ACME is spoken over HTTPS only")
-        left = self._end - time.monotonic()
+        left = self.left
         if left <= 0:
             raise requests.Timeout
         limits = {"stream": True, "timeout": min(PATIENCE, left)}
@@ -191,13 +208,44 @@ class Wire:
             )
             return self._post(self.directory["newAccount"], registration).place
 
-    def place(self, address: str) -> Reply:
-        """Order a certificate for an address (RFC 8823 section 3)."""
-        identifier = messages.Identifier(typ=EMAIL, value=address)
+    @property
+    def advises(self) -> bool:
+        """Whether it says when to renew (RFC 9773 section 3)."""
+        return bool(self._renewal_info)
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether there is no time left for another question."""
+        return self._session.left <= 0
+
+    @property
+    def _renewal_info(self) -> str:
+        try:
+            return str(self.directory["renewalInfo"])
+        except KeyError:
+            return ""
+
+    def advice(self, certificate: Certificate) -> Advice:
+        """When it would have a certificate renewed (RFC 9773 section 4)."""
+        which = certificate_id(certificate)
+        if not which:
+            raise Refused("the certificate does not say which key of its authority signed it")
         with self._speaking():
-            return self._post(
-                self.directory["newOrder"], messages.NewOrder(identifiers=[identifier])
-            )
+            url = _checked(self._renewal_info).rstrip("/")
+            response = self._network.get(f"{url}/{which}")
+            later = response.headers.get("Retry-After", "")
+            return advised(response.json(), later_by(later, AGAIN) if later else AGAIN)
+
+    def place(self, address: str, replacing: Certificate | None = None) -> Reply:
+        """Order a certificate for an address (RFC 8823 section 3, RFC 9773 section 5)."""
+        identifier = messages.Identifier(typ=EMAIL, value=address)
+        which = certificate_id(replacing) if replacing and self.advises else ""
+        with self._speaking():
+            order = _NewOrder(identifiers=[identifier], replaces=which or None)
+            try:
+                return self._post(self.directory["newOrder"], order)
+            except errors.ConflictError as error:  # the library looks no closer at a 409
+                raise Refused(f"{self.host} will not have this certificate replaced") from error
 
     def look(self, url: str) -> Reply:
         """A resource as it is now: POST-as-GET."""
@@ -248,7 +296,7 @@ class Wire:
             raise self._problem(error) from error
         except requests.RequestException as error:
             raise Unavailable(f"{self.host}: {_reason(error)}") from error
-        except (errors.Error, josepy.errors.Error, ValueError, KeyError, TypeError) as error:
+        except (errors.Error, josepy.errors.Error, *_NONSENSE) as error:
             status = self._session.last.status_code if self._session.last is not None else 0
             said = f"{status}" if status >= 400 else str(error)[:200]
             raise Unavailable(f"{self.host} does not speak ACME as expected: {said}") from error

@@ -7,13 +7,14 @@ says what it waits for.  What it must remember meanwhile it gives as text, kept 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal, Protocol, runtime_checkable
 
 from gatepost.certificate import Certificate
 from gatepost.cms.capability import SignatureScheme, Signer
+from gatepost.errors import GatepostError
 
 Purpose = Literal["sign", "encrypt", "both"]
 Sign = Callable[[bytes, SignatureScheme], bytes]
@@ -78,6 +79,30 @@ class CertificateSource(Protocol):
 
     async def collect(self, wanted: Wanted, state: str, now: datetime) -> Issued | Pending:
         """Go on with what is pending; `state` is that of the last Pending."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """When the authority would have a certificate renewed."""
+
+    start: datetime
+    end: datetime
+    again: timedelta  # when to ask again
+    explanation: str = ""  # a URL for people
+
+
+@runtime_checkable
+class Advising(Protocol):
+    """What a source may do besides for certificates that are in use."""
+
+    async def advice(
+        self, certificates: Sequence[Certificate], now: datetime
+    ) -> Mapping[Certificate, Advice | GatepostError]:
+        """For each that it got to, or why there is none; none at all where it advises nobody.
+
+        Raises Unavailable when it cannot be asked now.
+        """
         ...
 
 

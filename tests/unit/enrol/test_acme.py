@@ -17,7 +17,7 @@ from tests.unit.vault.door import process
 from gatepost.enrol.acme import Acme, Service
 from gatepost.enrol.acme_account import Accounts
 from gatepost.enrol.expectation import Expectations
-from gatepost.enrol.source import Issued, Pending, Wanted
+from gatepost.enrol.source import Advice, Issued, Pending, Wanted
 from gatepost.errors import ConfigError, GatepostError, Refused, Unavailable, Unsupported
 from gatepost.flow import challenge
 from gatepost.flow.challenge import Challenge
@@ -131,12 +131,24 @@ async def test_an_order_is_fulfilled(source: Source, authority: AcmeCa, now: dat
     assert found.chain[0].emails == (asked.address,)
     assert [one.name for one in found.chain[1:]] == ["Mail CA"]
     assert ours.expectations.of(Mailbox.parse(asked.address), now) is None
+    await renewed(ours, replace(asked, replacing=found.chain[0]), now)
+
+
+async def renewed(source: Acme, asked: Wanted, now: datetime) -> None:
+    """RFC 9773: it says when to renew what it issued, knows its name, and takes the order."""
+    old = asked.replacing
+    assert old is not None
+    advice = (await source.advice([old], now))[old]
+    assert isinstance(advice, Advice)
+    assert old.not_before < advice.start < advice.end <= old.not_after
+    assert advice.again == timedelta(days=1)
+    await pending(source, asked, now)
 
 
 async def test_is_there(source: Source, authority: AcmeCa, now: datetime) -> None:
     """An administrator learns from the first mail that waits what is wrong with the settings."""
     ours, host = source(), f"localhost:{authority.port}"
-    made = f"{host} speaks ACME; our account is made with an order"
+    made = f"{host} speaks ACME, and says when to renew; our account is made with an order"
     assert await ours.answers(now) == made
     assert not ours.accounts.is_known("ca", authority.url)  # nothing was made for a question
     with pytest.raises(Refused, match=r"has terms of service: read https://ca\.example/terms"):

@@ -6,23 +6,30 @@ import json
 import ssl
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from josepy import b64
+from tests.pki_builder import company
 from tests.unit.enrol.test_acme import wanted
 from tests.unit.route.people import card
 
+from gatepost.certificate import Certificate
 from gatepost.enrol import acme_wire
-from gatepost.enrol.acme import TRIES, Acme, Service
+from gatepost.enrol.acme import FAULTS, TRIES, Acme, Service
 from gatepost.enrol.acme_account import Accounts
+from gatepost.enrol.acme_renewal import certificate_id
 from gatepost.enrol.acme_wire import later_by, plain
 from gatepost.enrol.expectation import Expectations
-from gatepost.enrol.source import Pending
-from gatepost.errors import Refused, Unavailable
+from gatepost.enrol.source import Advice, Pending
+from gatepost.errors import GatepostError, Refused, Unavailable
 from gatepost.mail.address import Mailbox
 from gatepost.store.directory import Directory
 from gatepost.vault.keys import Vault
@@ -53,6 +60,7 @@ class Server:
     folder: Path
     instead: dict[str, list[Answer]] = field(default_factory=dict)  # in order, the last stays
     asked: list[str] = field(default_factory=list)
+    ordered: list[bytes] = field(default_factory=list)  # bodies of orders
 
     def start(self) -> None:
         now = datetime.now(UTC)
@@ -115,7 +123,9 @@ def handler(server: Server) -> type[BaseHTTPRequestHandler]:
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            if self.path == "/newOrder":
+                server.ordered.append(body)
             said = server.answer(self.path)
             octets = said.data if isinstance(said.data, bytes) else json.dumps(said.data).encode()
             self.send_response(said.status)
@@ -392,3 +402,126 @@ async def test_our_account_is_there(server: Server, source: Acme, now: datetime)
     meta = {"termsOfService": "https://ca.example/new"}
     server.instead["/directory"] = [Answer({**places, "meta": meta})]
     assert (await source.answers(now)).endswith("speaks ACME; our account is there")
+
+
+def advised(server: Server, answer: Answer, which: Certificate) -> None:
+    """Have it say when to renew a certificate."""
+    places = server.right("/directory").data
+    assert isinstance(places, dict)
+    server.instead["/directory"] = [Answer({**places, "renewalInfo": f"{server.base}/ari"})]
+    server.instead[f"/ari/{certificate_id(which)}"] = [answer]
+
+
+def window(start: str, end: str) -> dict[str, object]:
+    return {"suggestedWindow": {"start": start, "end": end}}
+
+
+WINDOW = window("2031-01-02T04:00:00Z", "2031-01-03T04:00:00+01:00")
+
+
+@pytest.mark.parametrize(
+    ("fields", "again"),
+    [
+        ({"Retry-After": "21600"}, timedelta(hours=6)),
+        ({}, timedelta(hours=6)),
+        ({"Retry-After": "1"}, timedelta(minutes=1)),
+        ({"Retry-After": "999999999"}, timedelta(days=1)),
+        ({"Retry-After": "soon"}, timedelta(hours=6)),
+    ],
+)
+async def test_when_to_renew(
+    server: Server, source: Acme, now: datetime, fields: dict[str, str], again: timedelta
+) -> None:
+    """RFC 9773: the authority is asked without end, or its window is read an hour off."""
+    one = company().user("alice@example.com", kind="p256").certificate
+    advised(
+        server, Answer({**WINDOW, "explanationURL": "https://ca.example/why"}, 200, fields), one
+    )
+    found = await source.advice([one], now)
+    start = datetime(2031, 1, 2, 4, tzinfo=UTC)
+    assert found == {
+        one: Advice(start, start + timedelta(hours=23), again, "https://ca.example/why")
+    }
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (Answer(window("2031-01-03T04:00:00Z", "2031-01-02T04:00:00Z")), "ends before it begins"),
+        (Answer(window("yesterday", "tomorrow")), "does not speak ACME as expected"),
+        (Answer({}), "does not speak ACME as expected"),
+        (Answer([]), "does not speak ACME as expected"),
+        (Answer({"suggestedWindow": 7}), "does not speak ACME as expected"),
+        (Answer(b"\xff"), "does not speak ACME as expected"),
+        (problem("malformed", 404), "no malformed"),
+        (problem("serverInternal", 500), "no serverInternal"),
+    ],
+)
+async def test_useless_advice(
+    server: Server, source: Acme, now: datetime, answer: Answer, told: str
+) -> None:
+    """What an authority says of one certificate keeps all others from being renewed in time."""
+    one = company().user("alice@example.com", kind="p256").certificate
+    other = company().user("bob@example.com", kind="p256").certificate
+    advised(server, answer, one)
+    advised(server, Answer(WINDOW), other)
+    found = await source.advice([one, other], now)
+    fault = found[one]
+    assert isinstance(fault, GatepostError)
+    assert told in str(fault)
+    assert isinstance(found[other], Advice)
+
+
+async def test_no_advice(server: Server, source: Acme, now: datetime) -> None:
+    """An authority that says nothing, or is in trouble, is asked about everybody in a row."""
+    people = [company().user(f"{n}@example.com", kind="p256").certificate for n in range(6)]
+    assert await source.advice(people, now) == {}
+    for one in people:
+        advised(server, problem("serverInternal", 500), one)
+    assert len(await source.advice(people, now)) == FAULTS
+    odd = Certificate.from_der(card("Odd").der)  # names no key of its authority
+    assert isinstance((await source.advice([odd], now))[odd], Refused)
+
+
+@pytest.mark.parametrize("url", ["http://ca.example/", "https://a b", "https://" + "a" * 500, 7])
+async def test_no_strange_explanation(
+    server: Server, source: Acme, now: datetime, url: object
+) -> None:
+    """A stranger's text stands in the log as something to be opened."""
+    one = company().user("alice@example.com", kind="p256").certificate
+    advised(server, Answer({**WINDOW, "explanationURL": url}), one)
+    found = (await source.advice([one], now))[one]
+    assert isinstance(found, Advice)
+    assert found.explanation == ""
+
+
+def test_the_name_of_a_certificate() -> None:
+    """RFC 9773 section 4.1, its own example: the authority knows no such certificate."""
+    key = bytes.fromhex("69885b6b87464041e1b37b847ba0ae2cde01c8d4")
+    above = x509.AuthorityKeyIdentifier(key, None, None)
+    serial = 0x87654321
+    private = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([])
+    made = (
+        x509.CertificateBuilder(name, name, private.public_key(), serial)
+        .not_valid_before(datetime(2030, 1, 1))  # noqa: DTZ001  as the builder takes it
+        .not_valid_after(datetime(2031, 1, 1))  # noqa: DTZ001  as above
+        .add_extension(above, critical=False)
+        .sign(private, hashes.SHA256())
+    )
+    found = certificate_id(Certificate.from_x509(made))
+    assert found == "aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE"
+
+
+async def test_what_is_replaced(server: Server, source: Acme, now: datetime) -> None:
+    """RFC 9773 section 5: a renewal counts as another certificate, or is refused as such."""
+    old = company().user("alice@example.com", kind="p256").certificate
+    advised(server, Answer(WINDOW), old)
+    asked = replace(wanted(ALICE), replacing=old)
+    right = server.right("/newOrder")
+    server.instead["/newOrder"] = [problem("alreadyReplaced", 409), right]
+    assert isinstance(await source.request(asked, now), Pending)
+    assert server.asked.count("/newOrder") == 2
+    bodies = [json.loads(b64.b64decode(json.loads(one)["payload"])) for one in server.ordered]
+    assert bodies[0]["replaces"] == certificate_id(old)
+    assert "replaces" not in bodies[1]
