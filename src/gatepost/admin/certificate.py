@@ -357,9 +357,12 @@ def find_one(stores: Stores, which: str) -> Entry:
         return found[0]
     if not found:
         raise ConfigError(f"there is no certificate for {which}", hint="gatepost cert list")
-    fingerprints = ", ".join(one.certificate.fingerprint[:16] for one in found)
+    named = ", ".join(
+        one.certificate.fingerprint[:16] + (f" ({one.key_purpose})" if one.key_purpose else "")
+        for one in found
+    )
     raise ConfigError(
-        f"{len(found)} certificates are for {which}", hint=f"name one of them: {fingerprints}"
+        f"{len(found)} certificates are for {which}", hint=f"name one of them: {named}"
     )
 
 

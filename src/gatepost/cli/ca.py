@@ -67,8 +67,7 @@ def export_root(
     from gatepost.admin.clock import utc_now  # noqa: PLC0415
 
     asked = _passphrases(passphrase_file, second_file, four_eyes=four_eyes)
-    if not yes:
-        typer.confirm("The root's key will be only in this file. Go on?", abort=True, err=True)
+    option.consent("The root's key will be only in this file. Go on?", yes=yes, asked=not json)
     _show(authority.export_root(config, path, asked, utc_now()), json=json)
 
 

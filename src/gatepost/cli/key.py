@@ -115,6 +115,8 @@ def exports(config: option.Config = None, *, json: option.Json = False) -> None:
         return
     for line in found.lines:
         show.say(line)
+    if not found.lines:
+        show.note("no private key has left")
 
 
 def _asked(first: Path | None, second: Path | None) -> tuple[Passphrase, Passphrase]:

@@ -275,6 +275,8 @@ def test_the_root_leaves_the_vault_and_comes_for_a_visit(
     refused = gatepost("ca", "export-root", str(out), "--passphrase-file", str(short), "--yes")
     assert refused.code == 2
     assert not out.exists()
+    unasked = gatepost("ca", "export-root", str(out), *given)
+    assert (unasked.code, "--yes" in unasked.err, out.exists()) == (2, True, False)
     done = gatepost("ca", "export-root", str(out), *given, "--yes", "--json").data
     assert done["root_key_in_vault"] is False
     assert out.stat().st_mode & 0o777 == 0o600
