@@ -228,6 +228,8 @@ def test_a_partners_ca_counts_for_its_domain_only(directory: Directory) -> None:
     both, one = {own.certificate, other.certificate}, {other.certificate}
     assert both == directory.anchors_for("PARTNER.example").roots
     assert one == directory.anchors_for("sub.partner.example").roots
+    others = directory.anchors_for("a.example"), directory.anchors_for("b.example")
+    assert others[0] is others[1]  # hundreds of roots are not read again for every domain
     assert one == directory.anchors_for("example.org").roots
     assert directory.partner("partner.example") == made
     assert directory.remove_partner("partner.example")

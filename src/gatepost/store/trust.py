@@ -81,6 +81,11 @@ def remove_anchor(connection: Connection, fingerprint: str, scope: str) -> bool:
     return done.rowcount > 0
 
 
+def scopes(connection: Connection) -> frozenset[str]:
+    """Those that have any anchor."""
+    return frozenset(connection.execute(select(schema.anchor.c.scope).distinct()).scalars())
+
+
 def anchors(connection: Connection, scopes: Sequence[str]) -> Anchors:
     """Everything trusted in any of the scopes."""
     roots: set[Certificate] = set()
