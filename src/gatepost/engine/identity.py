@@ -18,7 +18,6 @@ from gatepost.config.identity import Identity
 from gatepost.enrol import pkcs10, rule
 from gatepost.enrol.barring import barring
 from gatepost.enrol.local import RENEWED, LocalAuthority
-from gatepost.enrol.profile import Algorithm
 from gatepost.enrol.rule import Rules
 from gatepost.errors import GatepostError, NotYet, Refused
 from gatepost.mail.address import Mailbox
@@ -27,6 +26,7 @@ from gatepost.store.directory import Directory
 from gatepost.store.record import address_key
 from gatepost.store.request import KINDS, Purpose, Request, Usage
 from gatepost.vault.keys import Vault
+from gatepost.vault.token import Algorithm
 
 _EVER = datetime(9999, 1, 1, tzinfo=UTC)
 Answer = tuple[Signer, Certificate | None]

@@ -23,12 +23,12 @@ from gatepost.certificate import Certificate
 from gatepost.cms.algorithms import CAPABILITIES
 from gatepost.cms.capability import SignatureScheme
 from gatepost.enrol.local import LocalAuthority
-from gatepost.enrol.profile import PrivateKey
 from gatepost.errors import KeyUnavailable, Refused, Unavailable
 from gatepost.pki import announcement
 from gatepost.pki.announcement import Announcement
 from gatepost.store.record import StoredKey
 from gatepost.store.register import Register
+from gatepost.vault.custody import PrivateKey
 
 LIFE: Final = timedelta(days=14)
 RENEWED: Final = timedelta(days=7)

@@ -19,7 +19,7 @@ from gatepost.cms.capability import Signer
 from gatepost.enrol import profile, status
 from gatepost.enrol.barring import barring
 from gatepost.enrol.pointer import Pointers
-from gatepost.enrol.profile import Algorithm, Issuer, Kind, PrivateKey
+from gatepost.enrol.profile import Issuer, Kind
 from gatepost.errors import ConfigError, KeyUnavailable, Refused, Unavailable, Unsupported
 from gatepost.mail.address import Mailbox, domain_key
 from gatepost.pki.identity import DOMAIN_SIGNER
@@ -28,8 +28,10 @@ from gatepost.store.directory import Directory
 from gatepost.store.ledger import PublishedList
 from gatepost.store.record import Address, KeyPurpose, StoredKey, address_key
 from gatepost.store.request import KINDS, Usage
+from gatepost.vault.custody import PrivateKey, generate
 from gatepost.vault.keys import Vault
 from gatepost.vault.software import SoftwareSigner
+from gatepost.vault.token import Algorithm
 
 REHEARSAL = "not issued yet"
 RENEWED = timedelta(days=30)  # before the end
@@ -131,9 +133,9 @@ class LocalAuthority:
 
     def rehearse(self, mailbox: Mailbox, now: datetime, *, one_key: bool = False) -> Identity:
         """What `ensure` would issue, by a CA and with keys that are thrown away; keeps nothing."""
-        above = profile.make_key("p256")
+        above = generate("p256")
         issuer = Issuer(profile.root(REHEARSAL, above, now), above)
-        key = profile.make_key(self.user_key)
+        key = generate(self.user_key)
         kinds: tuple[Kind, ...] = ("both",) if one_key else ("sign", "encrypt")
         made = [profile.user(mailbox.key, kind, key, issuer, now) for kind in kinds]
         return Identity(SoftwareSigner(made[0], (), key), made[-1])

@@ -13,9 +13,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from gatepost.enrol.local import DOMAIN_LOCAL
-from gatepost.enrol.profile import MAXIMUM_NAME, PrivateKey
+from gatepost.enrol.profile import MAXIMUM_NAME
 from gatepost.enrol.source import Purpose
 from gatepost.errors import Unsupported
+from gatepost.vault.custody import PrivateKey
 
 
 def make(key: PrivateKey, address: str, purpose: Purpose) -> bytes:

@@ -18,10 +18,10 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from gatepost.certificate import Certificate
 from gatepost.enrol.pointer import Pointers
+from gatepost.vault.custody import PrivateKey
+from gatepost.vault.token import Algorithm
 
-Algorithm = Literal["p256", "rsa2048", "rsa3072"]
 Kind = Literal["sign", "encrypt", "both"]
-PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 ROOT_LIFE = timedelta(days=3652)
 ISSUING_LIFE = timedelta(days=1826)
@@ -29,13 +29,6 @@ USER_LIFE = timedelta(days=730)  # section 6.3.2 allows 825
 BACKDATED = timedelta(hours=1)  # clocks of correspondents run slow
 NOWHERE = Pointers()
 MAXIMUM_NAME = 64  # RFC 5280 appendix A: ub-common-name, ub-organization-name
-
-
-def make_key(algorithm: Algorithm) -> PrivateKey:
-    """Generate a key; RSA takes 50 to 500 ms."""
-    if algorithm == "p256":
-        return ec.generate_private_key(ec.SECP256R1())
-    return rsa.generate_private_key(65537, int(algorithm[3:]))
 
 
 @dataclass(frozen=True, slots=True)

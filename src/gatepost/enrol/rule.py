@@ -16,12 +16,12 @@ from typing import Final
 
 from gatepost.config.certificate_source import LOCAL
 from gatepost.config.identity import Identity
-from gatepost.enrol.profile import Algorithm
 from gatepost.errors import GatepostError, LimitExceeded, Malformed, Unavailable
 from gatepost.mail.address import Mailbox
 from gatepost.pki.identity import DOMAIN_SIGNER
 from gatepost.store.record import address_key
 from gatepost.store.request import Purpose
+from gatepost.vault.token import Algorithm
 
 MAXIMUM_LIST: Final = 64 << 20  # octets of a list
 

@@ -20,8 +20,9 @@ from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from gatepost.certificate import Certificate
-from gatepost.enrol.profile import BACKDATED, Issuer, PrivateKey
+from gatepost.enrol.profile import BACKDATED, Issuer
 from gatepost.store.ledger import Ledger, PublishedList, Revoked
+from gatepost.vault.custody import PrivateKey
 
 LIST_LIFE = timedelta(days=7)
 LIST_AGE = timedelta(days=1)  # then a new one is signed

@@ -10,8 +10,9 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from gatepost.certificate import Certificate
 from gatepost.enrol import profile
-from gatepost.enrol.profile import Issuer, make_key
+from gatepost.enrol.profile import Issuer
 from gatepost.enrol.source import Issued, Pending, Wanted
+from gatepost.vault.custody import generate
 
 
 class Outside:
@@ -20,7 +21,7 @@ class Outside:
     name = "outside"
 
     def __init__(self, now: datetime) -> None:
-        self.root_key, self.key = make_key("p256"), make_key("p256")
+        self.root_key, self.key = generate("p256"), generate("p256")
         self.root = profile.root("Outside", self.root_key, now)
         self.ca = profile.issuing("Outside", self.key, Issuer(self.root, self.root_key), now, None)
         self.life = timedelta(days=365)

@@ -24,7 +24,6 @@ from gatepost.engine.journal import Journal
 from gatepost.engine.proof import proof as lent
 from gatepost.enrol import pkcs10
 from gatepost.enrol.local import RENEWED, LocalAuthority
-from gatepost.enrol.profile import make_key
 from gatepost.enrol.revocation import Revocation
 from gatepost.enrol.rule import Rules
 from gatepost.enrol.source import Issued, Pending, Wanted
@@ -34,6 +33,7 @@ from gatepost.flow.fact import SignerAnswer, SignerFor
 from gatepost.mail.address import Mailbox
 from gatepost.store.directory import Directory
 from gatepost.store.request import Request
+from gatepost.vault.custody import generate
 from gatepost.vault.kek import Kek
 from gatepost.vault.keys import Vault
 from gatepost.vault.seal import Sealer
@@ -188,7 +188,7 @@ async def test_a_wrong_answer_is_not_used(home: Home, wrong: str) -> None:
         key, name = request.public_key(), "alice@example.com"
         match wrong:
             case "key":
-                key = make_key("p256").public_key()
+                key = generate("p256").public_key()
             case "address":
                 name = "bob@example.com"
             case "purpose":
@@ -212,7 +212,7 @@ async def test_a_wrong_answer_is_not_used(home: Home, wrong: str) -> None:
 
 def accepted_for(home: Home, mailbox: Mailbox) -> Certificate:
     """One for signing alone, by way of `accepted`."""
-    key = make_key("p256")
+    key = generate("p256")
     octets = pkcs10.make(key, mailbox.key, "sign")
     asked = Request(mailbox.key, "sign", "outside", "id", b"", octets)
     given = home.outside.issue(Wanted(mailbox.key, "sign", octets), home.now)
@@ -426,7 +426,7 @@ async def test_who_renews_proves_himself(home: Home) -> None:
 
 async def test_nobody_renews_elsewhere(home: Home) -> None:
     """A certificate of one authority would be asked for in the name of another's."""
-    signing, octets = accepted_for(home, ALICE), pkcs10.make(make_key("p256"), ALICE.key, "encrypt")
+    signing, octets = accepted_for(home, ALICE), pkcs10.make(generate("p256"), ALICE.key, "encrypt")
     encryption = home.outside.issue(Wanted(ALICE.key, "encrypt", octets), home.now).chain[0]
     home.authority.ensure(ALICE, home.now)
     request = home.identities.ask(ALICE.key, "encrypt", SEPARATE, home.now)

@@ -15,13 +15,14 @@ from tests.pki_builder import user
 from gatepost.certificate import Certificate
 from gatepost.cms.capability import KeyTransport, SignatureScheme
 from gatepost.enrol.local import LocalAuthority, exists
-from gatepost.enrol.profile import USER_LIFE, Algorithm
+from gatepost.enrol.profile import USER_LIFE
 from gatepost.errors import ConfigError, Refused, Unavailable, Unsupported
 from gatepost.mail.address import Mailbox
 from gatepost.pki.choose import choose
 from gatepost.pki.validate import validate
 from gatepost.store.directory import Directory
 from gatepost.vault.keys import Vault
+from gatepost.vault.token import Algorithm
 
 ALICE = Mailbox.parse("Alice@example.com")
 YEAR = timedelta(days=365)

@@ -8,10 +8,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from gatepost.enrol import pkcs10
-from gatepost.enrol.profile import Algorithm, make_key
 from gatepost.enrol.source import Purpose
 from gatepost.errors import Unsupported
+from gatepost.vault.custody import generate
 from gatepost.vault.held import Held, HeldEc
+from gatepost.vault.token import Algorithm
 
 
 @pytest.mark.parametrize(
@@ -26,7 +27,7 @@ def test_it_asks_for_what_the_key_is_for(
     algorithm: Algorithm, purpose: Purpose, bits: set[str]
 ) -> None:
     """The authority would issue a certificate that nobody can encrypt to."""
-    key = make_key(algorithm)
+    key = generate(algorithm)
     found = x509.load_der_x509_csr(pkcs10.make(key, "alice@example.com", purpose))
     assert found.is_signature_valid
     assert found.public_key() == key.public_key()
@@ -39,7 +40,7 @@ def test_it_asks_for_what_the_key_is_for(
 
 def test_domains_and_long_addresses() -> None:
     """RFC 3183 section 3.3 fixes a domain's name; a common name has at most 64 characters."""
-    key = make_key("p256")
+    key = generate("p256")
     found = x509.load_der_x509_csr(pkcs10.make(key, "@example.com", "encrypt"))
     [name] = found.subject
     assert name.value == "domain-confidentiality-authority@example.com"
@@ -52,7 +53,7 @@ def test_domains_and_long_addresses() -> None:
 
 def test_a_key_in_a_token_signs_for_itself() -> None:
     """A company whose keys live in a token could only use the embedded CA."""
-    key = make_key("p256")
+    key = generate("p256")
 
     class Holder:
         def sign(self, data: bytes, scheme: object) -> bytes:

@@ -9,11 +9,12 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from gatepost.certificate import Certificate
 from gatepost.enrol.barring import barring
 from gatepost.enrol.local import LocalAuthority
-from gatepost.enrol.profile import USER_LIFE, Issuer, PrivateKey, issuing, make_key, root, user
+from gatepost.enrol.profile import USER_LIFE, Issuer, issuing, root, user
 from gatepost.enrol.revocation import Revocation
 from gatepost.errors import Refused
 from gatepost.mail.address import Mailbox
 from gatepost.store.directory import Directory
+from gatepost.vault.custody import PrivateKey, generate
 from gatepost.vault.keys import Purpose, Vault
 
 ALICE, BOB = Mailbox.parse("alice@example.com"), Mailbox.parse("bob@example.com")
@@ -30,14 +31,14 @@ class Elsewhere:
     """Another authority, whose certificates are brought with their keys."""
 
     def __init__(self, now: datetime) -> None:
-        above, self.key = make_key("p256"), make_key("p256")
+        above, self.key = generate("p256"), generate("p256")
         top = root("Elsewhere", above, now)
         self.issuing = issuing("Elsewhere", self.key, Issuer(top, above), now, None)
 
     def brought(
         self, vault: Vault, who: Mailbox, now: datetime, purpose: Purpose = "sign"
     ) -> Certificate:
-        key: PrivateKey = make_key("p256")
+        key: PrivateKey = generate("p256")
         made = user(who.key, "sign", key, Issuer(self.issuing, self.key), now)
         vault.add(key, made, purpose, addresses=[who.key], now=now)
         return made
@@ -156,7 +157,7 @@ def test_without_an_authority(
 
 def test_a_strange_address(directory: Directory, vault: Vault, now: datetime) -> None:
     """What a stranger wrote into a certificate would keep it in use."""
-    key = make_key("p256")
+    key = generate("p256")
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Alice")])
     builder = x509.CertificateBuilder(name, name, key.public_key(), 7, now, now + USER_LIFE)
     odd = x509.SubjectAlternativeName([x509.RFC822Name("no address")])
