@@ -23,9 +23,12 @@ from gatepost.smime.report import SignatureReport, Verdict
 
 MAXIMUM_ANSWERS = 5  # to one order: a forged challenge must not use up the only one
 MAXIMUM_SUBJECT = 2000
+MAXIMUM_REFERENCES = 5
 
 # RFC 8823 section 3.1: white space within the token is ignored; 128 bits are 22 characters.
-_SUBJECT = re.compile(r"ACME:\s(.*)\Z", re.DOTALL)
+# Tags in brackets before it, as mail servers write them ("[EXTERNAL]"), are no part of it.
+_SUBJECT = re.compile(r"(?:[\[({][^\[\](){}]{1,60}[\])}]\s*){0,3}ACME:\s(.*)\Z", re.DOTALL)
+_HINT = re.compile(r"ACME:\s+[A-Za-z0-9_-]{22}")
 _TOKEN = re.compile(r"([A-Za-z0-9_-]{22,512})={0,2}\Z")
 _MESSAGE_ID = re.compile(rb"<[!-;=?-~]{1,500}>\Z")
 _ONCE = ("From", "To", "Subject")
@@ -80,14 +83,23 @@ class ChallengeReport:
 
 def token(header: bytes) -> str | None:
     """The first part of the token; nothing in a mail that is no challenge at all."""
-    subject = headers.first(header, "Subject")
-    if subject is None or len(subject.raw) > MAXIMUM_SUBJECT:
-        return None
-    if b"ACME" not in subject.raw and b"=?" not in subject.raw:  # most mail: nothing to decode
-        return None
-    found = _SUBJECT.match(subject.text)
+    found = _SUBJECT.match(_subject(header))
     match = _TOKEN.match("".join(found[1].split())) if found else None
     return match[1] if match else None
+
+
+def is_hidden(header: bytes) -> bool:
+    """Whether a Subject looks as if somebody on the way had written into a challenge's."""
+    return token(header) is None and _HINT.search(_subject(header)) is not None
+
+
+def _subject(header: bytes) -> str:
+    subject = headers.first(header, "Subject")
+    if subject is None or len(subject.raw) > MAXIMUM_SUBJECT:
+        return ""
+    if b"ACME" not in subject.raw and b"=?" not in subject.raw:  # most mail: nothing to decode
+        return ""
+    return subject.text.strip()
 
 
 def mark(part: str) -> str:
@@ -199,7 +211,7 @@ def response(
 ) -> Answered:
     """The response to a challenge without fault (RFC 8823 section 3.2).
 
-    Plain text, for that section allows nothing else: no signature of ours can be around it.
+    Item 7 there allows text/plain, perhaps in multipart/alternative: no S/MIME around it.
     """
     to = _reply_to(header) or challenge.sender
     fields = [
@@ -230,7 +242,11 @@ def _reply_to(header: bytes) -> Mailbox | None:
 
 
 def _threading(header: bytes) -> list[bytes]:
+    """RFC 5322 section 3.6.4; what is not well formed is left out."""
     found = headers.first(header, "Message-ID")
     if found is None or not _MESSAGE_ID.match(found.value):
         return []
-    return [headers.compose(name, found.value) for name in ("In-Reply-To", "References")]
+    before = headers.first(header, "References") or headers.first(header, "In-Reply-To")
+    named = before.value.split()[-MAXIMUM_REFERENCES:] if before else []
+    line = b"\r\n ".join((*filter(_MESSAGE_ID.match, named), found.value))
+    return [headers.compose("In-Reply-To", found.value), headers.compose("References", line)]

@@ -18,12 +18,14 @@ from gatepost.mail.address import Mailbox
 from gatepost.mail.message import Message
 from gatepost.mail.reply import Reply
 
+_WRITTEN: Final = "something was written into its Subject, before ACME: or behind the token"
 UNSETTLED: Final = Reply(451, "4.3.0", "The order of this certificate is being placed, try again")
 
 
 def asks(message: Message, context: Context) -> frozenset[Fact]:
     """Whether an order is pending for whom a challenge is addressed to."""
-    if challenge.token(message.header) is None:
+    header = message.header
+    if challenge.token(header) is None and not challenge.is_hidden(header):
         return frozenset()
     mailbox = _addressed(message, context)
     return frozenset({ChallengeFor(mailbox)}) if mailbox else frozenset()
@@ -32,10 +34,13 @@ def asks(message: Message, context: Context) -> frozenset[Fact]:
 def does(message: Message, context: Context) -> tuple[Message, Verdict]:
     """Note the response; the engine sends it when the message is accepted."""
     part = challenge.token(message.header)
-    mailbox = _addressed(message, context) if part else None
-    if mailbox is None or part is None:
+    is_like_one = part is not None or challenge.is_hidden(message.header)
+    mailbox = _addressed(message, context) if is_like_one else None
+    if mailbox is None:
         return message, Continue()
     expected = context.challenge_for(ChallengeFor(mailbox))
+    if part is None:
+        return _hidden(message, expected.challenge), Continue()
     if expected.unsettled:
         return message, Defer(UNSETTLED, f"an order for {mailbox} is being placed")
     if expected.challenge is None:
@@ -50,6 +55,13 @@ def _addressed(message: Message, context: Context) -> Mailbox | None:
         return None
     keys = {one.mailbox.key for one in message.envelope.recipients}
     return mailbox if mailbox.key in keys else None
+
+
+def _hidden(message: Message, known: Challenge | None) -> Message:
+    """Tell why the mail that an order waits for is not answered."""
+    if known is None or challenge.fault(message.header, message.findings, known):
+        return message
+    return message.noting(_report(known, f"not answered: {_WRITTEN}"))
 
 
 def _judged(

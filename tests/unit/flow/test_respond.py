@@ -127,7 +127,9 @@ def test_without_an_order_it_is_ordinary_mail() -> None:
 def test_ordinary_mail_costs_no_question() -> None:
     """Every mail asks the database for orders."""
     world = World()
-    world.drive(incoming(MAIL.replace("ACME:", "Re: ACME:"), ALICE), inbound.STAGES)
+    for subject in ("Hello", "About ACME: it is a protocol", "ACME:"):
+        mail = MAIL.replace(f"ACME: {FIRST}", subject)
+        world.drive(incoming(mail, ALICE), inbound.STAGES)
     assert not any(isinstance(one, ChallengeFor) for one in world.asked)
 
 
@@ -328,3 +330,109 @@ def test_monitor_mode_answers_and_passes_the_mail() -> None:
     assert isinstance(outcome.verdict, Continue)
     assert answered(outcome) is not None
     assert re.search("monitor mode", render(told([outcome])[ALICE]))
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        "[EXTERNAL] ",
+        "[EXTERNAL]",
+        "[Ext] [Please be careful with links!] ",
+        "(extern) {CA} [EXT]\r\n ",
+        "=?utf-8?q?[Externe=20Absender=C3=A4nderung]?= ",
+    ],
+)
+def test_a_tag_before_the_subject_hides_nothing(tag: str) -> None:
+    """Whoever has strangers' mail marked never gets a certificate, and does not know why."""
+    assert challenge.token(f"Subject: {tag}ACME: {FIRST}\r\n".encode()) == FIRST
+    outcome = only(received(MAIL.replace("ACME: ", f"{tag}ACME: ".replace("\r", ""))))
+    answer = answered(outcome)
+    assert answer is not None
+    assert isinstance(outcome.verdict, Discard)
+    assert f"Subject: Re: ACME: {FIRST}\r\n".encode() in answer.content
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        f"Re: ACME: {FIRST}",
+        f"Fwd: [EXTERNAL] ACME: {FIRST}",
+        f"EXTERNAL: ACME: {FIRST}",
+        f"[a] [b] [c] [d] ACME: {FIRST}",
+        f"[{'a' * 61}] ACME: {FIRST}",
+        f"[[EXTERNAL]] ACME: {FIRST}",
+        f"[] ACME: {FIRST}",
+        f"ACME: {FIRST} [EXTERNAL]",
+        f"[EXTERNAL] ACME: {FIRST}, or so",
+    ],
+)
+def test_nothing_else_is_taken_for_a_challenge(subject: str) -> None:
+    """A reply is answered, and a loop begins; or half of what somebody wrote counts as a token."""
+    mail = MAIL.replace(f"ACME: {FIRST}", subject)
+    assert challenge.token(f"Subject: {subject}\r\n".encode()) is None
+    outcome = only(received(mail))
+    assert passed(outcome)
+    assert "something was written into its Subject" in why(outcome)
+    assert "something was written into its Subject" in render(told([outcome])[ALICE])
+
+
+def test_only_of_the_mail_that_is_waited_for() -> None:
+    """A trace tells of an order that a mail has nothing to do with."""
+    mail = MAIL.replace("ACME:", "Re: ACME:")
+    for other in (mail.replace(CA, "acme@evil.example"), mail.replace("To:", "Cc:")):
+        outcome = only(received(other))
+        assert passed(outcome)
+        assert not any(isinstance(one, ChallengeReport) for one in outcome.message.findings)
+    known = {**facts(), ChallengeFor(Mailbox.parse(ALICE)): Expected(unsettled=True)}
+    assert passed(only(received(mail, known=known)))
+
+
+def test_a_subject_is_read_in_linear_time() -> None:
+    """A stranger's Subject keeps the gateway busy."""
+    for subject in (
+        "[" * 1900,
+        "[a] " * 480,
+        "(" + "a" * 1900,
+        "ACME: " * 330,
+        " " * 1900 + "ACME",
+    ):
+        assert challenge.token(f"Subject: {subject}\r\n".encode()) is None
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("", "<one@ca.example>"),
+        ("References: <zero@ca.example>\n", "<zero@ca.example> <one@ca.example>"),
+        ("In-Reply-To: <zero@ca.example>\n", "<zero@ca.example> <one@ca.example>"),
+        ("References: what <a@b>\n <c@d>\n", "<a@b> <c@d> <one@ca.example>"),
+        (
+            f"References: {' '.join(f'<{n}@b>' for n in range(9))}\n",
+            "<4@b> <5@b> <6@b> <7@b> <8@b> <one@ca.example>",
+        ),
+    ],
+)
+def test_the_answer_says_what_it_answers(before: str, after: str) -> None:
+    """RFC 8823 section 3.2 item 5: the authority cannot tell which challenge was answered."""
+    answer = answered(only(received(MAIL.replace("Date:", f"{before}Date:"))))
+    assert answer is not None
+    header, _ = split_header(answer.content)
+    said = {one.name: " ".join(one.value.decode().split()) for one in headers.fields(header)}
+    assert said["In-Reply-To"] == "<one@ca.example>"
+    assert said["References"] == after
+
+
+def test_the_answer_is_what_the_rfc_allows() -> None:
+    """RFC 8823 section 3.2: an answer is refused for a signature, a list's field or its coding."""
+    answer = answered(only(received()))
+    assert answer is not None
+    header, body = split_header(answer.content)
+    said = {one.name: one.value.decode() for one in headers.fields(header)}
+    assert len(said) == len(tuple(headers.fields(header)))  # each once
+    assert said["Content-Type"].partition(";")[0] == "text/plain"
+    assert said["Content-Transfer-Encoding"] == "7bit"
+    assert not [one for one in said if one.lower().startswith("list-")]
+    assert not {"Cc", "Sender", "Reply-To"} & set(said)
+    assert body.isascii()
+    assert b"\n" not in body.replace(b"\r\n", b"")
+    assert b"\r" not in body.replace(b"\r\n", b"")
