@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import islice
 
 from cryptography import x509
 
@@ -19,7 +20,7 @@ from gatepost.pki.ocsp import Answer
 from gatepost.pki.point import Point, out_of_scope
 
 MAXIMUM_LISTS = 64  # looked at for one certificate
-MAXIMUM_POINTS = 16
+MAXIMUM_POINTS = 16  # of one certificate
 MAXIMUM_SIGNATURES = 64  # checked for one path
 MAXIMUM_NESTING = 3  # whoever signs a list for others has a path, too
 
@@ -65,15 +66,16 @@ class Inquiry:
 
         He chose it: an answer older than the theft of his key may count still.
         """
-        found = self._finding(certificate, above)
+        found = self.finding(certificate, above)
         if self.brought is None or found.status != "unknown":
             return found
-        brought = self.brought._finding(certificate, above)
+        brought = self.brought.finding(certificate, above)
         if brought.status == "good" and self.evidence.tells_against(certificate):
             return found
         return found if brought.status == "unknown" else replace(brought, stapled=True)
 
-    def _finding(self, certificate: Certificate, above: Chain) -> Finding:
+    def finding(self, certificate: Certificate, above: Chain) -> Finding:
+        """What is known of one certificate, without what the signer brought."""
         if certificate in self._asking or len(self._asking) > MAXIMUM_NESTING:
             return Finding(certificate, "unknown", "the proof would depend on itself")
         self._asking.append(certificate)
@@ -128,7 +130,7 @@ class Inquiry:
                 continue
             if signer == issuer or answer.is_exempt(signer):
                 return True
-            return self._finding(signer, above).status != "revoked"
+            return self.finding(signer, above).status != "revoked"
         return False
 
     # CRL
@@ -138,8 +140,9 @@ class Inquiry:
         why = "there is no list of its issuer"
         told: datetime | None = None
         proofs: list[Crl | Answer] = []
+        points = certificate.traits.points
         for point in (
-            *(Point.of(one, certificate) for one in certificate.traits.points),
+            *(Point.of(one, certificate) for one in islice(points, MAXIMUM_POINTS)),
             Point.usual(certificate.folded_issuer),
         ):
             for crl in self._lists(point):

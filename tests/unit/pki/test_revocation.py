@@ -194,6 +194,19 @@ def test_required_where_somebody_could_be_asked() -> None:
     assert not judge(leaf=asked, **strict).trusted
 
 
+@pytest.mark.parametrize(("before", "expected"), [(15, GOOD), (16, UNKNOWN)])
+def test_no_more_points_than_anybody_has(before: int, expected: str) -> None:
+    """One certificate with thousands of points would keep a processor busy for seconds."""
+    names = [*(f"No {number}" for number in range(before)), "Lists"]
+    points = [
+        x509.DistributionPoint(None, None, None, [x509.DirectoryName(name(one))]) for one in names
+    ]
+    leaf = forge("leaf", "Issuing", extra=[(x509.CRLDistributionPoints(points), False)])
+    signer = authority("Lists", "Root", ca=False, usages=("crl_sign",))
+    found = listed("Lists", extra=[scope(indirect_crl=True)])
+    assert status(found, leaf=leaf, certificates=(signer,)) == expected
+
+
 def test_indirect() -> None:
     """A list that one authority keeps for others would be unreadable, or count for all."""
     point = x509.DistributionPoint(None, None, None, [x509.DirectoryName(name("Lists"))])
