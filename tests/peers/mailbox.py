@@ -1,8 +1,10 @@
 """A mail server that keeps what it gets: aiosmtpd, an SMTP implementation not our own."""
 
 import asyncio
+import re
 import threading
 import time
+from collections import Counter
 from dataclasses import dataclass
 from typing import Self
 
@@ -12,6 +14,7 @@ from tests.patience import PATIENCE
 from tests.peers.postfix import free_port
 
 LIMIT = 200 << 20
+_ID = re.compile(rb"^Message-ID:\s*(<[^>]+>)", re.MULTILINE | re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,13 @@ class Mailbox:
             mails = list(self.mails)
         sought = message_id.encode()
         return [one for one in mails if sought in one.content.partition(b"\r\n\r\n")[0]]
+
+    def counted(self) -> Counter[str]:
+        """How often each Message-ID came."""
+        with self._lock:
+            mails = list(self.mails)
+        found = (_ID.search(one.content) for one in mails)
+        return Counter(one[1].decode() for one in found if one)
 
     def wait_for(self, message_id: str, count: int = 1, seconds: float = PATIENCE) -> list[Mail]:
         """Those mails, once there are so many."""

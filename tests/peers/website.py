@@ -49,7 +49,7 @@ class Website(WebServer):
             return 404, ""
         if domain in self.instead:
             return 200, self.instead[domain]
-        asked = http.client.HTTPConnection("127.0.0.1", self.gateways[domain], timeout=20)
+        asked = http.client.HTTPConnection("127.0.0.1", self.gateways[domain], timeout=60)
         asked.request("GET", path)
         answer = asked.getresponse()
         return answer.status, answer.read().decode()

@@ -14,6 +14,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from tests.patience import PATIENCE, until
 from tests.peers.dialogue import Client, Closed
 from tests.peers.gateway import Gateway
 from tests.peers.lab import Lab
@@ -51,10 +52,9 @@ class Target:
 
     def assert_nothing_left(self, before: int) -> None:
         """Nothing was delivered, queued or left lying in the spool."""
+        until(self.gateway.queue_is_empty)  # what was delivered before is deleted a moment later
+        until(lambda: not any(map(_is_body, self.gateway.state.rglob("*"))))
         assert len(self.bobs.mails) == before
-        assert self.gateway.queue_is_empty()
-        left = [one for one in self.gateway.state.rglob("*") if one.is_file() and _is_body(one)]
-        assert left == []
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +165,6 @@ def test_cut_in_the_middle(target: Target) -> None:
                 if reset:
                     linger = struct.pack("ii", 1, 0)
                     client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-    time.sleep(0.3)
     target.assert_nothing_left(before)
     target.assert_well()
 
@@ -288,7 +287,7 @@ def test_structure_bombs(target: Target) -> None:
     for attack in (deep, wide, heavy, many):
         started = time.monotonic()
         answers.append(_offer(target, HEADER + attack))
-        assert time.monotonic() - started < 10
+        assert time.monotonic() - started < PATIENCE
     _assert_accounted_for(target, answers)
     target.assert_well()
 
@@ -354,4 +353,4 @@ def _damaged(mail: bytes, choice: Random) -> bytes:
 
 
 def _is_body(path: Path) -> bool:
-    return path.suffix not in {".db", ".db-wal", ".db-shm", ".lock"}
+    return path.is_file() and path.suffix not in {".db", ".db-wal", ".db-shm", ".lock"}

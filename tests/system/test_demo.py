@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from tests.patience import PATIENCE
 from tests.peers.postfix import free_port, wait_for_port
 
 CHROMIUM = "/usr/bin/chromium"
@@ -20,7 +21,6 @@ QUIET = (
     "--disable-component-update",
     "--disable-sync",
 )
-PATIENCE = 20_000  # ms
 
 
 def test_once() -> None:
@@ -29,7 +29,7 @@ def test_once() -> None:
         [sys.executable, "-m", "gatepost", "demo", "--once", "--json"],
         capture_output=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stdout.decode() + done.stderr.decode()
     told = json.loads(done.stdout)
@@ -48,11 +48,11 @@ def page_url() -> Iterator[str]:
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(command, stdout=said, stderr=said)
         try:
-            wait_for_port(port, 30)
+            wait_for_port(port)
             yield f"http://127.0.0.1:{port}"
         finally:
             process.terminate()
-            process.wait(timeout=20)
+            process.wait(timeout=PATIENCE)
             said.seek(0)
             assert b"Traceback" not in (told := said.read()), told.decode()
 
@@ -70,7 +70,7 @@ def test_orders_from_elsewhere(page_url: str, headers: dict[str, str], code: int
     for path in ("send", "reply", "tamper", "certificate"):
         request = urllib.request.Request(f"{page_url}/{path}", b"text=x", headers, method="POST")
         with pytest.raises(urllib.error.HTTPError) as refused:
-            urllib.request.urlopen(request, timeout=10)
+            urllib.request.urlopen(request, timeout=PATIENCE)
         assert refused.value.code == code
         refused.value.close()
 
@@ -83,8 +83,11 @@ def test_page_in_a_browser(page_url: str) -> None:
 
     complaints: list[str] = []
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
+        browser = driver.chromium.launch(
+            executable_path=CHROMIUM, args=list(QUIET), timeout=1000 * PATIENCE
+        )
         page = browser.new_page()
+        page.set_default_timeout(1000 * PATIENCE)
         page.on("console", lambda one: complaints.append(f"{one.type}: {one.text}"))
         page.on("pageerror", lambda one: complaints.append(f"error: {one}"))
         page.on("response", lambda one: None if one.ok else complaints.append(one.url))
@@ -98,20 +101,20 @@ def test_page_in_a_browser(page_url: str) -> None:
 
 
 def _play(page: Any) -> None:
-    page.locator("#badge.valid").wait_for(timeout=PATIENCE)
+    page.locator("#badge.valid").wait_for()
     assert "2.4 million" in page.locator("#read-text").inner_text()
     assert "2.4 million" not in page.locator("#wire").inner_text()
     assert page.locator("#tree li").count() >= 2
     page.get_by_role("button", name="Send, and flip one bit on the wire").click()
-    page.locator("#badge.invalid").wait_for(timeout=PATIENCE)
+    page.locator("#badge.invalid").wait_for()
     assert "2.4 million" not in page.locator("#read-text").inner_text()
     page.get_by_role("button", name="Remove Bob’s certificate").click()
-    page.locator("#refused").wait_for(state="visible", timeout=PATIENCE)
+    page.locator("#refused").wait_for(state="visible")
     assert "550 5.7.1" in page.locator("#refused").inner_text()
     page.get_by_role("button", name="Give Bob his certificate back").click()
-    page.get_by_role("button", name="Remove Bob’s certificate").wait_for(timeout=PATIENCE)
+    page.get_by_role("button", name="Remove Bob’s certificate").wait_for()
     page.get_by_role("textbox", name="Message").fill("Dear Bob, <b>this is new</b>.")
     page.get_by_role("button", name="Alice sends").click()
-    page.get_by_text("Dear Bob, <b>this is new</b>.").nth(1).wait_for(timeout=PATIENCE)
+    page.get_by_text("Dear Bob, <b>this is new</b>.").nth(1).wait_for()
     page.get_by_role("button", name="Bob replies").click()
-    page.locator("#badge.valid").wait_for(timeout=PATIENCE)
+    page.locator("#badge.valid").wait_for()

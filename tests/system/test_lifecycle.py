@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from tests.patience import until
+from tests.patience import PATIENCE, until
 from tests.peers.gateway import children
 from tests.peers.hammer import Hammer
 from tests.peers.lab import Lab
@@ -43,10 +43,9 @@ def test_nobody_is_refused(lab: Lab, workers: int, verbs: tuple[str, ...]) -> No
             assert len(said["workers"]) == workers
             hammer.more()
     assert (hammer.trouble, hammer.deferred) == ([], [])
-    until(lambda: len({one.content for one in sink.mails}) >= len(hammer.sent), 30)
-    lost = [one for one in hammer.sent if len(sink.with_id(one)) != 1]
-    assert lost == []
-    assert hammer.slowest < 10
+    until(lambda: len(sink.mails) >= len(hammer.sent))
+    arrived = sink.counted()
+    assert [one for one in hammer.sent if arrived[one] != 1] == []
     # Those who ended have left nothing behind.
     until(gateway.queue_is_empty)
     until(lambda: len(children(before)) == workers)
@@ -101,7 +100,9 @@ def test_wrong_configuration(lab: Lab) -> None:
     sink.wait_for(letter.id)
     # Nor does a worker that dies take the wrong one.
     assert gateway.process is not None
-    (worker,) = children(gateway.process.pid)
+    pid = gateway.process.pid
+    until(lambda: len(children(pid)) == 1)  # those that began in vain have ended
+    (worker,) = children(pid)
     os.kill(worker, signal.SIGKILL)
     gateway.wait_for("service.started", 2)
     submit(gateway.port, Letter(ALICE, BOB))
@@ -133,7 +134,7 @@ def test_second_supervisor(lab: Lab) -> None:
     other = gateway.folder / "other.toml"
     other.write_text(text)
     command = [sys.executable, "-m", "gatepost", "serve", "--config", str(other)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     said = done.stderr
     assert done.returncode == 2
     assert "another gatepost serve already works on" in said

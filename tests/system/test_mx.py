@@ -16,6 +16,7 @@ from typing import Any, Self
 
 import pytest
 from tests.conftest import peer
+from tests.patience import PATIENCE, until
 from tests.peers.gateway import Gateway
 from tests.peers.lab import Lab
 from tests.peers.letter import Letter, submit
@@ -111,7 +112,7 @@ class World:
         known = {one["queue_id"] for one in self.us.events("message.accepted")}
         submit(self.us.port, letter)
         (ours,) = {one["queue_id"] for one in self.us.events("message.accepted")} - known
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             for event in self.us.events(queue_id=ours):
                 if str(event["event"]).startswith("delivery."):
@@ -216,7 +217,7 @@ def world() -> Iterator[World]:
             us = lab.planned(US, free_port(), free_port())
             hop = f'outbound = {{ host = "127.0.0.1", port = {us.relay}, tls = "none" }}'
             us.edit({hop: f"outbound = {{ mx = true, port = {port} }}"})
-            more = f'\n[resolver]\nservers = ["127.0.0.1:{names.port}"]\n'
+            more = f'\n[resolver]\nservers = ["127.0.0.1:{names.port}"]\ntimeout = "20s"\n'
             us.config.write_text(us.config.read_text() + more)
             us.policy(TLS_IS_ENOUGH)
             us.start()
@@ -292,10 +293,10 @@ def test_a_policy_cannot_be_taken_away(world: World) -> None:
 def test_what_was_proven_can_be_told_later(world: World) -> None:
     """Nobody can say afterwards how a mail went."""
     event = world.send(KEY)
-    for _ in range(100):
+
+    def done() -> list[dict[str, str]]:
         records = world.us.asked("trace", event["queue_id"])["records"]
-        done = [one["data"] for one in records if one["name"] == "delivery.done"]
-        if done:  # the disk is a little behind the log
-            break
-        time.sleep(0.05)
-    assert "TLSA 3 1 1" in done[0]["security"]
+        return [one["data"] for one in records if one["name"] == "delivery.done"]
+
+    until(lambda: bool(done()))  # the disk is a little behind the log
+    assert "TLSA 3 1 1" in done()[0]["security"]

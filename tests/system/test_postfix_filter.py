@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 from tests.conftest import peer
+from tests.patience import until
 from tests.peers.gateway import Gateway
 from tests.peers.lab import Lab, introduce
 from tests.peers.letter import Letter, read, submit, text, verdict
@@ -99,7 +100,7 @@ def test_inbound(company: Company) -> None:
     assert text(arrived) == SECRET + "\n"
     assert verdict(arrived, company.gateway.name) == "pass"
     assert _passes(arrived, company.gateway) == 1
-    assert company.postfix.queued() == 0
+    until(lambda: company.postfix.queued() == 0)
 
 
 def test_made_by_hand(company: Company) -> None:
@@ -138,7 +139,7 @@ def test_refusal_becomes_a_bounce(company: Company) -> None:
     bounce = company.postfix.wait_for(BOB, before + 1)[-1].decode()
     assert "550 5.7.1" in bounce
     assert f"carol@{THERE}" in bounce
-    assert company.postfix.queued() == 0
+    until(lambda: company.postfix.queued() == 0)
 
 
 def _passes(octets: bytes, gateway: Gateway) -> int:

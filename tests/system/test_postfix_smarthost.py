@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 from tests.conftest import peer
+from tests.patience import until
 from tests.peers.gateway import Gateway
 from tests.peers.lab import Lab
 from tests.peers.letter import Letter, read, submit, text, verdict
@@ -73,7 +74,7 @@ def test_alice_to_bob(companies: Companies) -> None:
     hop = companies.wire.octets()
     assert b"application/pkcs7-mime" in hop
     assert SECRET.encode() not in hop
-    assert companies.mail_us.queued() == 0
+    until(lambda: companies.mail_us.queued() == 0)
 
 
 @pytest.mark.peer("smtp-source")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from tests.conftest import peer
+from tests.patience import PATIENCE, until
 from tests.peers.gateway import Gateway
 from tests.peers.lab import Lab
 from tests.peers.letter import Letter, submit
@@ -29,7 +30,7 @@ class Manager:
         self.path = path
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(f"\0{path[1:]}" if path.startswith("@") else path)
-        self._socket.settimeout(30)
+        self._socket.settimeout(PATIENCE)
 
     def hear(self) -> dict[str, str]:
         """The next message."""
@@ -110,7 +111,7 @@ def test_socket_activation(lab: Lab, program: str) -> None:
             with smtplib.SMTP("127.0.0.1", port, timeout=30) as client:
                 assert client.ehlo()[0] == 250
         process.send_signal(signal.SIGTERM)
-        assert process.wait(40) == 0
+        assert process.wait(PATIENCE) == 0
     assert not gateway.events("service.error")
 
 
@@ -161,10 +162,7 @@ def _systemds(gateway: Gateway, other: int) -> Iterator[subprocess.Popen[bytes]]
         )
     with _ending(process):
         listens = f"0100007F:{gateway.port:04X} 00000000:0000 0A"
-        deadline = time.monotonic() + 10
-        while listens not in Path("/proc/net/tcp").read_text():
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        until(lambda: listens in Path("/proc/net/tcp").read_text())
         yield process
 
 
@@ -175,4 +173,4 @@ def _ending(process: subprocess.Popen[bytes]) -> Iterator[None]:
     finally:
         if process.poll() is None:
             process.terminate()
-            process.wait(40)
+            process.wait(PATIENCE)

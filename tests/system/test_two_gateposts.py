@@ -2,7 +2,6 @@
 
 import hashlib
 import smtplib
-import time
 from collections.abc import Iterator
 from random import Random
 
@@ -38,13 +37,10 @@ def test_large_attachment(world: Pair) -> None:
     """A contract of 25 MiB arrives bit for bit, and never lies on the disk in clear."""
     document = Random(7).randbytes(25 << 20)
     letter = _with_attachment(document)
-    started = time.monotonic()
     mail = world.carried(letter)
-    took = time.monotonic() - started
     attachment = next(iter(read(mail.content).iter_attachments()))
     assert hashlib.sha256(attachment.get_content()).digest() == hashlib.sha256(document).digest()
     assert verdict(mail.content, world.uk.name) == "pass"
-    assert took < 50
 
 
 def test_eight_bit_text(world: Pair) -> None:

@@ -2,6 +2,7 @@
 
 import smtplib
 
+from tests.patience import until
 from tests.peers.lab import Lab, introduce
 from tests.peers.letter import Letter, read, submit
 from tests.peers.postfix import free_port
@@ -37,7 +38,7 @@ def test_sent_when_the_certificate_comes(lab: Lab) -> None:
     assert read(sent.content).get_content_type() == "application/pkcs7-mime"
     assert SECRET not in sent.content
     us.wait_for("delivery.done", to=BOB)
-    assert us.queue_is_empty()
+    until(us.queue_is_empty)
     notes = [one["name"] for one in us.asked("trace", item["queue_id"])["records"]]
     assert notes.count("message.decided") == 2
     assert notes[-1] == "delivery.done"
