@@ -46,7 +46,9 @@ class Lineage:
     @classmethod
     def new(cls, kind: str, above: Lineage | None = None) -> Lineage:
         """Four certificates nobody has seen, or a new recipient under known authorities."""
-        leaf = forge("leaf", "Lower", kind=kind, by=kind, serial=next(_SERIALS)).der
+        serial = next(_SERIALS)
+        name = f"leaf {serial}"
+        leaf = forge(name, "Lower", kind=kind, by=kind, serial=serial, key_name="leaf").der
         if above is not None:
             return cls(leaf, above.upper, above.lower, above.root)
         return cls(

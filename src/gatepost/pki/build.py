@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from itertools import islice
-from typing import Literal
 
 from gatepost.certificate import Certificate
 from gatepost.pki.path import role_objection
@@ -26,7 +25,7 @@ MAXIMUM_SIGNATURES = 48
 MAXIMUM_PATHS = 32  # that reach an anchor
 
 Chain = tuple[Certificate, ...]
-_Fitness = Literal["nowhere", "as an anchor", "below one"]
+NOWHERE, ANCHOR, ANYWHERE = range(3)  # where a certificate may stand above others
 
 
 @dataclass(slots=True)
@@ -40,7 +39,13 @@ class Search:
     verdict: str = ""
     spent: int = 0  # signatures
     steps: int = 0
+    _above: dict[bytes, list[Certificate]] = field(default_factory=dict)  # by subject, no anchors
     _checked: dict[tuple[Certificate, Certificate], bool] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for one in self.pool:
+            if one not in self.roots and self._fits(one, ANYWHERE):
+                self._above.setdefault(one.folded_subject, []).append(one)
 
     def chains(self, leaf: Certificate) -> Iterator[Chain]:
         """Every path that holds, the likeliest first."""
@@ -67,16 +72,16 @@ class Search:
                 yield from self._climb((*chain, issuer))
 
     def _issuers(self, child: Certificate) -> list[Certificate]:
-        name, roots = child.folded_issuer, self.roots
-        found = [one for one in filed(roots).get(name, ()) if self._fits(one, "as an anchor")]
-        others = [one for one in self.pool if one.folded_subject == name and one not in roots]
-        found += filter(self._fits, others)
+        name = child.folded_issuer
+        found = self._above.get(name, [])
+        if anchors := filed(self.roots).get(name):
+            found = [*(one for one in anchors if self._fits(one, ANCHOR)), *found]
         if len(found) > 1:
-            found.sort(key=lambda one: self._merit(one, child.traits.authority_key_id))
+            found = sorted(found, key=lambda one: self._merit(one, child.traits.authority_key_id))
         return found
 
-    def _fits(self, issuer: Certificate, place: _Fitness = "below one") -> bool:
-        return _fitness(issuer) in {place, "below one"} and not date_objection(issuer, self.moment)
+    def _fits(self, issuer: Certificate, place: int) -> bool:
+        return _fitness(issuer) >= place and not date_objection(issuer, self.moment)
 
     def _merit(self, issuer: Certificate, key_id: bytes | None) -> tuple[bool, bool, float, str]:
         """The right key, the shortest way, the longest valid; the same on every node."""
@@ -97,11 +102,11 @@ class Search:
 
 
 @lru_cache(maxsize=4096)
-def _fitness(issuer: Certificate) -> _Fitness:
+def _fitness(issuer: Certificate) -> int:
     """What no time changes: where it may stand above others."""
     if role_objection(issuer) or key_weakness(issuer):
-        return "nowhere"
-    return "as an anchor" if signature_weakness(issuer) else "below one"
+        return NOWHERE
+    return ANCHOR if signature_weakness(issuer) else ANYWHERE
 
 
 @lru_cache(maxsize=256)
@@ -127,5 +132,5 @@ def _signed_before(child: Certificate, issuer: Certificate) -> bool:
 
 def _repeats(chain: Chain, issuer: Certificate) -> bool:
     """RFC 4158 section 2.4.2: the same name and key lead only in circles."""
-    key = issuer.key_info
-    return any(old.key_info == key and old.folded_subject == issuer.folded_subject for old in chain)
+    name, key = issuer.folded_subject, issuer.key_info
+    return bool([old for old in chain if old.key_info == key and old.folded_subject == name])

@@ -6,6 +6,7 @@ over 16384 bits is refused because every use of it costs the victim, not the att
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from functools import lru_cache
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -18,7 +19,8 @@ from gatepost.pki.signature import algorithm_of
 MINIMUM_RSA = 2048
 MAXIMUM_RSA = 16384
 MINIMUM_CURVE = 256
-_RSA_SECURITY = ((15360, 256), (7680, 192), (4096, 140), (3072, 128), (2048, 112), (0, 80))
+_RSA_SIZES = (2048, 3072, 4096, 7680, 15360)
+_RSA_SECURITY = (80, 112, 128, 140, 192, 256)  # below the first size, from it on, ...
 WEAK_DIGESTS = frozenset({"md2", "md4", "md5", "sha1"})
 
 
@@ -47,7 +49,7 @@ def security(certificate: Certificate) -> int:
     """About how many bits an attacker must guess (NIST SP 800-57 part 1, table 2)."""
     match certificate.key_kind:
         case "rsa":
-            return next(bits for size, bits in _RSA_SECURITY if certificate.key_bits >= size)
+            return _RSA_SECURITY[bisect_right(_RSA_SIZES, certificate.key_bits)]
         case "curve":
             return certificate.key_bits // 2
     match certificate.public_key:
