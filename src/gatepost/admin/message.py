@@ -19,7 +19,6 @@ from gatepost.mail.content import Content, Octets, Rope, join
 from gatepost.mime import canonical, headers, split_header
 from gatepost.pki.usable import usable_for
 from gatepost.pki.validate import Anchors
-from gatepost.smime import layers
 from gatepost.smime.decrypt import decrypt as smime_decrypt
 from gatepost.smime.encrypt import encrypt as smime_encrypt
 from gatepost.smime.protection import Protection
@@ -163,13 +162,6 @@ def verify(
     except (Malformed, Unsupported) as error:
         raise ConfigError(f"nothing to verify: {error}", hint="gatepost inspect FILE") from error
     return Verified(found.report, Made(found.header, found.body, {}))
-
-
-def is_encrypted(message: bytes) -> bool:
-    """Whether the outermost layer is an encryption."""
-    header, body = split_header(message)
-    found = layers.outermost(header, body)
-    return found is not None and found.kind in {"enveloped-data", "authenveloped-data"}
 
 
 def whole(made: Made) -> bytes:

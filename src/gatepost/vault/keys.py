@@ -137,10 +137,6 @@ class Vault:
         """The best key to sign with in this mailbox's name: usable, and valid longest."""
         return self._best(mailbox, "sign", now)
 
-    def signer_for_domain(self, domain: str, now: datetime) -> Signer | None:
-        """The best key to sign with in a whole domain's name."""
-        return self._best(f"@{domain}", "sign", now)
-
     def encryption_certificate_for(self, mailbox: Mailbox, now: datetime) -> Certificate | None:
         """The best certificate to encrypt to this mailbox whose private key is here."""
         best = self._best(mailbox, "encrypt", now)
@@ -150,10 +146,6 @@ class Vault:
         """Every key that may open this mailbox's mail: its own, old ones too, then its domain's."""
         pairs = self._pairs(mailbox.key) + self._pairs(f"@{mailbox.domain_key}")
         return tuple(decryptor for _, _, decryptor in pairs)
-
-    def decryptor_of(self, certificate: Certificate) -> Decryptor:
-        """The key of one certificate; raises KeyUnavailable when it is not here."""
-        return _decryptor(certificate, self._opened(certificate))
 
     def signer_of(self, certificate: Certificate) -> Signer:
         """The key of one certificate; raises KeyUnavailable when it is not here."""
@@ -179,10 +171,9 @@ class Vault:
             raise KeyUnavailable(f"the private key of {certificate.name!r} is not here")
         return self._unseal(found)
 
-    def _best(self, address: Mailbox | str, use: Use, now: datetime) -> Signer | None:
-        key = address.key if isinstance(address, Mailbox) else address
+    def _best(self, mailbox: Mailbox, use: Use, now: datetime) -> Signer | None:
         revoked = self._directory.revoked()
-        for purpose, signer, _ in self._pairs(key):
+        for purpose, signer, _ in self._pairs(mailbox.key):
             if signer.certificate.fingerprint in revoked:
                 continue
             if purpose in {use, "both"} and not usable_for(signer.certificate, use, now):

@@ -49,8 +49,3 @@ class ChunkSealer:
 
 def _nonce(index: int, final: bool) -> bytes:  # noqa: FBT001  two private callers
     return index.to_bytes(11, "big") + bytes((final,))
-
-
-def sealed_size(size: int) -> int:
-    """How long a sealed file of `size` plain octets is; an empty one still has a final chunk."""
-    return HEADER + size + TAG * max(1, -(-size // CHUNK))

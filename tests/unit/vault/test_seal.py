@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from gatepost.errors import GatepostError, KeyUnavailable
 from gatepost.vault.kek import Kek
 from gatepost.vault.seal import OVERHEAD, SealBroken, Sealer
-from gatepost.vault.stream import CHUNK, HEADER, sealed_size
+from gatepost.vault.stream import CHUNK, HEADER
 
 KEK = Kek(bytes(range(32)))
 
@@ -76,12 +76,11 @@ def sealed(data: bytes) -> list[bytes]:
 
 
 @pytest.mark.parametrize("size", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK, 3 * CHUNK + 7])
-def test_a_file_comes_back_and_its_size_is_known_beforehand(size: int) -> None:
-    """The spool could not tell a whole file from one cut short by a crash."""
+def test_a_file_comes_back(size: int) -> None:
+    """A large mail in the spool, or a backup, could not be read again."""
     data = bytes(i % 251 for i in range(size))
     header, *chunks = sealed(data)
     assert len(header) == HEADER
-    assert sealed_size(size) == len(header) + sum(map(len, chunks))
     stream = Sealer(KEK, "spool").resume(header, b"id")
     last = len(chunks) - 1
     assert data == b"".join(
