@@ -232,7 +232,7 @@ def _openssl(folder: Path, case: Case) -> str:
     if case.explicit:
         command += ["-explicit_policy", "-policy", ONE.dotted_string]
     done = subprocess.run(
-        [*command, "leaf"], cwd=folder, capture_output=True, text=True, timeout=10, check=False
+        [*command, "leaf"], cwd=folder, capture_output=True, text=True, timeout=60, check=False
     )
     return "" if done.returncode == 0 else done.stderr or "refused"
 

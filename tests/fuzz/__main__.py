@@ -98,13 +98,13 @@ def stretched(octets: bytes, chance: random.Random) -> bytes:
     return octets[:start] + piece * (STRETCHED // (len(piece) or 1)) + octets[stop:]
 
 
-def fuzz(name: str, minutes: float, work: Path) -> None:
+def fuzz(name: str, minutes: float, work: Path, seed: int) -> None:
     """Run until the time is used up or something is found."""
     module = load(name)
     grown = sow(work / name, module)
     words = work / f"{name}.dict"
     words.write_text("".join(f'"{quoted(one)}"\n' for one in module.WORDS))
-    limits = [f"-max_len={LENGTH}", f"-rss_limit_mb={MEMORY}", "-timeout=60"]
+    limits = [f"-max_len={LENGTH}", f"-rss_limit_mb={MEMORY}", "-timeout=60", f"-seed={seed}"]
     kept = [f"-dict={words}", f"-artifact_prefix={work}/{name}-", "-print_final_stats=0"]
     campaign = Campaign(name, module.target, minutes, work)
     folders = [str(one) for one in (grown, CORPUS / name) if one.is_dir()]
@@ -167,6 +167,7 @@ def main() -> None:
     parser.add_argument("files", nargs="*", help="single inputs; after --, libFuzzer's arguments")
     parser.add_argument("--cpu-minutes", type=float, default=30.0)
     parser.add_argument("--work", type=Path, default=Path("build/fuzz"))
+    parser.add_argument("--seed", type=int, default=0, help="0: another one each time")
     parser.add_argument("--minimise", action="store_true")
     given = parser.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
@@ -179,7 +180,7 @@ def main() -> None:
         for one in given.files:
             campaign.run(Path(one).read_bytes())
     else:
-        fuzz(given.target, given.cpu_minutes, given.work)
+        fuzz(given.target, given.cpu_minutes, given.work, given.seed)
 
 
 if __name__ == "__main__":

@@ -444,10 +444,10 @@ def test_many_password_recipients_cost_no_more_than_two() -> None:
     infos = [
         by_password(iterations=200_000, salt=b"%08d" % at, wrapped=b"x" * 32) for at in range(99)
     ]
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(DecryptionFailed):
         opened(sealed(*infos), secrets=[Password(b"secret")])
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
 
 
 @pytest.mark.corpus

@@ -87,7 +87,6 @@ async def test_one_that_hangs_is_replaced(
 ) -> None:
     """A key process that stands still stops every mail until somebody looks at it."""
     said: list[Event] = []
-    monkeypatch.setattr(strongroom, "SILENCE", BEAT + 2)
     replaced = asyncio.Event()
     one = room(path, settings, said, replaced.set)
     one.open(lock, ())
@@ -98,6 +97,7 @@ async def test_one_that_hangs_is_replaced(
     client = one.client
     assert client.subkey(BODIES) == draw(load_kek(settings), BODIES)
     os.kill(first.pid, signal.SIGSTOP)
+    monkeypatch.setattr(strongroom, "SILENCE", BEAT + 2)
     client.close()  # what it holds would be waited for
     async with asyncio.timeout(PATIENCE):
         await replaced.wait()

@@ -211,7 +211,7 @@ def test_strange_questions_are_answered(
 
 def run(*arguments: str | Path) -> str:
     done = subprocess.run(
-        ["openssl", *map(str, arguments)], capture_output=True, text=True, check=False, timeout=20
+        ["openssl", *map(str, arguments)], capture_output=True, text=True, check=False, timeout=60
     )
     return f"{done.returncode} {done.stdout}{done.stderr}"
 

@@ -80,4 +80,4 @@ def test_very_many_subjects() -> None:
     header = b"Subject: [secure] %s\r\nX: y\r\n" % (b"x" * 180)
     before = time.process_time()
     assert b"secure" not in subject.without(header * 4900, TAGS)
-    assert time.process_time() - before < 0.8
+    assert time.process_time() - before < 2

@@ -107,6 +107,6 @@ def _openssl(
         (folder / "lists").write_bytes(b"".join(pems))
         command += ["-crl_check", "-extended_crl", "-CRLfile", "lists"]
     done = subprocess.run(
-        [*command, "leaf"], cwd=folder, capture_output=True, text=True, timeout=10, check=False
+        [*command, "leaf"], cwd=folder, capture_output=True, text=True, timeout=60, check=False
     )
     return "" if done.returncode == 0 else done.stderr or "refused"

@@ -57,10 +57,10 @@ def test_an_absurd_number_of_rounds_is_refused_at_once() -> None:
     data = p12.write(BUNDLE, "x")
     rounds = b"\x02\x03" + p12.ROUNDS.to_bytes(3, "big")
     assert data.count(rounds) >= 2
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(LimitExceeded, match="rounds"):
         p12.read(data.replace(rounds, b"\x02\x03\xff\xff\xff"), "x")
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5
 
 
 @pytest.mark.peer("openssl")

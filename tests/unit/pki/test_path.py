@@ -101,9 +101,9 @@ def test_constraints_and_names_by_the_thousand() -> None:
     held = authority("C", "Root", constraints=x509.NameConstraints(None, trees))
     names = x509.SubjectAlternativeName([DNS(f"y{n}.example") for n in range(1000)])
     leaf = forge("leaf", "C", emails=None, extra=[(names, False)])
-    start = time.perf_counter()
+    start = time.process_time()
     assert "too many to compare" in judge(leaf, held).reasons[0]
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 def test_names_are_compared_folded() -> None:
@@ -163,9 +163,9 @@ def test_a_hostile_chain_of_mappings_is_linear() -> None:
     said = one.traits._replace(policies=frozenset(many), mappings=mappings)
     hostile = replace(one, traits=said)
     rules = PolicyRules(accepted=frozenset(many), explicit=True)
-    start = time.perf_counter()
+    start = time.process_time()
     objection([hostile] * 9, rules)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
 
 
 def test_policies_asked_for() -> None:
@@ -231,10 +231,10 @@ def test_forgeries_by_the_dozen_cost_the_budget(monkeypatch: pytest.MonkeyPatch)
         for n in range(6)
         for copy in range(5)
     ]
-    start = time.perf_counter()
+    start = time.process_time()
     assert not judge(forge("leaf", "L0", by="p256"), *layers).trusted
     assert len(calls) <= build.MAXIMUM_SIGNATURES + 8
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
 
 
 def test_authorities_that_bloat_every_path() -> None:
@@ -247,6 +247,6 @@ def test_authorities_that_bloat_every_path() -> None:
     ]
     names = x509.SubjectAlternativeName([DNS(f"y{n}.example") for n in range(700)])
     leaf = forge("leaf", "N0", emails=None, extra=[(names, False)])
-    start = time.perf_counter()
+    start = time.process_time()
     assert not judge(leaf, *layers).trusted
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2

@@ -291,10 +291,10 @@ def test_a_list_of_thousands() -> None:
     crl = listed("Issuing", [revoked(10_000 + n, None) for n in range(2_000)])
     issuer = LEAF.folded_issuer
     assert crl.entry(issuer, 11_999) is not None
-    start = time.perf_counter()
+    start = time.process_time()
     for serial in range(20_000):
         crl.entry(issuer, serial)
-    assert (time.perf_counter() - start) / 20_000 < 0.000_01  # ten times what it takes
+    assert (time.process_time() - start) / 20_000 < 0.000_01  # ten times what it takes
 
 
 # OCSP

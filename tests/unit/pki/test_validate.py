@@ -222,10 +222,10 @@ def test_a_remembered_verdict_costs_microseconds() -> None:
     """Thousands of mails from one author would each build the path again."""
     leaf = forge("leaf", "Issuing")
     judge(leaf, ISSUING)
-    start = time.perf_counter()
+    start = time.process_time()
     for _ in range(200):
         judge(leaf, ISSUING)
-    assert (time.perf_counter() - start) / 200 < 0.001
+    assert (time.process_time() - start) / 200 < 0.001
 
 
 def test_a_hostile_bag_of_certificates_costs_little() -> None:
@@ -233,9 +233,9 @@ def test_a_hostile_bag_of_certificates_costs_little() -> None:
     loops = [authority("Loop", key_name="Loop") for _ in range(60)]
     chain = [authority(f"C{n}", f"C{n + 1}") for n in range(60)]
     for leaf, extra in ((forge("a", "Loop"), loops), (forge("b", "C0"), chain)):
-        start = time.perf_counter()
+        start = time.process_time()
         assert not judge(leaf, *extra, *loops, *chain).trusted
-        assert time.perf_counter() - start < 2
+        assert time.process_time() - start < 2
 
 
 def test_ml_dsa() -> None:

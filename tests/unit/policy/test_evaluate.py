@@ -138,8 +138,8 @@ def test_ten_thousand_rules_cost_no_more_than_ten() -> None:
         evaluate(policy, ALICE, mailbox)
     best = 1.0
     for _ in range(5):
-        start = time.perf_counter()
+        start = time.process_time()
         for mailbox in mailboxes * 10:
             evaluate(policy, ALICE, mailbox)
-        best = min(best, (time.perf_counter() - start) / 200)
+        best = min(best, (time.process_time() - start) / 200)
     assert best < 50e-6  # measured well below 10 µs; the margin is for busy machines

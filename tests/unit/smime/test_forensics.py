@@ -94,9 +94,9 @@ def test_it_costs_little() -> None:
     text = b"line\r\n" * 170_000
     header, body = sign(HEADER, text)
     octets = re.sub(rb"line", b"Line", join(body), count=1)
-    start = time.perf_counter()
+    start = time.process_time()
     assert verify(header, octets).report.forensics == ""
-    assert time.perf_counter() - start < 2.0
+    assert time.process_time() - start < 2.0
     larger = sign(HEADER, text * 2)
     assert len(join(larger[1])) > forensics.MAXIMUM_SIZE
     assert verify(

@@ -71,10 +71,10 @@ def test_remembered_answers_cost_microseconds(directory: Directory) -> None:
     """Each recipient of each mail would cost a database query."""
     directory.add_certificate(CERTIFICATE, [ALICE], now=NOW)
     directory.candidates_for(ALICE)
-    start = time.perf_counter()
+    start = time.process_time()
     for _ in range(1000):
         directory.candidates_for(ALICE)
-    assert (time.perf_counter() - start) / 1000 < 0.0005
+    assert (time.process_time() - start) / 1000 < 0.0005
 
 
 def test_a_locked_or_full_database_is_a_reason_to_try_again(
