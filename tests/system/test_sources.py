@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,7 +19,10 @@ from tests.peers.letter import Letter, submit
 from tests.peers.mailbox import Mailbox as Inbox
 from tests.system.test_enrolment import until
 from tests.unit.engine.test_enroller import ALICE, OUTSIDE, Home, sign
+from tests.unit.vault.door import process
+from tests.world import only
 
+from gatepost.certificate import Certificate
 from gatepost.config import load
 from gatepost.engine import enroller
 from gatepost.engine.enroller import Enroller
@@ -29,6 +33,8 @@ from gatepost.enrol.cmp_protection import Secret
 from gatepost.enrol.file import ByFile
 from gatepost.enrol.source import CertificateSource
 from gatepost.errors import NotYet
+from gatepost.vault.client import Remote
+from gatepost.vault.keys import Vault
 
 pytestmark = pytest.mark.peer("openssl")
 
@@ -142,6 +148,41 @@ async def test_cmp(home: Home, authority: OpensslAuthority, tmp_path: Path) -> N
         await look(home, source)
     found = sign(home, ALICE)
     assert [one.name for one in home.vault.signer_of(found).chain] == ["Peer Issuing"]
+
+
+@pytest.mark.parametrize("is_apart", [False, True])
+async def test_cmp_signed(
+    home: Home, authority: OpensslAuthority, tmp_path: Path, is_apart: bool
+) -> None:
+    """Without a password nobody's certificate is renewed, above all where keys are kept apart."""
+    issuing = (authority.folder / "issuing.pem").read_bytes()
+    with process() as (_, client):
+        if is_apart:
+            home.vault = Vault(home.directory, Remote(client))
+        home.use(replace(OUTSIDE, keys="separate"))
+        with pytest.raises(NotYet):
+            home.identities.ensure(ALICE, home.now)
+        for one in home.directory.requests.all():
+            chain = Certificate.from_pem(authority.issued(one.pkcs10) + issuing)
+            assert home.directory.requests.finish(one, chain, now=home.now)
+        signer, old = home.identities.ensure(ALICE, home.now)
+        assert old is not None
+        home.now += timedelta(days=8)  # in the last third of ten
+        await home.enroller().keep()
+        renewing = [one for one in home.directory.requests.all() if one.purpose == "encrypt"]
+        asked = only(renewing)
+        leaf = authority.issued(asked.pkcs10)
+        served = authority.certify("cmp", "/CN=CMP", "server")
+        answering = Certificate.from_pem(served[0].read_bytes())[:1]
+        with CmpServer(tmp_path, leaf, issuing, signer=served, trusted=authority.root) as server:
+            source = Cmp("outside", Carrier(server.url), None, signers=answering, renews=True)
+            asking = home.enroller()
+            asking.sources = {"outside": source}
+            await asking.ask(asked)
+        found = home.directory.enrolled(ALICE, "encrypt")
+        assert found is not None
+        assert found != old
+        assert sign(home, ALICE) == signer.certificate
 
 
 async def test_file(home: Home, authority: OpensslAuthority, tmp_path: Path) -> None:
