@@ -144,6 +144,8 @@ class Worker:
 
     def kill(self) -> None:
         """End at once."""
+        if self.ended.done():
+            return  # its number may be another process's by now
         with suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
 

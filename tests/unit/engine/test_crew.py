@@ -96,3 +96,19 @@ async def test_who_died_is_replaced_when_there_is_room(machine: Machine) -> None
     await gone(made, machine)
     reasons = [str(one.fields.get("reason")) for one in said if one.name is Name.SERVICE_ERROR]
     assert reasons[-1] == f"no process can be started: {os.strerror(errno.EAGAIN)}"
+
+
+async def test_who_has_ended_is_not_killed(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A supervisor of root's kills whatever process has the number now."""
+    made = crew(1, [])
+    made.complete()
+    (one,) = machine.started
+    made.dismiss(Worker.kill)
+    await gone(made, machine)
+    killed: list[int] = []
+    monkeypatch.setattr(os, "kill", lambda pid, _: killed.append(pid))
+    one.kill()
+    made.dismiss(Worker.kill)
+    assert killed == []
