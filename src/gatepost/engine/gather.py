@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar, assert_never
 
@@ -41,6 +41,7 @@ from gatepost.flow.fact import (
     SignersOf,
 )
 from gatepost.mail.address import Mailbox
+from gatepost.pki.change import Known
 from gatepost.pki.choose import Candidate, Choice, choose, watched
 from gatepost.pki.evidence import Evidence
 from gatepost.pki.validate import Anchors
@@ -66,6 +67,23 @@ def _asked_about(fact: Fact) -> str:
             return domain
         case _:
             return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """All that the directory and announcements say of a mailbox's certificates."""
+
+    mailbox: Mailbox
+    candidates: Candidates
+    anchors: Anchors
+    known: Known | None  # what it was last written to with
+
+    def choice(
+        self, found: Candidates, anchors: Anchors, now: datetime, beside: Candidates = ()
+    ) -> Choice:
+        """The best of what was found, beside what else may be known of the mailbox."""
+        chosen = choose(found, self.mailbox, anchors, now)
+        return watched(chosen, (*found, *beside), self.mailbox, anchors, now, known=self.known)
 
 
 class Authority(Protocol):
@@ -188,19 +206,19 @@ class Gatherer:
 
     async def _chosen(self, mailbox: Mailbox) -> Choice:
         """The best of what we have, else of what sources outside have."""
-        own, anchors = await self._read(self._offered, mailbox)
-        known = best = await self._weighed(mailbox, own, (), anchors)
+        offer = await self._read(self._offered, mailbox)
+        known = best = await self._weighed(offer, offer.candidates)
         if self._sources is None or known.chosen is not None:
             return known
 
         async def enough(candidates: Candidates) -> bool:
             nonlocal best
-            best = await self._weighed(mailbox, candidates, own, anchors)
+            best = await self._weighed(offer, candidates, offer.candidates)
             return best.chosen is not None
 
         found = await self._sources.find(mailbox, enough)
         for word in () if self._read_only else found.words:
-            await self._learn(mailbox, word, anchors)
+            await self._learn(mailbox, word, offer.anchors)
         rejected = known.rejected if best is known else (*best.rejected, *known.rejected)
         if best.chosen is None:
             remarks = (*best.remarks, *found.remarks)
@@ -223,21 +241,19 @@ class Gatherer:
         except GatepostError as error:  # the certificate is good without
             self._trouble(mailbox, error, "harvest")
 
-    async def _weighed(
-        self, mailbox: Mailbox, found: Candidates, beside: Candidates, anchors: Anchors
-    ) -> Choice:
+    async def _weighed(self, offer: Offer, found: Candidates, beside: Candidates = ()) -> Choice:
         """The choice among what was found, its paths made whole and asked about."""
+        anchors = offer.anchors
         found = await self._chase.completed(found, anchors)
         if self._standing is not None:
             anchors = await self._standing.weighed(found, anchors, self._clock())
-        return await self._read(self._choice, mailbox, found, anchors, beside)
+        return offer.choice(found, anchors, self._clock(), beside)
 
     def _look_up(self, fact: Fact) -> Answer:
         match fact:
             case CertificateFor(mailbox):
-                return self._choice(
-                    mailbox, self._candidates(mailbox), self._anchors(mailbox.domain_key)
-                )
+                offer = self._offered(mailbox)
+                return offer.choice(offer.candidates, offer.anchors, self._clock())
             case CorrespondentFor(mailbox):
                 return self._correspondent(mailbox)
             case SignersOf(mailbox):
@@ -263,23 +279,12 @@ class Gatherer:
             return await asyncio.to_thread(work, *asked)
         return work(*asked)
 
-    def _offered(self, mailbox: Mailbox) -> tuple[Candidates, Anchors]:
-        return self._candidates(mailbox), self._anchors(mailbox.domain_key)
-
-    def _candidates(self, mailbox: Mailbox) -> Candidates:
+    def _offered(self, mailbox: Mailbox) -> Offer:
         found = self._directory.candidates_for(mailbox)
         if self._federation is not None:
             found = (*found, *self._federation.candidates(mailbox.domain_key))
-        return found
-
-    def _choice(
-        self, mailbox: Mailbox, found: Candidates, anchors: Anchors, beside: Candidates = ()
-    ) -> Choice:
-        """The best of what was found, beside what else may be known of the mailbox."""
-        now = self._clock()
-        chosen = choose(found, mailbox, anchors, now)
-        known = self._directory.known_keys.of(mailbox)
-        return watched(chosen, (*found, *beside), mailbox, anchors, now, known=known)
+        anchors, known = self._anchors(mailbox.domain_key), self._directory.known_keys.of(mailbox)
+        return Offer(mailbox, found, anchors, known)
 
     def _anchors(self, domain: str) -> Anchors:
         """What is trusted for a domain, by an administrator's word or its own announcement."""
