@@ -112,6 +112,9 @@ def encrypt(  # noqa: PLR0917
     from gatepost.admin.clock import utc_now  # noqa: PLC0415
 
     now = utc_now()
+    for path in to or ():
+        if "@" in path.name and not path.exists():
+            raise ConfigError(f"{path} is no file", hint=f"--for {path} looks in the directory")
     found = [one for path in to or () for one in credential.certificates_in(path)[:1]]
     found += [certificate.chosen(config, address, now) for address in for_ or ()]
     if not found:

@@ -184,6 +184,8 @@ def test_errors_say_what_to_do(
     assert "no signature covers" in gatepost("verify", letter).err
     assert "--key FILE" in gatepost("sign", letter).err
     assert "--to CERTIFICATE-FILE" in gatepost("encrypt", letter).err
+    mistaken = gatepost("encrypt", letter, "--to", "bob@partner.example")
+    assert "--for bob@partner.example" in mistaken.err
     assert "holds no certificate" in gatepost("encrypt", letter, "--to", letter).err
     assert "neither a certificate nor a private key" in gatepost("sign", letter, "-k", letter).err
     assert "would mix" in gatepost("sign", letter, "-k", alice, "--json").data["error"]
