@@ -165,6 +165,7 @@ async def test_cmp_signed(
         for one in home.directory.requests.all():
             chain = Certificate.from_pem(authority.issued(one.pkcs10) + issuing)
             assert home.directory.requests.finish(one, chain, now=home.now)
+        home.now += timedelta(hours=1)  # it began after this test did
         signer, old = home.identities.ensure(ALICE, home.now)
         assert old is not None
         home.now += timedelta(days=8)  # in the last third of ten
