@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from tests.patience import PATIENCE
 from tests.unit.admin.test_check_lookup import TEXT
 from tests.unit.lookup.zone import SERVFAIL, NameServer, serving_aside
 
@@ -23,7 +24,8 @@ OTHER = CertificateSource("other", "vendor")
 
 
 @pytest.fixture
-def names() -> Iterator[NameServer]:
+def names(monkeypatch: pytest.MonkeyPatch) -> Iterator[NameServer]:
+    monkeypatch.setattr(authorization, "_QUICK", timedelta(seconds=PATIENCE))
     with serving_aside({"example.com CAA": ['0 issuemail "ca.example"']}) as server:
         yield server
 
