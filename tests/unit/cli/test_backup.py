@@ -124,3 +124,17 @@ def test_a_file_that_is_gone(home: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"tls-key\.pem cannot be read"):
         backup.save(None, path, PASSPHRASE, NOW)
     assert not path.exists()
+
+
+def test_a_large_body_that_is_damaged_in_its_middle(home: Path, tmp_path: Path) -> None:
+    """One bad sector under one mail, and there is no backup of anything any more."""
+    waiting_mail(home, NOW)
+    waiting_mail(home, NOW, bytes(400_000), "1M7AB")
+    (body,) = (home / "gatepost-state").rglob("*.body")
+    octets = bytearray(body.read_bytes())
+    octets[200_000] ^= 1
+    body.write_bytes(octets)
+    path = tmp_path / "backup"
+    saved = backup.save(None, path, PASSPHRASE, NOW)
+    assert (saved.left_out, saved.summary.items) == (("1M7AB",), 1)
+    all_opens(restored(path, tmp_path / "elsewhere"))

@@ -30,7 +30,7 @@ class Killed(BaseException):
     """The machine stops here."""
 
 
-def waiting_mail(home: Path, at: datetime) -> None:
+def waiting_mail(home: Path, at: datetime, text: bytes = b"secret", id_: str = "1M7AA") -> None:
     """A mail in the queue."""
     settings = load(home / "gatepost.toml")
     stores = Stores.open(settings)
@@ -40,7 +40,7 @@ def waiting_mail(home: Path, at: datetime) -> None:
 
     async def accept() -> None:
         queue = open_queue(settings, stores.queue_seal, "0", lambda: at)
-        items = await queue.accept([NewItem("1M7AA", envelope, "outbound", Octets(b"secret"))])
+        items = await queue.accept([NewItem(id_, envelope, "outbound", Octets(text))])
         queue.release(items)
         await queue.flush()
         queue.close()

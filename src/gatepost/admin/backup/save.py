@@ -24,6 +24,7 @@ from gatepost.engine import backend
 from gatepost.engine.custody import BODIES, load_kek
 from gatepost.errors import ConfigError, Unavailable
 from gatepost.lookup.policy_file import FOLDER
+from gatepost.mail.content import CHUNK
 from gatepost.store import schema, transfer
 from gatepost.store.copying import Entry
 from gatepost.store.sealing import Corrupt
@@ -168,6 +169,9 @@ class _Saving:
     def _item(self, entry: Entry) -> None:
         body = iter(entry.content.chunks())
         try:
+            if entry.content.size > CHUNK:  # damaged anywhere, it must not end the whole backup
+                for _ in entry.content.chunks():
+                    pass
             first = next(body, b"")
         except Corrupt:
             self._left_out.append(entry.id)
