@@ -101,13 +101,14 @@ class HttpServer:
             await asyncio.gather(*late, return_exceptions=True)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(self._tasks) >= self._limit:
+            writer.write(HttpAnswer(503).octets())
+            writer.close()  # and waited for is nobody: crowds must not take every descriptor
+            return
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
         try:
-            if len(self._tasks) > self._limit:
-                writer.write(HttpAnswer(503).octets())
-                return  # nobody is waited for: crowds must not take every descriptor
             async with asyncio.timeout(PATIENCE):
                 writer.write(await self._served(reader))
                 await _finished(reader, writer)
