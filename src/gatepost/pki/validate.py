@@ -27,6 +27,7 @@ from gatepost.pki.strength import key_weakness, signature_weakness
 from gatepost.pki.usable import date_objection, purpose_objection
 
 MAXIMUM_INTERMEDIATES = 32  # what may come into a path; the rest of a hostile bag is not looked at
+FEW = 8  # how many may be remembered together: a stranger's bag is not kept
 HOUR = timedelta(hours=1)
 _NO_RULES = PolicyRules()
 
@@ -97,7 +98,7 @@ def validate(
             return PathReport(trusted=False, reasons=(why,))
         extra = [one for one in extra if not anchors.denial(one)]
         anchors = anchors.without_denied()
-    pool = _relevant(certificate, extra, anchors.intermediates)
+    pool = _pool(certificate, extra, anchors.intermediates)
     asked = _Question(pool, anchors.roots, purpose, rules)
     hour = moment.replace(minute=0, second=0, microsecond=0)
     evidence = revocation or anchors.evidence
@@ -199,7 +200,7 @@ def _signer_paths(
     """Paths of one who signs lists (RFC 5280 section 6.3.3 (f)): for any purpose and policy."""
     if date_objection(signer, moment) or key_weakness(signer) or signature_weakness(signer):
         return iter(())
-    pool = _relevant(signer, (*asked.pool, *evidence.certificates), frozenset())
+    pool = _pool(signer, (*asked.pool, *evidence.certificates), frozenset())
     question = _Question(pool, asked.roots, "any", _NO_RULES)
     return _search(question, moment).chains(signer)
 
@@ -233,17 +234,25 @@ def _says_its_use(certificate: Certificate) -> bool:
     return certificate.x509.version is x509.Version.v3
 
 
-def _relevant(
+def _pool(
     certificate: Certificate, extra: Sequence[Certificate], known: frozenset[Certificate]
 ) -> frozenset[Certificate]:
-    """Those that could stand above this one by their names; what we know goes first."""
+    """Those that could stand above this one; an authority's people all have the same few."""
+    find = _relevant_few if len(extra) <= FEW else _relevant
+    return find(certificate.folded_issuer, tuple(extra), known)
+
+
+def _relevant(
+    issuer: bytes, extra: tuple[Certificate, ...], known: frozenset[Certificate]
+) -> frozenset[Certificate]:
+    """Those that lead upward from this name by their names; what we know goes first."""
     by_subject: dict[bytes, list[Certificate]] = {}
     for one in extra:
         by_subject.setdefault(one.folded_subject, []).append(one)
     filed_known = filed(known)
     found: dict[Certificate, None] = {}
-    wanted = dict.fromkeys((certificate.folded_issuer,))
-    for name in (queue := list(wanted)):
+    wanted = {issuer: None}
+    for name in (queue := [issuer]):
         for one in (*filed_known.get(name, ()), *by_subject.get(name, ())):
             if len(found) >= MAXIMUM_INTERMEDIATES:
                 return frozenset(found)
@@ -253,3 +262,6 @@ def _relevant(
                 wanted[above] = None
                 queue.append(above)
     return frozenset(found)
+
+
+_relevant_few = lru_cache(maxsize=128)(_relevant)
