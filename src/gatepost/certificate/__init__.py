@@ -238,8 +238,7 @@ def _subject_name(octets: tuple[bytes, bool], name: x509.Name) -> bytes:
 @contextmanager
 def quietly() -> Iterator[None]:
     """Read what strangers wrote without warnings about it: a serial of 0 is no event of ours."""
-    with _QUIET, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with _QUIET, warnings.catch_warnings(action="ignore"):
         yield
 
 
