@@ -144,6 +144,8 @@ class Edge(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget everything; a message being decided is decided all the same."""
         del exc
+        if self._is_lost:
+            return
         self._is_lost = True
         self._roster.leave(self)
         self._deadline.cancel()
@@ -385,8 +387,9 @@ class Edge(asyncio.Protocol):
                 server_side=True,
                 ssl_handshake_timeout=self._settings.handshake_timeout,
             )
-        except (OSError, TimeoutError):  # includes ssl.SSLError: nothing can be said in clear
+        except (OSError, TimeoutError) as error:  # ssl.SSLError, too: nothing can be said in clear
             self._transport.abort()
+            self.connection_lost(error)  # a reset amid the handshake asyncio tells nobody else
             return
         finally:
             self._task = None

@@ -1,7 +1,9 @@
 import asyncio
 import errno
 import smtplib
+import socket
 import ssl
+import struct
 from email.message import EmailMessage
 from ipaddress import ip_network
 from pathlib import Path
@@ -416,14 +418,17 @@ async def test_a_handshake_that_fails(tmp_path: Path) -> None:
     """A port scanner leaves connections behind."""
     pem = self_signed(tmp_path)
     async with listening(tls=server_context(pem.certificate, pem.key)) as listener:
-        for garbage in (b"this is no TLS\r\n" * 10, b""):
+        for garbage in (b"this is no TLS\r\n" * 10, b"", b"\x16\x03\x01"):
             async with calling(listener.port) as caller:
+                if len(garbage) == 3:  # and the kernel says that it is gone, not that it has ended
+                    own = caller.writer.get_extra_info("socket")
+                    own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 caller.say(HELLO)
                 await caller.hear()
                 caller.say(b"STARTTLS\r\n")
                 await caller.hear()
-                if garbage:
-                    caller.say(garbage)
-                else:
+                caller.say(garbage)
+                if len(garbage) < 5:
+                    await asyncio.sleep(0.05)
                     caller.writer.transport.abort()
             await soon(lambda: listener.connections == 0)
