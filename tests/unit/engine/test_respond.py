@@ -79,8 +79,8 @@ class Company:
         )
         known = made.gather
 
-        async def gather(facts: frozenset[Fact]) -> Answers:
-            answers = dict(await known(facts))
+        async def gather(facts: frozenset[Fact], generation: int | None = None) -> Answers:
+            answers = dict(await known(facts, generation))
             for one in facts:
                 if isinstance(one, ChallengeFor):
                     answers[one] = await self.challenges(0.0).expected(one.mailbox)
