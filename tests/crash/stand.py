@@ -18,6 +18,7 @@ from tests.crash.fault import Fault, Faults, Point
 from tests.crash.hop import Hop
 from tests.crash.secret import assert_absent, text
 from tests.crash.test_kill import ALICE, BOB, MANDATORY, UK, US
+from tests.patience import PATIENCE
 from tests.peers.gateway import Gateway
 from tests.peers.lab import Lab
 from tests.peers.letter import Letter
@@ -74,7 +75,7 @@ class Stand:
     async def submit(self, letter: Letter) -> int:
         """Submit over a socket; the last reply's code, or 0 when the gateway hung up."""
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE):
                 reader, writer = await asyncio.open_connection("127.0.0.1", self.gateway.port)
                 try:
                     return await _converse(reader, writer, letter, self.tls)
@@ -83,7 +84,7 @@ class Stand:
         except (OSError, EOFError):
             return 0
 
-    async def settled(self, letter: Letter, patience: float = 20) -> str:
+    async def settled(self, letter: Letter, patience: float = PATIENCE) -> str:
         """What became of an acknowledged mail; the administrator asks for retries meanwhile."""
         end = time.monotonic() + patience
         while time.monotonic() < end:
@@ -110,7 +111,7 @@ class Stand:
 
     async def empty(self) -> None:
         """Wait until the queue is; what is held was counted and is deleted."""
-        end = time.monotonic() + 20
+        end = time.monotonic() + PATIENCE
         while items := await asyncio.to_thread(self.control.retry, "all"):
             assert time.monotonic() < end, items
             await asyncio.sleep(0.02)
@@ -252,8 +253,8 @@ async def endure(stand: Stand, tries: Sequence[Try], size: int) -> int:
 
 async def eventually(stand: Stand, letter: Letter) -> int:
     """Submit until it is accepted, as a mail server does."""
-    code = 0
-    for _ in range(50):
+    code, end = 0, time.monotonic() + PATIENCE
+    while time.monotonic() < end:
         code = await stand.submit(letter)
         if code == 250:
             break

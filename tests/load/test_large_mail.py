@@ -20,7 +20,7 @@ from tests.peers.postfix import free_port
 COUNT = scaled(4, 200, "large")
 SIZE = 25 * MIB
 MOST = 300 * MIB  # whatever the number of mails
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800 if FULL else 150)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800 if FULL else 300)]
 _log = logging.getLogger(__name__)
 
 

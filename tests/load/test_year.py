@@ -42,7 +42,7 @@ LIFE, YEAR = 365, 365
 EVERY = 25  # days between two mails of one person
 START = datetime(2027, 1, 1, 7, 30, tzinfo=UTC)
 LOST, LEFT, AWAY = "keyCompromise", "cessationOfOperation", "certificateHold"
-pytestmark = pytest.mark.timeout(3600 if FULL else 120)
+pytestmark = pytest.mark.timeout(3600 if FULL else 300)
 _log = logging.getLogger(__name__)
 
 
