@@ -37,6 +37,7 @@ FORGOTTEN = timedelta(days=90)
 MAXIMUM_PLACES = 4  # of one certificate
 MAXIMUM_DELTAS = 2  # of one list
 MAXIMUM_KEPT = 1000  # lists and answers in memory
+MAXIMUM_OCTETS = 256 << 20  # of all of them; some authorities' lists have many mebibytes
 MAXIMUM_REFRESHED = 20  # at a time
 MAXIMUM_IN_VAIN = 2  # waits without an answer; then mail waits no more for a while
 _LANES = 4
@@ -126,6 +127,7 @@ class Revocations:
         self._fetch, self._statuses, self._clock = fetch, statuses, clock
         self._maximum, self._patience, self._spread = maximum, patience, spread
         self._known: dict[str, tuple[Status, Statement | None]] = {}
+        self._octets = 0  # in it
         self._fetching: dict[str, asyncio.Task[bool]] = {}
         self._working: set[asyncio.Task[Any]] = set()
         self._used: dict[str, datetime] = {}
@@ -326,15 +328,24 @@ class Revocations:
         return True
 
     def _keep(self, status: Status, found: Statement | None) -> None:
-        before = self._known.pop(status.id, (None, None))[1]
+        before = self._known.get(status.id, (None, None))[1]
+        self._drop(status.id)
         self._known[status.id] = (status, found)
-        while len(self._known) > MAXIMUM_KEPT:
-            self._known.pop(next(iter(self._known)))
+        self._octets += len(status.der or b"")
+        while len(self._known) > MAXIMUM_KEPT or (
+            self._octets > MAXIMUM_OCTETS and len(self._known) > 1
+        ):
+            self._drop(next(iter(self._known)))
         if found is not before:
             self._evidence.clear()
 
+    def _drop(self, id_: str) -> bool:
+        gone = self._known.pop(id_, None)
+        self._octets -= len((gone and gone[0].der) or b"")
+        return gone is not None
+
     def _forget(self, id_: str) -> None:
-        if self._known.pop(id_, None) is not None:
+        if self._drop(id_):
             self._evidence.clear()
 
 

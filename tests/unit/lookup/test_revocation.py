@@ -17,6 +17,7 @@ from gatepost.engine.public import authority_routes
 from gatepost.enrol.local import LocalAuthority
 from gatepost.enrol.pointer import Pointers
 from gatepost.errors import GatepostError, Malformed, Refused, Unavailable
+from gatepost.lookup import revocation
 from gatepost.lookup.download import Download
 from gatepost.lookup.resolver import Resolver, ResolverSettings
 from gatepost.lookup.revocation import FAILED, FORGOTTEN, USED, Revocations
@@ -96,6 +97,20 @@ def world(tmp_path: Path) -> Iterator[World]:
     yield made
     made.theirs.close()
     made.ours.close()
+
+
+async def test_lists_without_number_or_end_do_not_fill_the_memory(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand authorities' lists of twenty mebibytes each would end every worker."""
+    one = world.ca.issue(BOB, "encrypt", START)
+    both = await world.evidence(one)
+    assert len(both.lists) == 2
+    monkeypatch.setattr(revocation, "MAXIMUM_OCTETS", max(len(each.der) for each in both.lists))
+    world.revocations = world.opened()
+    assert len((await world.evidence(one)).lists) == 1  # the newest
+    for _ in range(3):  # what is counted goes down as well
+        assert len((await world.evidence(one)).lists) == 1
 
 
 async def test_lists_are_fetched_once_and_survive_a_restart(world: World) -> None:
