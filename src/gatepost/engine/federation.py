@@ -32,8 +32,8 @@ PEERS: Final = "federation.peer."
 PLACE: Final = "/.well-known/gatepost/"
 KIND: Final = "application/json"
 KINDS: Final = (KIND, "application/jose+json", "text/plain")
-SILENCE: Final = timedelta(hours=6)  # a domain that announces nothing
-TROUBLE: Final = timedelta(minutes=10)  # a domain whose server does not answer, or lies
+SILENCE: Final = timedelta(hours=6)  # a domain that announces nothing, or does not answer
+TROUBLE: Final = timedelta(minutes=10)  # a domain whose announcement is refused
 MAXIMUM_QUIET: Final = 20_000
 MAXIMUM_ASKED: Final = 16  # domains at a time; others are not waited for
 
