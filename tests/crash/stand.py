@@ -28,7 +28,9 @@ from tests.unit.net.scene import self_signed
 
 from gatepost.config import load
 from gatepost.engine import backend, delivery, service
-from gatepost.engine.service import Service
+from gatepost.engine.journal import Journal
+from gatepost.engine.service import Service, utc_now
+from gatepost.events import Event
 from gatepost.net.settings import RelaySettings
 from gatepost.store.contract import QueueControl
 
@@ -70,6 +72,7 @@ class Stand:
     service: Service
     control: QueueControl
     tls: ssl.SSLContext | None = None  # a client's; None: in clear text
+    events: list[Event] = field(default_factory=list)
     outcomes: Counter[str] = field(default_factory=Counter)
 
     async def submit(self, letter: Letter) -> int:
@@ -198,9 +201,11 @@ async def stand(
         monkeypatch.setattr(delivery, "_AGAIN", timedelta(seconds=0.2))
         faults = install(monkeypatch)
         settings = load(us.config)
-        running = Service(settings)
+        journal = Journal(utc_now)
+        running = Service(settings, journal=journal)
         await running.start()
         made = Stand(us, world, home, names, faults, running, backend.control(settings))
+        journal.observe(made.events.append)
         made.tls = tls.client if tls else None
         yield made
         await made.service.stop()
@@ -265,6 +270,7 @@ async def eventually(stand: Stand, letter: Letter) -> int:
 async def conclude(stand: Stand) -> None:
     """Nothing is left, nothing was in clear, and a restart finds nothing amiss."""
     await stand.service.stop()
+    assert not [one.fields for one in stand.events if "left behind" in str(one.fields)]
     assert stand.world.clear == 0
     assert_absent([stand.gateway.folder])
     stand.service = Service(load(stand.gateway.config))
