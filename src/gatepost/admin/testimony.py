@@ -28,7 +28,10 @@ from gatepost.store.chain import Link
 from gatepost.store.exhibit import NotProven
 
 _GRACE = timedelta(days=3650)  # what counted by grace then is shown with its date, not refused
-_ODD = (GatepostError, KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError)
+_ODD = (
+    *(GatepostError, KeyError, TypeError, ValueError, AttributeError, IndexError),
+    *(RecursionError, OverflowError),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from gatepost.config.complaint import Problem, problems
-from gatepost.config.locate import lines
+from gatepost.config.locate import lines, overlong
 from gatepost.config.settings import Settings
 from gatepost.errors import ConfigError
 
@@ -97,13 +97,19 @@ def parse(
 
 
 def _data(text: str, path: Path) -> dict[str, Any]:
+    if line := overlong(text):
+        raise _wrong(path, line, "a key has too many parts")
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         match = _AT_LINE.search(str(error))
         line = int(match[1]) if match and match[1] else text.count("\n") + 1
-        problem = Problem(path, line, "", f"not TOML: {_AT_LINE.sub('', str(error))}")
-        raise ConfigError(str(problem), problems=(problem,), hint=_QUOTES) from None
+        raise _wrong(path, line, f"not TOML: {_AT_LINE.sub('', str(error))}") from None
+
+
+def _wrong(path: Path, line: int, said: str) -> ConfigError:
+    problem = Problem(path, line, "", said)
+    return ConfigError(str(problem), problems=(problem,), hint=_QUOTES)
 
 
 def _why(error: OSError) -> str:

@@ -9,12 +9,31 @@ from __future__ import annotations
 import re
 
 Path = tuple[str | int, ...]
+MAXIMUM_PARTS = 16  # of one dotted key: `tomllib` takes time by their square
 
 _PART = re.compile(r"""\s*(?:"((?:[^"\\\n]|\\.)*)"|'([^'\n]*)'|([A-Za-z0-9_-]+))\s*""")
 # What matters inside a value: strings (with their ends), comments and brackets.
 _TOKEN = re.compile(
     r'"""|\'\'\'|"(?:[^"\\\n]|\\.)*"|\'[^\'\n]*\'|#[^\n]*|[\[\]{}]',
 )
+
+
+_BARE = r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]+"
+_WORD = rf"""(?:"(?:[^"\\\n]|\\.)*"|'[^'\n]*'|{_BARE})"""
+# Keys that are too long, and whatever holds what only looks like one; what does not end is
+# passed over to its line's end, or it would be read again from its every quote.
+_LONG = re.compile(
+    r'"""(?:[^\\]|\\.)*?(?:"""|\Z)|\'\'\'.*?(?:\'\'\'|\Z)|#[^\n]*|'
+    rf"(?P<key>(?:{_WORD}[ \t]*\.[ \t]*){{{MAXIMUM_PARTS}}})|{_BARE}|"
+    r""""(?:[^"\\\n]|\\.)*(?:"|\\?$|\\?\Z)|'[^'\n]*""",
+    re.DOTALL | re.MULTILINE,
+)
+
+
+def overlong(text: str) -> int:
+    """The line of the first key that has more parts than any of ours; 0 if there is none."""
+    found = next((one for one in _LONG.finditer(text) if one["key"]), None)
+    return text.count("\n", 0, found.start()) + 1 if found else 0
 
 
 def lines(text: str) -> dict[Path, int]:

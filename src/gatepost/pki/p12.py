@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -28,7 +28,10 @@ from gatepost.pki import rounds
 from gatepost.pki.pem import WrongPassword, check_key, limit
 
 ROUNDS = 600_000
-_UNREADABLE = (x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
+_UNREADABLE = (
+    *(x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType),
+    InternalError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +102,7 @@ def _load(data: bytes, password: str) -> pkcs12.PKCS12KeyAndCertificates:
     except UnsupportedAlgorithm as error:
         raise Unsupported(f"the PKCS #12 file uses something unknown: {error}") from error
     except _UNREADABLE as error:
-        raise Malformed("the PKCS #12 file holds what is no certificate") from error
+        raise Malformed("the PKCS #12 file holds what nobody can read") from error
     except ValueError as error:
         if not password:
             return _load_bare(data)
@@ -114,7 +117,7 @@ def _load_bare(data: bytes) -> pkcs12.PKCS12KeyAndCertificates:
     except TypeError as error:
         raise Unsupported("a PKCS #12 file with a key of this kind: give it as PEM") from error
     except _UNREADABLE as error:
-        raise Malformed("the PKCS #12 file holds what is no certificate") from error
+        raise Malformed("the PKCS #12 file holds what nobody can read") from error
     except (ValueError, UnsupportedAlgorithm) as error:
         raise WrongPassword("this file needs a password") from error
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, mlkem, rsa, x448, x25519
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import (
@@ -86,7 +86,7 @@ def read_key(data: bytes, password: str | None = None) -> PrivateKeyTypes:
         return read_key(data)
     except UnsupportedAlgorithm as error:
         raise Unsupported(f"the private key cannot be used: {error}") from error
-    except ValueError as error:
+    except (ValueError, InternalError) as error:  # the latter for X448 in 32 octets, say
         if secret is not None and (sealed or b"ENCRYPTED" in data):
             raise WrongPassword from error
         raise Malformed("the file holds no private key that can be read") from error

@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from enum import StrEnum
 from typing import Any, NoReturn, TypeVar
 
-from gatepost.config.locate import Path, line_of, lines
+from gatepost.config.locate import Path, line_of, lines, overlong
 from gatepost.errors import ConfigError, Malformed
 from gatepost.policy.pattern import EVERYBODY, Pattern
 from gatepost.policy.rules import (
@@ -53,6 +53,8 @@ def parse(text: str, source: str = "policy") -> Policy:
     """Read a policy; raises ConfigError.  `source` is named in errors, e.g. a file name."""
     if len(text) > MAXIMUM_SIZE:
         raise ConfigError(f"{source}: a policy may have at most {MAXIMUM_SIZE} characters")
+    if line := overlong(text):
+        raise ConfigError(f"{source}, line {line}: a key has too many parts")
     try:
         data = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:

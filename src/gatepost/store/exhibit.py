@@ -26,6 +26,7 @@ from gatepost.store.chain import Link, fault
 FILE, HEAD = "gatepost evidence file 1", "gatepost evidence head 1"
 MAXIMUM_LINE = 128 * 1024 * 1024
 MAXIMUM_HEAD = 64 * 1024
+_LATEST = 253_402_300_800  # seconds since 1970, when the calendar ends
 
 Visit = Callable[[Link, Mapping[str, bytes]], None]
 
@@ -192,6 +193,8 @@ class _Reader:
             data["number"], data["at"], data["previous"], data["digest"], data["inside"], record
         )
         written = _link_line(one)
+        if type(one.number) is not int or type(one.at) is not int or not 0 <= one.at < _LATEST:
+            raise Malformed("a record has no place or no time")
         if wrong := fault(self._last, one):
             raise Malformed(wrong)
         self._visit(one, self._proofs)

@@ -98,11 +98,11 @@ def bond_of(row: Row) -> bytes:
     """What the body of a stored row must be bound to: nothing in schema 1; raises Tampered."""
     _, id_, queue_id, hop, *_ = row
     protected, path, listed, options = row[10:14]
-    whole = json.loads(options).get(_WHOLE)
+    whole = _options(options).get(_WHOLE)
     if whole is None:
         return b""
     known = [tuple(one) for one in whole]
-    if any((name, notify, orcpt) not in known for name, notify, orcpt, _ in json.loads(listed)):
+    if any((name, notify, orcpt) not in known for name, notify, orcpt, _ in _read(listed)):
         raise Tampered
     return _bond(id_, queue_id, hop, bool(protected), path, options)
 
@@ -116,7 +116,7 @@ def restored(row: Row, body: Callable[[Row], Content]) -> Item:
     number, id_, queue_id, hop, state, reason, created, due, tries, warned, protected = row[:11]
     return_path, listed, options, _, path = row[11:]
     addressed, last = _recipients(listed)
-    undecided = bool(json.loads(options).get("undecided"))
+    undecided = bool(_options(options).get("undecided"))
     return Item(
         number=number,
         id=id_,
@@ -154,8 +154,11 @@ def milliseconds(when: datetime) -> int:
 
 
 def moment(stored: int) -> datetime:
-    """Undo `milliseconds`."""
-    return _EPOCH + stored * _MILLISECOND
+    """Undo `milliseconds`; raises ValueError for one that no calendar has."""
+    try:
+        return _EPOCH + stored * _MILLISECOND
+    except OverflowError as error:
+        raise ValueError("a moment beyond the calendar") from error
 
 
 def _recipients_text(recipients: Sequence[Recipient], last: Sequence[Reply | None]) -> str:
@@ -174,7 +177,7 @@ def _recipients_text(recipients: Sequence[Recipient], last: Sequence[Reply | Non
 
 def _recipients(text: str) -> tuple[tuple[Recipient, ...], tuple[Reply | None, ...]]:
     rows = cast(
-        "list[tuple[str, str | None, str | None, tuple[int, str, str] | None]]", json.loads(text)
+        "list[tuple[str, str | None, str | None, tuple[int, str, str] | None]]", _read(text)
     )
     return (
         tuple(Recipient(_mailbox(name), notify, orcpt) for name, notify, orcpt, _ in rows),
@@ -200,7 +203,7 @@ def _options_text(item: NewItem | Item) -> str:
 
 
 def _envelope(return_path: str | None, options: str, addressed: tuple[Recipient, ...]) -> Envelope:
-    values = json.loads(options)
+    values = _options(options)
     return Envelope(
         None if return_path is None else _mailbox(return_path),
         addressed,
@@ -214,8 +217,24 @@ def _envelope(return_path: str | None, options: str, addressed: tuple[Recipient,
     )
 
 
+def _options(text: str) -> dict[str, Any]:
+    found = _read(text)
+    if not isinstance(found, dict):
+        raise TypeError("options are named")
+    return found
+
+
+def _read(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
+
+
 def _mailbox(text: str) -> Mailbox:
     # It was checked when it came in; reading the queue must not fail over it.
+    if not isinstance(text, str):
+        raise TypeError("an address is text")
     local, _, domain = text.rpartition("@")
     return Mailbox(local, domain)
 

@@ -76,6 +76,8 @@ def test_a_small_file_is_enough(tmp_path: Path) -> None:
         ("Example.com", "a@example.com", "line 4, gateway.domains[1]: expected a domain name wit"),
         ("Example.com", "exa mple", "line 4, gateway.domains[1]: expected a domain name such"),
         ("direction =", "direction", "line 12: not TOML: "),
+        ("[vault]", "a = " + "[" * 5000 + "\n[vault]", "not TOML: "),
+        ("[vault]", "a." * 20 + "a = 1\n[vault]", "line 22: a key has too many parts"),
         ("10025", "10026", ", next_hop.inbound: 127.0.0.1:10026 is this gateway's own"),
         ("127.0.0.1:10025", "::1:25", 'write the IPv6 address in brackets: "[::1]:25"'),
         (

@@ -1,11 +1,13 @@
 """Lines of keys in TOML text."""
 
+import time
 import tomllib
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatepost.config.locate import line_of, lines
+from gatepost.config.locate import line_of, lines, overlong
 
 TEXT = '''\
 top = 1
@@ -49,6 +51,32 @@ def test_every_key_has_its_line() -> None:
     assert line_of(found, ("one", "list", 1, "y")) == 6
     assert line_of(found, ("nowhere",)) == 0
     assert line_of(found, ("many",)) == min(at for key, at in found.items() if key[0] == "many")
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("a = 1\n" + "a." * 16 + "a = 1", 2),
+        ('"a".' * 8 + "'b' . " * 8 + "b = 1", 1),
+        ("[[" + "a . " * 16 + "b]]", 1),
+        ("a = {" + "a." * 16 + "a = 1}", 1),
+        ("a." * 15 + "a = 1", 0),
+        ('a = "' + "1." * 40 + '"  # ' + "a." * 40, 0),
+        ('a = """\n' + "a." * 40 + '"""', 0),
+        ("a = '''\n" + "a." * 40 + "'''", 0),
+    ],
+)
+def test_keys_of_too_many_parts(text: str, line: int) -> None:
+    """A file of a megabyte is read for hours, or an address with many dots is refused."""
+    assert overlong(text) == line
+
+
+@pytest.mark.parametrize("piece", ['"\\', '"', "'", "a.", "a ", '"""a.', "'''", '"a".', "#", "-"])
+def test_long_lines_take_linear_time(piece: str) -> None:
+    """The same of a file that is no TOML at all."""
+    began = time.process_time()
+    overlong(piece * (500_000 // len(piece)))
+    assert time.process_time() - began < 3
 
 
 @given(st.text(alphabet="[]{}\"'=.#\\\n ab1", max_size=200))

@@ -86,6 +86,7 @@ def test_composes_what_it_read() -> None:
         ('[defauts]\nsign = "never"', "line 1, defauts: unknown key"),
         ("[defaults\n", "not TOML"),
         ("a = " + "[" * 5000, "not TOML"),
+        ("\n" + "a." * 5000 + "a = 1", "line 2: a key has too many parts"),
     ],
 )
 def test_errors_name_line_key_and_remedy(text: str, expected: str) -> None:

@@ -119,6 +119,17 @@ def test_anything_else_is_refused(octets: bytes) -> None:
         proven(octets)
 
 
+@pytest.mark.parametrize("at", [-1, 10**30, 1e9, True, "1"])
+def test_records_of_no_time_are_refused(at: object) -> None:
+    """Whoever made such a file ends the command that looks at it without a word why."""
+    one = linked(1, at, BEGINNING, b"one")  # type: ignore[arg-type]
+    signer = user("evidence@xyz.example", "p256").signer
+    lines, seen = list(export([one.emptied()], signer, NOW)), list[datetime]()
+    with pytest.raises(NotProven):
+        verify(lines, lambda link, _: seen.append(link.when))
+    assert not seen
+
+
 def test_a_removed_record_leaves_the_chain_whole() -> None:
     """What must be deleted after ten years would break all that came after."""
     signer = user("evidence@xyz.example", "p256").signer

@@ -28,6 +28,7 @@ from gatepost.vault.kek import Kek
 from gatepost.vault.seal import SealBroken, Sealer
 
 _COMPANIONS = (".db-wal", ".db-shm")  # SQLite's own
+_ODD = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
 _KEY_BESIDE = "vault.key"  # where the key goes when it came from nowhere on the disk
 
 
@@ -253,12 +254,12 @@ def _counted(entries: Iterator[archive.Entry]) -> Summary:
     """Read to the end; raises SealBroken unless everything is in its order and complete."""
     try:
         return _summary(entries)
-    except (ValueError, TypeError, LookupError) as error:
+    except _ODD as error:
         raise SealBroken(f"the backup cannot be understood: {type(error).__name__}") from error
 
 
 def _summary(entries: Iterator[archive.Entry]) -> Summary:
-    kind, payload = next(entries)
+    kind, payload = next(entries, (b"", b""))
     if kind != content.MANIFEST:
         raise ValueError(kind)
     told = content.read(payload)
