@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 MAXIMUM_HEAD = 8192  # octets
 MAXIMUM_BODY = 16384
 PATIENCE = 10.0  # seconds for the request, and for the answer
+THREADS = 2  # of its own: strangers' questions must not stand before mail
 _PHRASES = {
     200: "OK",
     400: "Bad Request",
@@ -74,6 +76,7 @@ class HttpServer:
         self._host, self._wanted = host, port
         self._routes = sorted(routes.items(), key=lambda one: -len(one[0]))
         self._limit = connections
+        self._threads = ThreadPoolExecutor(THREADS, "http")
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
 
@@ -99,6 +102,7 @@ class HttpServer:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(self._tasks) >= self._limit:
@@ -125,7 +129,8 @@ class HttpServer:
             request = HttpAnswer(413)
         if isinstance(request, HttpAnswer):
             return request.octets()
-        answer = await asyncio.to_thread(self._answer, request)
+        loop = asyncio.get_running_loop()
+        answer = await loop.run_in_executor(self._threads, self._answer, request)
         return answer.octets(head=request.method == "HEAD")
 
     def _answer(self, request: HttpRequest) -> HttpAnswer:

@@ -1,6 +1,7 @@
 """The little web server against crowds, and routes that fail."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -8,7 +9,7 @@ import pytest
 from tests.patience import PATIENCE
 
 from gatepost.net import http
-from gatepost.net.http import HttpAnswer, HttpRequest, HttpServer
+from gatepost.net.http import HttpAnswer, HttpRequest, HttpServer, Route
 
 ASKS = b"GET / HTTP/1.1\r\n\r\n"
 
@@ -20,8 +21,8 @@ def route(request: HttpRequest) -> HttpAnswer:
 
 
 @asynccontextmanager
-async def running(connections: int) -> AsyncIterator[HttpServer]:
-    made = HttpServer("127.0.0.1", 0, {"/": route}, connections=connections)
+async def running(connections: int, answer: Route = route) -> AsyncIterator[HttpServer]:
+    made = HttpServer("127.0.0.1", 0, {"/": answer}, connections=connections)
     await made.start()
     try:
         yield made
@@ -51,6 +52,25 @@ async def test_crowds_are_sent_away_at_once(monkeypatch: pytest.MonkeyPatch) -> 
         while b" 200 " not in await heard(server, ASKS):  # noqa: ASYNC110  nobody tells
             await asyncio.sleep(0.01)
         stays.close()
+
+
+async def test_strangers_do_not_stand_before_mail(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Questions that take their time fill the threads in which mail is decided."""
+    monkeypatch.setattr(http, "PATIENCE", 3600.0)
+    may_go, count = threading.Event(), 40  # more than asyncio has threads of its own
+
+    def slow(_: HttpRequest) -> HttpAnswer:
+        may_go.wait(PATIENCE)
+        return HttpAnswer(200)
+
+    async with running(count, slow) as server:
+        asked = [asyncio.ensure_future(heard(server, ASKS)) for _ in range(count)]
+        async with asyncio.timeout(PATIENCE):
+            while len(server._tasks) < count:  # noqa: ASYNC110  nobody tells
+                await asyncio.sleep(0.01)
+            assert await asyncio.to_thread(lambda: "mail") == "mail"
+        may_go.set()
+        assert all(b" 200 " in one for one in await asyncio.gather(*asked))
 
 
 async def test_a_route_that_fails_is_an_error_and_no_more() -> None:
