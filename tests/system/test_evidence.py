@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.peers.gateway import PATIENCE, Gateway, call
+from tests.patience import PATIENCE, until
+from tests.peers.gateway import Gateway, call
 from tests.peers.lab import Lab
 from tests.peers.letter import Letter, read, submit, verdict
 from tests.peers.mailbox import Mail
@@ -100,11 +101,8 @@ class World:
 
     def kept(self, count: int) -> list[dict[str, Any]]:
         """The evidence, which is written after the reply."""
-        deadline = time.monotonic() + PATIENCE
-        while len(found := self.us.asked("evidence", "list")) < count:
-            assert time.monotonic() < deadline, found
-            time.sleep(0.05)
-        return list(found)
+        until(lambda: len(self.us.asked("evidence", "list")) >= count)
+        return list(self.us.asked("evidence", "list"))
 
 
 @pytest.fixture
@@ -188,6 +186,7 @@ def _revoked(world: World) -> None:
     assert f"'{BOB}' was revoked on" in results
     assert "keyCompromise" in results
     world.arrives(world.carol)
+    until(lambda: len(world.us.asked("queue", "list")) == 1)  # Bob's goes a moment later
     (held,) = world.us.asked("queue", "list")
     assert held["state"] == "quarantine"
     assert "expects signed mail" in held["reason"]

@@ -24,7 +24,7 @@ from gatepost.store.queue_control import Control
 
 ALICE = Person("Alice", "alice@xyz.us.example")
 BOB = Person("Bob", "bob@xyz.co.uk.example")
-PATIENCE = 20.0  # seconds until a mail on loopback counts as lost
+PATIENCE = 60.0  # seconds until a mail on loopback counts as lost
 
 ALICES_POLICY = """\
 [defaults]

@@ -25,7 +25,7 @@ def find(
     offset: int,
 ) -> tuple[Entry, ...]:
     """Certificates by any part of their name, subject or address, or start of fingerprint."""
-    query = select(_C.c.fingerprint).order_by(_C.c.name, _C.c.not_after.desc())
+    query = select(_C.c.fingerprint).order_by(_C.c.name, _C.c.not_after.desc(), _C.c.fingerprint)
     if text:
         filed = select(_A.c.fingerprint).where(_A.c.address.icontains(text, autoescape=True))
         query = query.where(

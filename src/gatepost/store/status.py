@@ -79,7 +79,7 @@ class Statuses:
         return done.rowcount
 
     def _light(self, wanted: object, limit: int) -> tuple[Status, ...]:
-        query = select(*_LIGHT).where(wanted).order_by(_F.c.due_at).limit(limit)  # type: ignore[arg-type]  # a condition
+        query = select(*_LIGHT).where(wanted).order_by(_F.c.due_at, _F.c.id).limit(limit)  # type: ignore[arg-type]  # a condition
         with self._database.reading() as connection:
             rows = connection.execute(query).all()
         return tuple(
