@@ -407,7 +407,7 @@ def _url(data: dict[str, Any], name: str) -> str:
 
 
 def _parsed(address: str) -> Mailbox | None:
-    found = mailboxes(address.encode("utf-8", "replace"))
+    found = mailboxes(address.encode()) if address.isprintable() else ()  # no lone surrogates
     return found[0] if len(found) == 1 else None
 
 

@@ -22,7 +22,7 @@ from tests.unit.enrol.test_acme import wanted
 from tests.unit.route.people import card
 
 from gatepost.certificate import Certificate
-from gatepost.enrol import acme_wire
+from gatepost.enrol import acme, acme_wire
 from gatepost.enrol.acme import FAULTS, TRIES, Acme, Service
 from gatepost.enrol.acme_account import Accounts
 from gatepost.enrol.acme_renewal import certificate_id
@@ -322,6 +322,8 @@ def challenges(**more: object) -> Change:
     [
         (says("/directory", b"<html>"), "does not speak ACME as expected"),
         (says("/directory", []), "does not speak ACME as expected"),
+        (says("/directory", {"meta": 7}), "does not speak ACME as expected"),
+        (says("/directory", b"[" * 100_000), "does not speak ACME as expected"),
         (says("/directory", {"newNonce": "https://x"}), 'field "newAccount" not found'),
         (says("/directory", dict.fromkeys(("newNonce", "newAccount", "newOrder"), "http://x")), "is no https URL"),
         (says("/directory", b"x" * (acme_wire.LARGEST + 1)), "more than 1048576 octets"),
@@ -339,6 +341,7 @@ def challenges(**more: object) -> Change:
         (challenges(token=5), "fewer than 128 bits"),
         (challenges(**{"from": "nobody"}), "does not say who will write"),
         (challenges(**{"from": 5}), "does not say who will write"),
+        (challenges(**{"from": "\ud800@x"}), "does not say who will write"),
         (challenges(type="dns-01"), "offers no challenge by mail"),
     ],
 )  # fmt: skip
@@ -352,6 +355,12 @@ async def test_a_server_that_speaks_otherwise(
     assert why in str(error.value)
     assert "\n" not in str(error.value)
     assert source.expectations.of(Mailbox.parse(ALICE), now) is None
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:00:00-23:59", "", 7])
+def test_moments_beyond_the_calendar(text: object) -> None:
+    """An order that ends outside of our calendar ends the enrolment of everybody."""
+    assert acme._moment(text) is None
 
 
 @pytest.mark.parametrize(
