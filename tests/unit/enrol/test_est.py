@@ -147,6 +147,7 @@ async def test_pending(server: EstServer) -> None:
         ("soon", timedelta(hours=1)),
         ("", timedelta(hours=1)),
     ],
+    ids=["seconds", "too many", "a date", "a word", "nothing"],  # the date is another each time
 )
 async def test_retry_after(server: EstServer, said: str, again: timedelta | None) -> None:
     """A server is asked every second, or in a hundred years."""
