@@ -229,9 +229,9 @@ class Crew:
 
     def complete(self) -> None:
         """Replace whoever is missing, or dies from now on."""
-        for _ in range(len(self.workers), self.size):
-            self.workers.append(Worker.start(self.path, self.handover))
-        self._keepers = [asyncio.ensure_future(self._keep(n)) for n in range(len(self.workers))]
+        keepers = [self._keep(number) for number in range(len(self.workers))]
+        keepers += [self._added() for _ in range(len(self.workers), self.size)]
+        self._keepers = [asyncio.ensure_future(one) for one in keepers]
 
     def dismiss(self, how: Callable[[Worker], None]) -> None:
         """Replace nobody any more, and send everybody away."""
@@ -262,6 +262,11 @@ class Crew:
         """Seconds since the most silent worker gave a sign of life."""
         now = asyncio.get_running_loop().time()
         return max((now - one.heard for one in self.workers), default=0.0)
+
+    async def _added(self) -> None:
+        start = partial(Worker.start, self.path, self.handover)
+        self.workers.append(await replacement(start, self.journal, "a worker"))
+        await self._keep(len(self.workers) - 1)
 
     async def _keep(self, number: int) -> None:
         while True:
