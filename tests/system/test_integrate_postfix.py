@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 from tests.conftest import peer
+from tests.patience import until
 from tests.peers.lab import RUNNING
 from tests.peers.letter import Letter, submit
 from tests.peers.postfix import Postfix
 from tests.system.integration import BOB, HERE, ROUND_TRIPS, THERE, World, world
 
 __all__ = ["world"]
+RELOADED = "reload -- version"  # says its master process
 
 
 @pytest.fixture(scope="module")
@@ -42,14 +44,14 @@ def test_postfix(world: World, postfix: Postfix, topology: str, tmp_path: Path) 
         "integrate", "postfix", "--topology", topology, "--write", str(tmp_path)
     )
     for _ in range(1 + (topology == "parallel")):  # a second time changes nothing
-        _script(tmp_path / "apply.sh", etc)
+        _script(tmp_path / "apply.sh", postfix)
     applied = _configuration(etc)
     assert applied != before
     world.carries(postfix, topology)
     if topology in ROUND_TRIPS:
         world.knows_us()
     for _ in range(1 + (topology == "parallel")):
-        _script(tmp_path / "undo.sh", etc)
+        _script(tmp_path / "undo.sh", postfix)
     assert _configuration(etc) == before
     assert not [*etc.glob("*gatepost*")]
 
@@ -59,14 +61,13 @@ def test_before_queue_refuses_in_the_session(
     world: World, postfix: Postfix, tmp_path: Path
 ) -> None:
     """The author hears of mail that cannot be encrypted by a bounce, or not at all."""
-    etc = postfix.folder / "etc"
     world.filter.command(
         "integrate", "postfix", "--topology", "before-queue", "--write", str(tmp_path)
     )
-    _script(tmp_path / "apply.sh", etc)
+    _script(tmp_path / "apply.sh", postfix)
     with pytest.raises(smtplib.SMTPDataError, match=r"5\.7\.1"):
         submit(world.mail, Letter(BOB, f"carol@{THERE}", "[secure] Offer"))
-    _script(tmp_path / "undo.sh", etc)
+    _script(tmp_path / "undo.sh", postfix)
 
 
 def _configuration(etc: Path) -> list[str]:
@@ -81,6 +82,10 @@ def _configuration(etc: Path) -> list[str]:
     ]
 
 
-def _script(path: Path, etc: Path) -> None:
-    done = subprocess.run([str(path), str(etc)], capture_output=True, text=True, check=False)
+def _script(path: Path, postfix: Postfix) -> None:
+    """Run it, and wait until Postfix has taken the new configuration."""
+    command, before = [str(path), str(postfix.folder / "etc")], postfix.log.count(RELOADED)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+    if "refreshing" in done.stdout + done.stderr:  # there was something to do
+        until(lambda: postfix.log.count(RELOADED) > before)
