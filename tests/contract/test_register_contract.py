@@ -47,6 +47,8 @@ def test_names_are_found_by_their_beginning(directory: Directory) -> None:
     assert list(directory.register.named("peer.a_")) == ["peer.a_b"]
     assert set(directory.register.named("peer.")) == {"peer.a_b", "peer.aXb", "peer.ä"}
     assert directory.register.named("%") == {}
+    assert directory.register.count("peer.") == 3
+    assert directory.register.count("%") == 0
 
 
 def test_of_all_nodes_at_once_one_wins(shelf: Shelf) -> None:

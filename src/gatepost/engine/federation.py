@@ -35,6 +35,9 @@ KINDS: Final = (KIND, "application/jose+json", "text/plain")
 SILENCE: Final = timedelta(hours=6)  # a domain that announces nothing, or does not answer
 TROUBLE: Final = timedelta(minutes=10)  # a domain whose announcement is refused
 MAXIMUM_QUIET: Final = 20_000
+HOUR: Final = timedelta(hours=1)
+STRANGERS_AN_HOUR: Final = 100  # domains that wrote to us and are asked, by each process
+MAXIMUM_PINNED: Final = 5000  # beyond that only those our people write to
 MAXIMUM_ASKED: Final = 16  # domains at a time; others are not waited for
 
 _ATTEMPTS: Final = 5
@@ -110,14 +113,22 @@ class Federation:
         self._fetch, self._patience, self._journal = fetch, patience.total_seconds(), journal
         self._quiet: dict[str, datetime] = {}
         self._asking: dict[str, asyncio.Task[None]] = {}
+        self._since, self._strangers = clock(), 0
 
-    async def meet(self, domain: str) -> None:
-        """Know what can be known of the domain by now; raises nothing."""
+    async def meet(self, domain: str, *, wrote: bool = False) -> None:
+        """Know what can be known of the domain by now; raises nothing.
+
+        `wrote`: it came to us, and nobody of ours goes to it.  Of those only so many are asked,
+        or a stranger with as many domains as he likes would fill the directory.
+        """
         if self._fetch is None or domain in self._own or "." not in domain:
             return
         now = self._clock()
         peer = await asyncio.to_thread(self.peer, domain)
         if (peer is not None and not peer.is_due(now)) or now < self._quiet.get(domain, now):
+            return
+        stranger = wrote and peer is None and domain not in self._asking
+        if stranger and not await self._is_welcome(now):
             return
         asked = self._asking.get(domain)
         if asked is None:
@@ -128,6 +139,14 @@ class Federation:
             asked.add_done_callback(lambda _: self._asking.pop(domain, None))
         if peer is None or not peer.is_live(now):
             await asyncio.wait([asked], timeout=self._patience)
+
+    async def _is_welcome(self, now: datetime) -> bool:
+        if now - self._since >= HOUR:
+            self._since, self._strangers = now, 0
+        if self._strangers >= STRANGERS_AN_HOUR:
+            return False
+        self._strangers += 1
+        return await asyncio.to_thread(self._register.count, PEERS) < MAXIMUM_PINNED
 
     def peer(self, domain: str) -> Peer | None:
         """What is pinned of a domain, live or not."""

@@ -183,7 +183,7 @@ class Gatherer:
             return known
         age = self._age
         if self._federation is not None and (domain := _asked_about(fact)):
-            await self._federation.meet(domain)
+            await self._federation.meet(domain, wrote=isinstance(fact, AnchorsFor))
         if isinstance(fact, CertificateFor):
             choice = await self._chosen(fact.mailbox)
             if choice.unasked:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, and_, bindparam, delete, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, func, select, update
 
 from gatepost.store.database import Database
 from gatepost.store.filing import bump
@@ -31,6 +31,12 @@ class Register:
         )
         with self._database.reading() as connection:
             return {row.key: row.value for row in connection.execute(query)}
+
+    def count(self, beginning: str) -> int:
+        """How many texts there are whose name begins so."""
+        query = select(func.count()).where(setting.c.key.startswith(beginning, autoescape=True))
+        with self._database.reading() as connection:
+            return int(connection.execute(query).scalar() or 0)
 
     def swap(self, name: str, old: str | None, new: str | None) -> bool:
         """Put the new text in the old one's place; false when another stands there meanwhile."""

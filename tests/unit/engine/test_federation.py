@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from gatepost.engine.federation import PEERS, TROUBLE, Federation, peer_of, pin
+from gatepost.engine import federation as module
+from gatepost.engine.federation import HOUR, PEERS, TROUBLE, Federation, peer_of, pin
 from gatepost.engine.gather import Gatherer
 from gatepost.engine.journal import Journal
 from gatepost.enrol.announcer import LIFE, RENEWED, Announcer
@@ -131,6 +132,37 @@ async def test_anchors_count_for_their_domain_only(us: Company, them: Company) -
     known = (await gather(frozenset({CorrespondentFor(BOB)})))[CorrespondentFor(BOB)]
     assert isinstance(known, Correspondent)
     assert known.reads("aes256-gcm")
+
+
+async def test_strangers_are_asked_in_measure(
+    us: Company, them: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever signs as a thousand domains of his would fill the directory with them."""
+    monkeypatch.setattr(module, "STRANGERS_AN_HOUR", 0)
+    wire = Wire(them.document())
+    made = federation(us, wire)
+    await gatherer(us, made)(frozenset({AnchorsFor("b.example")}))
+    assert (wire.asked, us.register.named(PEERS)) == (0, {})
+    monkeypatch.setattr(module, "STRANGERS_AN_HOUR", 1)
+    monkeypatch.setattr(module, "MAXIMUM_PINNED", 0)
+    await made.meet("b.example", wrote=True)
+    assert wire.asked == 0
+    monkeypatch.setattr(module, "MAXIMUM_PINNED", 1)
+    await made.meet("b.example", wrote=True)
+    assert wire.asked == 0, "this hour's one was asked about"
+    us.now += HOUR
+    await made.meet("b.example", wrote=True)
+    assert wire.asked == 1
+
+
+async def test_whom_we_write_to_is_always_asked(
+    us: Company, them: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Strangers that fill the measure would turn our encryption off."""
+    monkeypatch.setattr(module, "STRANGERS_AN_HOUR", 0)
+    monkeypatch.setattr(module, "MAXIMUM_PINNED", 0)
+    found = await choice(gatherer(us, federation(us, Wire(them.document()))))
+    assert found.source == "federation"
 
 
 async def test_a_lie_changes_nothing(us: Company, them: Company) -> None:
