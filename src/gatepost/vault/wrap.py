@@ -147,7 +147,7 @@ class Transit:
         try:
             with httpx2.Client(timeout=_PATIENCE, trust_env=False) as client:
                 answer = client.post(url, json={name: value}, headers=headers)
-        except httpx2.HTTPError as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             raise KeyUnavailable(f"{self.address} cannot be reached: {error}") from error
         if answer.status_code != 200:
             raise KeyUnavailable(

@@ -100,10 +100,11 @@ def test_transit_that_answers_nonsense(server: Server, answer: bytes) -> None:
         transit(server).wrap(KEY)
 
 
-def test_transit_that_is_away() -> None:
-    """Mail must wait, not bounce."""
+@pytest.mark.parametrize("address", ["http://127.0.0.1:1", "https://127.0.0.1:1\x07"])
+def test_transit_that_is_away(address: str) -> None:
+    """Mail must wait, not bounce; an address nobody can read is no internal error."""
     with pytest.raises(KeyUnavailable, match="cannot be reached"):
-        Transit("http://127.0.0.1:1", "gatepost", "token").unwrap("vault:v1:AAAA")
+        Transit(address, "gatepost", "token").unwrap("vault:v1:AAAA")
 
 
 def test_wrapped_file(tmp_path: Path) -> None:
