@@ -97,7 +97,8 @@ class Stand:
                 return "bounced"
             await asyncio.sleep(0.02)
             items = await asyncio.to_thread(self.control.retry, "all")
-            if not items and (kept := await asyncio.to_thread(self.control.list)):
+            kept = () if items else await asyncio.to_thread(self.control.list)
+            if kept and kept[0].state != "active":  # as a second copy is that comes this moment
                 return kept[0].state
         return "lost"
 
