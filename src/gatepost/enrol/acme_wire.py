@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -30,6 +29,7 @@ from josepy import b64, json_util, jwa, jwk
 from gatepost.certificate import Certificate
 from gatepost.enrol.acme_renewal import AGAIN, certificate_id
 from gatepost.enrol.acme_renewal import read as advised
+from gatepost.enrol.carrier import wait
 from gatepost.enrol.source import Advice
 from gatepost.errors import Refused, Unavailable
 
@@ -322,15 +322,9 @@ def plain(text: str) -> str:
 
 
 def later_by(text: str, default: timedelta = timedelta(hours=1)) -> timedelta:
-    """How long Retry-After wants us to wait (RFC 9110 section 10.2.3)."""
-    if text.isascii() and text.isdigit():
-        return min(timedelta(seconds=int(text[:9])), LATEST)
-    try:
-        found = parsedate_to_datetime(text)
-    except ValueError:
-        return default
-    wait = (found if found.tzinfo else found.replace(tzinfo=UTC)) - datetime.now(UTC)
-    return min(max(wait, timedelta(0)), LATEST)
+    """How long Retry-After wants us to wait, within a day."""
+    found = wait(text, datetime.now(UTC))
+    return default if found is None else min(found, LATEST)
 
 
 def _system_anchors() -> str:

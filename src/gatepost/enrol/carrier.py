@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import ssl
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urljoin, urlsplit
@@ -140,6 +142,17 @@ def shown(octets: bytes, longest: int = 200) -> str:
     text = octets[: 4 * longest].decode("utf-8", "replace")
     words = "".join(one if one.isprintable() else " " for one in text).split()
     return " ".join(words)[:longest]
+
+
+def wait(text: str, now: datetime) -> timedelta | None:
+    """How long Retry-After wants us to wait (RFC 9110 section 10.2.3); None: it does not say."""
+    if text.isascii() and text.isdigit():
+        return timedelta(seconds=int(text[:9]))
+    try:
+        found = parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    return max((found if found.tzinfo else found.replace(tzinfo=UTC)) - now, timedelta(0))
 
 
 def _unknown() -> str:

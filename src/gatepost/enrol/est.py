@@ -10,8 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import datetime, timedelta
 from typing import Final
 from urllib.parse import quote
 
@@ -19,7 +18,7 @@ from cryptography import x509
 
 from gatepost.certificate import Certificate
 from gatepost.enrol import demand, receipt
-from gatepost.enrol.carrier import Answer, Carrier, shown
+from gatepost.enrol.carrier import Answer, Carrier, shown, wait
 from gatepost.enrol.demand import Demand
 from gatepost.enrol.source import Issued, Pending, Wanted
 from gatepost.errors import Malformed, Refused, Unavailable, Unsupported
@@ -113,7 +112,8 @@ class Est:
     def _pending(self, operation: str, found: Answer, now: datetime) -> Pending:
         """The text of a 202 is for people (section 4.2.3)."""
         said = f": {text}" if (text := shown(found.octets)) else ""
-        again = min(max(_later(found.retry_after, now), SOONEST), LATEST)
+        later = wait(found.retry_after, now)
+        again = LATER if later is None else min(max(later, SOONEST), LATEST)
         return Pending(operation, again, f"the decision of {self.carrier.host}{said}")
 
     def _check(self, found: Answer, kinds: frozenset[str]) -> None:
@@ -178,14 +178,3 @@ def _decoded(octets: bytes) -> bytes:
         return base64.b64decode(b"".join(octets.split()), validate=True)
     except binascii.Error as error:
         raise Malformed("what should be base64 is not") from error
-
-
-def _later(text: str, now: datetime) -> timedelta:
-    """RFC 9110 section 10.2.3: seconds, or a date."""
-    if text.isascii() and text.isdigit():
-        return timedelta(seconds=min(int(text[:9]), LATEST.total_seconds()))
-    try:
-        found = parsedate_to_datetime(text)
-    except ValueError:
-        return LATER
-    return (found if found.tzinfo else found.replace(tzinfo=UTC)) - now

@@ -373,6 +373,8 @@ def test_moments_beyond_the_calendar(text: object) -> None:
         ("soon", timedelta(hours=1)),
         ("", timedelta(hours=1)),
         ("-5", timedelta(hours=1)),
+        ("Mon, 01 Jan 2020 00:00:00 +99999999999999", timedelta(hours=1)),
+        ("Mon, 01 Jan 2020 9999999999999999999999:00:00 GMT", timedelta(hours=1)),
     ],
 )
 def test_how_long_to_wait(text: str, wait: timedelta) -> None:

@@ -146,8 +146,10 @@ async def test_pending(server: EstServer) -> None:
         (format_datetime(NOW.replace(microsecond=0) + timedelta(hours=3), usegmt=True), None),
         ("soon", timedelta(hours=1)),
         ("", timedelta(hours=1)),
+        ("Mon, 01 Jan 2020 00:00:00 +99999999999999", timedelta(hours=1)),
     ],
-    ids=["seconds", "too many", "a date", "a word", "nothing"],  # the date is another each time
+    # The date is another each time.
+    ids=["seconds", "too many", "a date", "a word", "nothing", "a zone beyond the clock"],
 )
 async def test_retry_after(server: EstServer, said: str, again: timedelta | None) -> None:
     """A server is asked every second, or in a hundred years."""
