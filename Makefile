@@ -71,7 +71,7 @@ conformance: $(READY) ## Run the message corpus and print a table per source
 	$(BIN)/python -m tests.conformance
 
 fuzz: $(READY) ## Search every parser with a coverage-guided fuzzer (MINUTES=30 of CPU time each)
-	for one in ber mime header smime tnef; do nice -n 19 $(BIN)/python -m tests.fuzz $$one --cpu-minutes $(or $(MINUTES),30) || exit 1; done
+	for one in ber mime header smime tnef certificate vault line lookup enrol record; do nice -n 19 $(BIN)/python -m tests.fuzz $$one --cpu-minutes $(or $(MINUTES),30) || exit 1; done
 
 docs: $(READY) ## Regenerate the reference pages and the picture of the demo page
 	$(BIN)/python scripts/make-docs

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import NoReturn, cast
 
 import atheris  # type: ignore[import-untyped, import-not-found, unused-ignore]  # no stubs, not everywhere
-from tests.fuzz.targets import NAMES, Target
+from tests.fuzz.targets import NAMES, SHARED, Target
 
 CORPUS = Path(__file__).parent / "corpus"
 # Of CPU time, for one input: instrumented code takes three times as long.
@@ -31,6 +31,7 @@ EVERY = 256  # …so many inputs one has a piece…
 STRETCHED = 32 * 1024  # …repeated to about this size
 MEMORY = 2048  # MiB
 CORPUS_LIMIT = 300 * 1024
+SHARED_LIMIT = 100 * 1024
 CORPUS_FILES = 500
 
 
@@ -153,7 +154,7 @@ def chosen(paths: list[Path], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.iterdir():
         old.unlink()
-    room = CORPUS_LIMIT
+    room = SHARED_LIMIT if folder.name in SHARED else CORPUS_LIMIT
     for name, octets in inputs.items():
         room -= len(octets)
         if room > 0:

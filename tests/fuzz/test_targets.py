@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from tests.fuzz.targets import NAMES, Target
+from tests.fuzz.targets import NAMES, SHARED, Target
 
 CORPUS = Path(__file__).parent / "corpus"
 ROOT = Path(__file__).parents[2]
@@ -101,8 +101,22 @@ def test_repetition_takes_linear_time(piece: bytes) -> None:
             assert time.process_time() - began < 3
 
 
+@pytest.mark.parametrize("name", SHARED)
+def test_seeds(name: str) -> None:
+    """A campaign begins with what no reader understands, and finds nothing for want of depth."""
+    target = load(name)
+    seeds = list(target.seeds())
+    assert len(seeds) > 10
+    for octets in seeds:
+        target.target(octets)
+
+
+# The others are as much code again to be instrumented, which takes longer than the search.
+BRIEFLY = (*(one for one in NAMES if one not in SHARED), "vault")
+
+
 @pytest.mark.skipif(find_spec("atheris") is None, reason="atheris has no wheel for this Python")
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", BRIEFLY)
 def test_a_while_of_fuzzing(name: str, tmp_path: Path) -> None:
     """The campaigns of half an hour (`make fuzz`) no longer start, or find something at once."""
     command = [sys.executable, "-m", "tests.fuzz", name, "--cpu-minutes", "0.06", "--seed", "1"]

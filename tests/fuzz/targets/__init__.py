@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-NAMES = ("ber", "mime", "header", "smime", "tnef")
+SHARED = ("certificate", "vault", "line", "lookup", "enrol", "record")  # by several small readers
+NAMES = ("ber", "mime", "header", "smime", "tnef", *SHARED)
 
 
 class Target(Protocol):
