@@ -13,7 +13,7 @@ import hmac
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from gatepost.mail.address import Mailbox
 from gatepost.mail.envelope import Recipient
@@ -120,8 +120,9 @@ def _parse(value: bytes) -> tuple[Voucher, tuple[str, ...]] | None:
 
 
 def _counts(voucher: Voucher, message: Message, now: datetime) -> bool:
-    age = now - datetime.fromtimestamp(voucher.at, UTC)
-    return voucher.way == message.direction.value and -SKEW <= age <= LIFETIME
+    age = now.timestamp() - voucher.at  # which may name a year that no calendar has
+    is_timely = -SKEW.total_seconds() <= age <= LIFETIME.total_seconds()
+    return is_timely and voucher.way == message.direction.value
 
 
 def _digest(message: Message, voucher: Voucher) -> bytes:

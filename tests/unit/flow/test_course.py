@@ -187,10 +187,11 @@ def test_results_cannot_be_added_to_what_we_vouch_for() -> None:
     assert b"pope" not in thrice.message.header
 
 
+@pytest.mark.parametrize("at", [1780315200, 999999999999])  # in the year 33658
 @pytest.mark.parametrize("way", list(Direction))
-def test_foreign_fields_are_taken_out(way: Direction) -> None:
+def test_foreign_fields_are_taken_out(way: Direction, at: int) -> None:
     """A field a neighbour would believe, or a treasury of fields for later, passes us."""
-    mail = f"{TRACE}: 1; way={way.value}; done=clear; at=1780315200; id=A; by=b; for= \n" + MAIL
+    mail = f"{TRACE}: 1; way={way.value}; done=clear; at={at}; id=A; by=b; for=\n" + MAIL
     message = outgoing(mail, BOB) if way is Direction.OUTBOUND else incoming(mail, ALICE)
     (outcome,) = gate().decide(message)
     fields = headers.every(outcome.message.header, TRACE)
