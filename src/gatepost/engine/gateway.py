@@ -144,8 +144,10 @@ class Gateway:
         """Answer RCPT, at once unless a certificate has to be looked up."""
         gate, context = self._gate(session), self._parts.context()
         facts = admit.asks(gate, envelope.return_path, recipient.mailbox, context)
-        if facts:
+        known = self._parts.gather.at_hand(facts, context.generation) if facts else {}
+        if known is None:
             return self._recipient(session, gate, context, envelope, recipient)
+        context = context.knowing(known) if known else context
         reply = admit.admit_recipient(gate, envelope.return_path, recipient.mailbox, context)
         return self._noted(session, reply, envelope, recipient)
 

@@ -155,6 +155,16 @@ class Gatherer:
 
         return dict(await asyncio.gather(*map(answered, facts)))
 
+    def at_hand(self, facts: frozenset[Fact], generation: int | None = None) -> Answers | None:
+        """The same without waiting, where every answer is remembered; else None."""
+        self._refresh(self._directory.generation() if generation is None else generation)
+        known: dict[Fact, Answer] = {
+            fact: self._remembered[fact]
+            for fact in facts
+            if fact in self._remembered and not isinstance(fact, SignerFor)
+        }
+        return known if len(known) == len(facts) else None
+
     def _refresh(self, generation: int) -> None:
         """Forget the answers that another state of the directory gave, or an old one."""
         now = self._clock()

@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 
 from gatepost.mail.address import Mailbox
 from gatepost.mail.envelope import Recipient
-from gatepost.mail.field import compose, every
+from gatepost.mail.field import compose, every, fields
 from gatepost.mail.message import Message
 from gatepost.mail.trace import claimed
 
@@ -80,7 +80,8 @@ def vouch(
     digest = _digest(message, voucher)
     tags = [_tag(mac, digest, one.mailbox) for one in members]
     padding = (_padded(len(tags)) - len(tags)) if tags else 0
-    tags += [_written(entropy(_TAG)) for _ in range(padding)]
+    noise = entropy(_TAG * padding)
+    tags += [_written(noise[at : at + _TAG]) for at in range(0, len(noise), _TAG)]
     said = (
         f"1; way={voucher.way}; done={voucher.done}; at={voucher.at}; id={voucher.id};"
         f" by={voucher.by}; for="
@@ -134,8 +135,12 @@ def _digest(message: Message, voucher: Voucher) -> bytes:
         voucher.by.encode(),
         path.key.encode() if path else b"",
     ]
-    for name in _SHOWN:
-        parts += [_canonical(name, one.value) for one in every(message.header, name)]
+    shown: dict[str, list[bytes]] = {name.lower(): [] for name in _SHOWN}
+    for field in fields(message.header):  # one look at a long header, not one for each name
+        if (listed := shown.get(field.name.lower())) is not None:
+            listed.append(field.value)
+    for name, values in shown.items():
+        parts += [_canonical(name, value) for value in values]
     # Our results are believed by whoever reads them: not one may be added to what we vouch for.
     parts += [_canonical("results", one.value) for one in claimed(message.header, voucher.by)]
     body = hashlib.sha256()
@@ -150,7 +155,7 @@ def _digest(message: Message, voucher: Voucher) -> bytes:
 
 def _canonical(name: str, value: bytes) -> bytes:
     """Folding and white space may change on the way (as in RFC 6376 section 3.4.2)."""
-    return name.lower().encode() + b":" + b" ".join(value.split())
+    return name.encode() + b":" + b" ".join(value.split())
 
 
 def _tag(mac: Mac, digest: bytes, mailbox: Mailbox) -> str:

@@ -56,6 +56,20 @@ class Submitted:
         self.queue.release(one for one in new if one.state != "active")
 
 
+class Asking:
+    """A gatherer that has nothing at hand."""
+
+    def __init__(self, desk: "Desk") -> None:
+        self._desk = desk
+
+    def at_hand(self, _facts: frozenset[Fact], _generation: int | None) -> None:
+        """Nothing."""
+
+    async def __call__(self, facts: frozenset[Fact], generation: int | None = None) -> Answers:
+        """What the desk is told to answer."""
+        return await self._desk.gather(facts, generation)
+
+
 class Desk:
     """One gateway under a policy; `facts` may change while it runs."""
 
@@ -85,7 +99,7 @@ class Desk:
             queue=self.queue,
             delivery=cast("Any", self.submitted),
             directory=cast("Any", None),
-            gather=cast("Any", self.gather),
+            gather=cast("Any", Asking(self)),
             routes=self.routes,
             bouncer=self.bouncer,
             journal=self.journal,

@@ -139,6 +139,19 @@ async def test_answers_are_remembered_for_a_minute(home: Home) -> None:
     assert (await gather(frozenset({fact})))[fact] is not answer
 
 
+async def test_what_is_at_hand_needs_no_waiting(home: Home) -> None:
+    """Each RCPT would cost a task, or get an answer that counts no more."""
+    gather, facts = home.gatherer(), frozenset({CertificateFor(BOB)})
+    assert gather.at_hand(facts) is None
+    answers = await gather(facts)
+    assert gather.at_hand(facts) == answers
+    assert gather.at_hand(facts | {SignersOf(BOB)}) is None
+    home.now += MEMORY
+    assert gather.at_hand(facts) is None
+    await signer(gather, ALICE)
+    assert gather.at_hand(frozenset({SignerFor(ALICE)})) is None  # revocation may be stapled to it
+
+
 async def test_answers_overtaken_while_they_are_looked_for_are_not_kept(home: Home) -> None:
     """A slow directory's answer would hide for a minute what an administrator did meanwhile."""
     fact = CertificateFor(BOB)
