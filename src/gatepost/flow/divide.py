@@ -206,8 +206,13 @@ def _plan(
 
 def _certificates(choices: Choices, members: Sequence[Recipient]) -> tuple[Certificate, ...]:
     """Each certificate once: a domain's may serve several recipients."""
-    found = (choices[one.mailbox].chosen for one in members if one.mailbox in choices)
-    return tuple(dict.fromkeys(one for one in found if one is not None))
+    found: dict[Certificate, None] = {}
+    for one in members:
+        choice = choices.get(one.mailbox)
+        if choice is not None and choice.chosen is not None:
+            found[choice.chosen] = None
+            found.update(dict.fromkeys(also.certificate for also in choice.beside))
+    return tuple(found)
 
 
 def _changed(choices: Choices, members: Sequence[Recipient]) -> list[tuple[str, str]]:

@@ -66,11 +66,22 @@ def suited(choice: Choice, how: Treatment) -> Choice:
     """The choice, as far as policy takes certificates of its kind, and their change."""
     if choice.changes and how.key_change is KeyChange.HOLD:
         return _held(choice)
-    if choice.chosen is None or not choice.domain or how.certificate is Whose.ANY:
+    if choice.beside:
+        choice = _together(choice) if how.certificate is Whose.ALL else replace(choice, beside=())
+    if choice.chosen is None or not choice.domain or how.certificate is not Whose.PERSONAL:
         return choice
     why = "it is for the whole domain, and policy wants one for the address"
     rejected = Rejection(choice.chosen, why, choice.source)
     return Choice(None, (rejected, *choice.rejected), unasked=choice.unasked)
+
+
+def _together(choice: Choice) -> Choice:
+    """All that are usable are taken, for somebody who reads with several keys."""
+    taken = {one.certificate for one in choice.beside}
+    left = tuple(one for one in choice.rejected if one.certificate not in taken)
+    told = ", ".join(f"{one.certificate.fingerprint[:16]} ({one.source})" for one in choice.beside)
+    remark = f"policy wants every certificate of the mailbox, so these read it as well: {told}"
+    return replace(choice, rejected=left, remarks=(*choice.remarks, remark))
 
 
 def is_held(choice: Choice) -> bool:
@@ -82,7 +93,7 @@ def _held(choice: Choice) -> Choice:
     assert choice.chosen is not None
     why = f"{DIFFERS}, and nobody has accepted that: {'; '.join(choice.changes)}"
     rejected = (Rejection(choice.chosen, why), *choice.rejected)
-    return replace(choice, chosen=None, rejected=rejected, known=None)
+    return replace(choice, chosen=None, rejected=rejected, known=None, beside=())
 
 
 def _cipher(how: Treatment, readers: Readers) -> tuple[str, str]:

@@ -16,6 +16,7 @@ from gatepost.pki.usable import usable_for
 from gatepost.pki.validate import Anchors, validate
 
 MAXIMUM_CANDIDATES = 64
+MAXIMUM_BESIDE = 8  # more devices nobody has; each costs an operation with its key
 _ADMINISTRATORS = frozenset({"issued", "pinned", "imported"})
 
 Source = Literal["issued", "pinned", "imported", "harvested", "federation", "ldap", "smimea"]
@@ -70,6 +71,7 @@ class Choice:
     source: str = ""  # how the one taken came to us
     unasked: str = ""  # a source that could not be asked now, and why: later may be better
     remarks: tuple[str, ...] = ()  # what is not known of the one taken
+    beside: tuple[Candidate, ...] = ()  # the mailbox's own that might be used with the one taken
 
 
 def choose(
@@ -95,7 +97,15 @@ def choose(
     best, *others = sorted(usable, key=_merit, reverse=True) if len(usable) > 1 else usable
     rejected += [Rejection(one.certificate, _second(one, best), one.source) for one in others]
     remarks = _remarks(best, anchors, moment)
-    return Choice(best.certificate, tuple(rejected), best.domain, best.source, remarks=remarks)
+    beside = () if best.domain else tuple(one for one in others if not one.domain)
+    return Choice(
+        best.certificate,
+        tuple(rejected),
+        best.domain,
+        best.source,
+        remarks=remarks,
+        beside=beside[:MAXIMUM_BESIDE],
+    )
 
 
 def watched(

@@ -28,7 +28,8 @@ MEANINGS = {
     "never below `least_cipher`.",
     "least_cipher": "What auto never goes below, even if a recipient announces less.",
     "certificate": "any: a domain's certificate serves those who have none of their own; "
-    "personal: only a certificate for the address itself.",
+    "personal: only a certificate for the address itself; all: every usable one for the address, "
+    "for people who read with several keys.",
     "header_protection": "clear: header fields are signed and encrypted with the text, and stay "
     "readable outside; baseline: the Subject of encrypted mail is hidden outside; off: neither; "
     "auto is baseline where every recipient is known to read RFC 9788, else clear.",

@@ -74,10 +74,11 @@ class Cipher(StrEnum):
 
 
 class Whose(StrEnum):
-    """Whose certificate encrypts: the mailbox's own only, or its domain's where it has none."""
+    """Which certificates encrypt: the best of the mailbox or its domain, of it alone, or all."""
 
     ANY = "any"
     PERSONAL = "personal"
+    ALL = "all"
 
 
 class LeastCipher(StrEnum):

@@ -2,6 +2,7 @@
 
 import tracemalloc
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import pytest
@@ -28,6 +29,7 @@ from gatepost.flow.outbound import STAGES
 from gatepost.flow.verdict import Continue, Defer, Reject
 from gatepost.mail.address import Mailbox
 from gatepost.mime import headers
+from gatepost.pki.choose import Candidate, Choice, Rejection
 from gatepost.smime.decrypt import decrypt
 
 ALICE, BOB, CAROL, DAVE = (
@@ -65,6 +67,35 @@ def test_signs_and_encrypts_to_everybody_named_at_once() -> None:
         entropy=World().context().entropy,
     )
     assert headers.content_type(opened.header).essence == "multipart/signed"
+
+
+@pytest.mark.parametrize(("setting", "count"), [("any", 1), ("all", 2)])
+def test_policy_may_want_every_key_of_a_mailbox(setting: str, count: int) -> None:
+    """Whoever reads with two devices finds on one of them that it cannot be opened."""
+    phone = "phone@partner.example"  # a second key; whose name it bears is not looked at here
+    spare = Candidate(person(phone).certificate)
+    second = Rejection(spare.certificate, "usable, but the chosen one is better")
+    world = facts(readers=[BOB], signers=[ALICE])
+    world[CertificateFor(Mailbox.parse(BOB))] = Choice(
+        person(BOB).certificate, (second,), beside=(spare,)
+    )
+    policy = f'{MANDATORY}certificate = "{setting}"\n'
+    outcome = only(drive(outgoing(MAIL, BOB), STAGES, world, policy))
+    opened = 0
+    for reader in (BOB, phone):
+        with suppress(NoRecipient):
+            decrypt(
+                outcome.message.header,
+                outcome.message.body,
+                [person(reader).decryptor],
+                entropy=World().context().entropy,
+            )
+            opened += 1
+    assert opened == count
+    decision = told([outcome])[BOB]
+    assert len(decision.rejected) == 2 - count
+    said = any(spare.certificate.fingerprint[:16] in one for one in decision.because)
+    assert said is (count == 2)
 
 
 def test_blind_recipients_are_apart_and_unseen() -> None:

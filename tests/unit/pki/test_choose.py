@@ -3,7 +3,7 @@
 from tests.unit.pki.forge import NOW, authority, forge
 
 from gatepost.mail.address import Mailbox
-from gatepost.pki.choose import MAXIMUM_CANDIDATES, Candidate, choose
+from gatepost.pki.choose import MAXIMUM_BESIDE, MAXIMUM_CANDIDATES, Candidate, choose
 from gatepost.pki.validate import Anchors
 
 ROOT = authority("Root")
@@ -84,3 +84,16 @@ def test_a_flood_of_candidates_is_bounded() -> None:
     flood = [Candidate(forge("f", "Stray"))] * (MAXIMUM_CANDIDATES + 50)
     choice = choose(flood, A, ANCHORS, NOW)
     assert len(choice.rejected) == MAXIMUM_CANDIDATES
+
+
+def test_what_might_be_used_beside_the_best() -> None:
+    """Policy may want every key of a mailbox; its domain's or a useless one is none of them."""
+    best, other = forge("b", "Root", days=(-1, 200)), forge("o", "Root", days=(-1, 100))
+    expired, domain = forge("e", "Root", days=(-9, -1)), forge("d", "Root")
+    given = [Candidate(expired), Candidate(other), Candidate(domain, "imported", domain=True)]
+    choice = choose([*given, Candidate(best)], A, ANCHORS, NOW)
+    assert choice.chosen == best
+    assert [one.certificate for one in choice.beside] == [other]
+    assert choose(given[2:], A, ANCHORS, NOW).beside == ()
+    many = [Candidate(forge(f"{n}", "Root", days=(-1, n))) for n in range(1, 20)]
+    assert len(choose(many, A, ANCHORS, NOW).beside) == MAXIMUM_BESIDE
