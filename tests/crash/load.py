@@ -1,16 +1,15 @@
 """Clients that keep submitting; whatever the server says or does, they go on."""
 
 import smtplib
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from random import Random
-from typing import Self
 
 from tests.crash.secret import text
 from tests.patience import PATIENCE, until
 from tests.peers.letter import Letter
+from tests.peers.senders import Senders
 
 CLIENTS = 20
 SIZES = (300, 10_000, 10_000, 400_000)  # the last one is too large for memory
@@ -19,7 +18,7 @@ SIZES = (300, 10_000, 10_000, 400_000)  # the last one is too large for memory
 Place = tuple[str, int]
 
 
-class Load:
+class Load(Senders):
     """Remembers what was acknowledged."""
 
     def __init__(
@@ -30,13 +29,12 @@ class Load:
         sizes: tuple[int, ...] = SIZES,
         is_enough: Callable[[int], bool] = lambda _: False,
     ) -> None:
+        super().__init__(CLIENTS)
         self.acknowledged: list[str] = []
         self.tried = 0
         self._places = places
         self._sender, self._to, self._sizes = sender, to, sizes
         self._is_enough = is_enough  # told how many are acknowledged: whether to wait a little
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._run, args=(n,)) for n in range(CLIENTS)]
 
     def _run(self, number: int) -> None:
         choice = Random(number)
@@ -61,16 +59,6 @@ class Load:
         """Return once so many more mails were acknowledged."""
         enough = len(self.acknowledged) + count
         until(lambda: len(self.acknowledged) >= enough)
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
 
 
 def submitted(place: Place, sender: str, to: str) -> int:

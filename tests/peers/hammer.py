@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import smtplib
-import threading
-from typing import Self
 
 from tests.patience import PATIENCE, until
 from tests.peers.letter import Letter
+from tests.peers.senders import Senders
 
 
-class Hammer:
+class Hammer(Senders):
     """What was taken, what was to come again later (451), and every other trouble is kept."""
 
     def __init__(self, port: int, sender: str, to: str, clients: int = 4) -> None:
+        super().__init__(clients)
         self.port, self.sender, self.to = port, sender, to
         self.sent: list[str] = []
         self.deferred: list[str] = []
         self.trouble: list[str] = []
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._run) for _ in range(clients)]
 
-    def _run(self) -> None:
+    def _run(self, _number: int) -> None:
         while not self._stop.is_set():
             letter = Letter(self.sender, self.to, "Load", b"x\r\n")
             try:
@@ -34,16 +32,6 @@ class Hammer:
             else:
                 self.sent.append(letter.id)
             self._stop.wait(0.02)  # the gateway needs the machine, too
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
 
     def more(self, count: int = 10) -> None:
         """Return once so many more mails were taken."""

@@ -1,6 +1,5 @@
 """Queues whose worker is gone: their mail leaves, and those of the living are left alone."""
 
-import asyncio
 import errno
 import os
 from datetime import timedelta
@@ -8,7 +7,7 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from tests.patience import PATIENCE
+from tests.patience import soon
 from tests.unit.store.box import Clock, TestSeal, new
 
 from gatepost.engine import adoption
@@ -53,9 +52,7 @@ async def test_queue_of_the_dead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
     adopter = Adopter(tmp_path, seal, deliver, clock, Journal(clock))
     adopter.start()
-    async with asyncio.timeout(PATIENCE):
-        while not _is_free(tmp_path, seal, "0", couriers):  # noqa: ASYNC110  nobody tells
-            await asyncio.sleep(0.02)
+    await soon(lambda: _is_free(tmp_path, seal, "0", couriers))
     await adopter.stop(timedelta(seconds=1))
     assert [one.carried for one in couriers] == [2]  # once, and let go when empty
     assert alive.counts() == {("active", "outbound"): 1}
@@ -95,8 +92,6 @@ async def test_what_went_wrong_once_is_tried_again(
 
     adopter = Adopter(tmp_path, seal, deliver, clock, Journal(clock))
     adopter.start()
-    async with asyncio.timeout(PATIENCE):
-        while sum(one.carried for one in couriers) == 0:  # noqa: ASYNC110  nobody tells
-            await asyncio.sleep(0.02)
+    await soon(lambda: any(one.carried for one in couriers))
     await adopter.stop(timedelta(seconds=1))
     assert [one.carried for one in couriers] == [0, 1]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.unit.engine.test_strongroom import TEXT
+from tests.unit.engine.premises import TEXT
 from tests.unit.vault.door import Door
 
 from gatepost.config import Settings, load

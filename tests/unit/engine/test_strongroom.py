@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.patience import PATIENCE
+from tests.unit.engine.premises import furnished
 
 from gatepost.config import Settings, load, read
 from gatepost.engine import strongroom
@@ -19,35 +20,12 @@ from gatepost.engine.strongroom import Strongroom
 from gatepost.errors import ConfigError, KeyUnavailable
 from gatepost.events import Event, Name
 from gatepost.vault.client import Client
-from gatepost.vault.kek import generate_file
 from gatepost.vault.subkey import Subkey, draw
-
-TEXT = """\
-[gateway]
-hostname = "gatepost.example.com"
-domains = ["example.com"]
-state = "state"
-
-[next_hop]
-inbound = "127.0.0.1:10026"
-outbound = "127.0.0.1:10027"
-
-[[listener]]
-bind = "127.0.0.1:10025"
-direction = "both"
-
-[vault]
-key_file = "vault.key"
-"""
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    path = tmp_path / "gatepost.toml"
-    path.write_text(TEXT)
-    (tmp_path / "state").mkdir(mode=0o700)
-    generate_file(tmp_path / "vault.key")
-    return path
+    return furnished(tmp_path)
 
 
 @pytest.fixture

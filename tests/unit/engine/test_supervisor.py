@@ -4,39 +4,19 @@ import json
 import socket
 from pathlib import Path
 
+from tests.unit.engine.premises import furnished
+
 from gatepost.config import load, read
 from gatepost.engine.handover import Handover
 from gatepost.engine.journal import Journal
 from gatepost.engine.service import utc_now
 from gatepost.engine.supervisor import Precaution, Request, Supervisor
 from gatepost.vault.client import Client
-from gatepost.vault.kek import generate_file
-
-TEXT = """\
-[gateway]
-hostname = "gatepost.example.com"
-domains = ["example.com"]
-state = "state"
-
-[next_hop]
-inbound = "127.0.0.1:10026"
-outbound = "127.0.0.1:10027"
-
-[[listener]]
-bind = "127.0.0.1:0"
-direction = "both"
-
-[vault]
-key_file = "vault.key"
-"""
 
 
 async def test_the_gateway_outlives_a_reload_that_fails(tmp_path: Path) -> None:
     """A fault in what looks at a configuration would stop all mail, new workers and old ones."""
-    path = tmp_path / "gatepost.toml"
-    path.write_text(TEXT)
-    (tmp_path / "state").mkdir(mode=0o700)
-    generate_file(tmp_path / "vault.key")
+    path = furnished(tmp_path)
 
     def fail(_path: Path, _is_bound: bool) -> None:
         raise LookupError("nobody thought of this")
