@@ -39,9 +39,8 @@ class Cmp(Password):
         check_url(self.url, ("https", "http"))
         if self.sign_renewals and self.signers is None:
             raise ValueError("sign_renewals needs signers: such answers are signed, too")
-        if bool(self.reference) != (self.password_sources == 1) or not (
-            self.reference or self.sign_renewals
-        ):
+        secret = (bool(self.reference), self.password_sources)
+        if secret != (True, 1) and not (self.sign_renewals and secret == (False, 0)):
             raise ValueError(
                 "expected reference and exactly one of password_file, password_environment,"
                 " password_credential"

@@ -77,6 +77,12 @@ def test_read() -> None:
         (CMP.replace('reference = "gw"', ""), "expected reference and exactly one of"),
         (CMP.replace("reference", "recipient") + SECRET, "expected reference and exactly one of"),
         (CMP + SECRET + "sign_renewals = true\n", "sign_renewals needs signers"),
+        (
+            CMP.replace('reference = "gw"', 'signers = "/s"\nsign_renewals = true')
+            + SECRET
+            + 'password_file = "/p"\n',
+            "expected reference and exactly one of",
+        ),
         (CMP.replace("http:", "ftp:") + SECRET, "expected an address such as"),
         (CMP.replace('"gw"', '""') + SECRET, "reference"),
         (CMP + SECRET + 'recipient = "Mail CA"', 'expected a name such as "CN=Mail CA,O=Example"'),
