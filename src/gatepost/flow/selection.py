@@ -79,7 +79,10 @@ def _together(choice: Choice) -> Choice:
     """All that are usable are taken, for somebody who reads with several keys."""
     taken = {one.certificate for one in choice.beside}
     left = tuple(one for one in choice.rejected if one.certificate not in taken)
-    told = ", ".join(f"{one.certificate.fingerprint[:16]} ({one.source})" for one in choice.beside)
+    told = ", ".join(
+        f"'{one.certificate.name}' {one.certificate.fingerprint[:16]} ({one.source})"
+        for one in choice.beside
+    )
     remark = f"policy wants every certificate of the mailbox, so these read it as well: {told}"
     return replace(choice, rejected=left, remarks=(*choice.remarks, remark))
 
