@@ -8,7 +8,6 @@ never signed, but encrypted like any other: it may return clear text that came e
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from gatepost.flow import subject
 from gatepost.flow.context import Context
@@ -51,7 +50,7 @@ def does(message: Message, context: Context) -> tuple[Message, Verdict]:
     )
     header = headers.without(message.header, *BLIND)
     header = subject.without(header, triggers.subject)
-    return replace(message, header=header).noting(wish), Continue()
+    return message.headed(header).noting(wish), Continue()
 
 
 def sole_author(header: bytes) -> Mailbox | None:

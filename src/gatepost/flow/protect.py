@@ -18,13 +18,14 @@ from gatepost.errors import GatepostError
 from gatepost.flow.context import Context
 from gatepost.flow.decision import Decision, Done
 from gatepost.flow.fact import CertificateFor, Fact, SignerAnswer, SignerFor
-from gatepost.flow.nature import Nature, outer
+from gatepost.flow.nature import Nature
 from gatepost.flow.plan import Plan, Wish, latest
 from gatepost.flow.record import decided
 from gatepost.flow.refusal import lacking, reply
 from gatepost.flow.selection import suited
 from gatepost.flow.verdict import Continue, Defer, Reject, Verdict, Wait
 from gatepost.mail.address import Mailbox
+from gatepost.mail.content import Octets, is_large, join
 from gatepost.mail.message import Message
 from gatepost.mail.reply import Reply
 from gatepost.pki.choose import Choice
@@ -40,7 +41,7 @@ from gatepost.policy.treatment import (
 )
 from gatepost.smime.encrypt import encrypt
 from gatepost.smime.protection import Protection
-from gatepost.smime.sign import sign
+from gatepost.smime.sign import is_clear, sign
 
 _DIGESTS: dict[treatment.Digest, Digest] = {
     treatment.Digest.SHA256: "sha256",
@@ -53,9 +54,12 @@ _KEY_TRANSPORTS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Work:
-    """A message on its way through this stage, with what the decisions will tell."""
+    """A message on its way through this stage, with what the decisions will tell.
+
+    It changes as the work goes on, and nobody else ever holds it.
+    """
 
     message: Message
     wish: Wish
@@ -81,16 +85,20 @@ def does(message: Message, context: Context) -> tuple[Message, Verdict]:
         answer = context.signer_for(SignerFor(who))
         if answer.signer is None and work.plan.unsigned is Unsigned.DEFER:
             return _ended(work, _no_signer(who, answer), context)
-        work = replace(work, signer=answer.signer, unsigned=answer.reason or "no key to sign with")
+        work.signer, work.unsigned = answer.signer, answer.reason or "no key to sign with"
+    message = work.message
     try:
-        work = _encrypted(_signed(work, context), context)
+        _sign(work, context)
+        _encrypt(work, context)
     except GatepostError as error:
+        work.message, work.scheme = message, None  # as if nothing had been done
         return _ended(work, _failed(error), context)
-    work = _bound(work)
+    _bind(work)
     if _exposed(work):
         fault = Reply(451, "4.7.0", "Encryption is mandatory and was not done")
         return _ended(work, Defer(fault, "stages disagree about encryption"), context)
-    return _ended(_in_seven_bits(work), Continue(), context)
+    _settle(work)
+    return _ended(work, Continue(), context)
 
 
 def _refused(plan: Plan, told: Reply) -> Verdict:
@@ -101,20 +109,20 @@ def _refused(plan: Plan, told: Reply) -> Verdict:
     return verdict(told, "cannot encrypt")
 
 
-def _bound(work: _Work) -> _Work:
+def _bind(work: _Work) -> None:
     """What may leave in clear over a verified connection only says so for as long as it waits."""
-    if not work.plan.secure:
-        return work
-    envelope = replace(work.message.envelope, secure=True)
-    return replace(work, message=replace(work.message, envelope=envelope))
+    if work.plan.secure:
+        work.message = work.message.enveloped(replace(work.message.envelope, secure=True))
 
 
-def _in_seven_bits(work: _Work) -> _Work:
+def _settle(work: _Work) -> None:
     """Whatever was signed or encrypted is 7-bit now, so any next hop can take it (RFC 6152)."""
     if work.signer is None and not work.plan.certificates:
-        return work
-    envelope = replace(work.message.envelope, body="7BIT")
-    return replace(work, message=replace(work.message, envelope=envelope))
+        return
+    message = work.message.enveloped(replace(work.message.envelope, body="7BIT"))
+    if not is_large(message.body):  # it is read twice from here on: made once
+        message = message.carrying(message.header, Octets(join(message.body)))
+    work.message = message
 
 
 def _author(message: Message) -> Mailbox:
@@ -130,9 +138,9 @@ def _signing(message: Message, plan: Plan) -> Mailbox:
     return Mailbox(DOMAIN_SIGNER, author.domain) if plan.as_domain else author
 
 
-def _signed(work: _Work, context: Context) -> _Work:
+def _sign(work: _Work, context: Context) -> None:
     if work.signer is None:
-        return work
+        return
     answer = context.signer_for(SignerFor(_signing(work.message, work.plan)))
     scheme = _scheme(work.plan, work.signer)
     header, body = sign(
@@ -149,20 +157,15 @@ def _signed(work: _Work, context: Context) -> _Work:
         enclosed=answer.enclosed,
     )
     # What cannot be made 7-bit without harm is signed opaquely although clear was wished.
-    form = Form.CLEAR if outer(header, body) == "clear-signed" else Form.OPAQUE
-    return replace(
-        work,
-        message=replace(work.message, header=header, body=body),
-        plan=replace(work.plan, form=form),
-        scheme=scheme,
-        unsigned="",
-    )
+    form = Form.CLEAR if is_clear(body) else Form.OPAQUE
+    work.message = work.message.carrying(header, body)
+    work.plan, work.scheme, work.unsigned = replace(work.plan, form=form), scheme, ""
 
 
-def _encrypted(work: _Work, context: Context) -> _Work:
+def _encrypt(work: _Work, context: Context) -> None:
     plan = work.plan
     if not plan.certificates:
-        return work
+        return
     header, body = encrypt(
         work.message.header,
         work.message.body,
@@ -172,7 +175,7 @@ def _encrypted(work: _Work, context: Context) -> _Work:
         entropy=context.entropy,
         protect=_protection(work) if work.signer is None else None,
     )
-    return replace(work, message=replace(work.message, header=header, body=body))
+    work.message = work.message.carrying(header, body)
 
 
 def _protection(work: _Work) -> Protection | None:

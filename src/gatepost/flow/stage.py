@@ -50,7 +50,7 @@ def run(message: Message, context: Context, stages: Sequence[Stage]) -> Flow:
         verdict: Verdict = Again()
         rounds = 0
         while isinstance(verdict, Again):
-            while missing := stage.asks(message, context) - context.facts.keys():
+            while missing := _missing(stage.asks(message, context), context):
                 rounds = _count(rounds)
                 context = context.knowing((yield missing))  # the only door to the world
             rounds = _count(rounds)
@@ -69,6 +69,11 @@ def run(message: Message, context: Context, stages: Sequence[Stage]) -> Flow:
             case _:
                 assert_never(verdict)
     return (Outcome(message, Continue()),)
+
+
+def _missing(asked: frozenset[Fact], context: Context) -> frozenset[Fact]:
+    """A difference of sets would ask the hash of everything that is known."""
+    return frozenset([one for one in asked if one not in context.facts]) if asked else asked
 
 
 def _count(rounds: int) -> int:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from gatepost.flow.context import Context
 from gatepost.flow.fact import Fact
 from gatepost.flow.verdict import Continue, Verdict
@@ -19,4 +17,4 @@ def asks(_message: Message, _context: Context) -> frozenset[Fact]:
 def does(message: Message, context: Context) -> tuple[Message, Verdict]:
     """Add the Received field."""
     field = trace.received(message.arrival, message.envelope, context.hostname, context.now)
-    return replace(message, header=field + message.header), Continue()
+    return message.headed(field + message.header), Continue()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from gatepost.flow.context import Context
 from gatepost.flow.decision import decisions
 from gatepost.flow.fact import Fact
@@ -32,4 +30,4 @@ def does(message: Message, context: Context) -> tuple[Message, Verdict]:
         context.hostname,
     )
     field = voucher.vouch(message, said, context.mac, context.entropy)
-    return replace(message, header=field + message.header), Continue()
+    return message.headed(field + message.header), Continue()

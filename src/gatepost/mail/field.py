@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import NamedTuple
 
 from gatepost.errors import LimitExceeded, Malformed
 from gatepost.mail import word
@@ -32,8 +32,7 @@ _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(NamedTuple):
     """One field: `raw` is header[start:stop], line end included."""
 
     name: str
@@ -55,13 +54,13 @@ class Field:
 
 def fields(header: bytes) -> tuple[Field, ...]:
     """Every field in order; lines that are none (an mbox `From ` line) are left out."""
-    return tuple(_field(header, *entry) for entry in _index(header))
+    return tuple([_field(header, *entry) for entry in _index(header)])
 
 
 def every(header: bytes, name: str) -> tuple[Field, ...]:
     """The fields of this name, in order."""
     key = _key(name)
-    return tuple(_field(header, *entry) for entry in _index(header) if entry[0] == key)
+    return tuple([_field(header, *entry) for entry in _index(header) if entry[0] == key])
 
 
 def first(header: bytes, name: str) -> Field | None:

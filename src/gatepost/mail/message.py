@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
@@ -58,8 +58,23 @@ class Message:
     def to(self, *recipients: Recipient) -> Message:
         """The same message for these recipients only."""
         envelope = self.envelope.to(*recipients)
-        return self if envelope is self.envelope else replace(self, envelope=envelope)
+        return self if envelope is self.envelope else self.enveloped(envelope)
+
+    def carrying(self, header: bytes, body: Content) -> Message:
+        """The same message with other octets."""
+        return Message(self.direction, self.envelope, self.arrival, header, body, self.findings)
+
+    def headed(self, header: bytes) -> Message:
+        """The same message with another header."""
+        return self.carrying(header, self.body)
+
+    def enveloped(self, envelope: Envelope) -> Message:
+        """The same message in another envelope."""
+        return Message(
+            self.direction, envelope, self.arrival, self.header, self.body, self.findings
+        )
 
     def noting(self, *findings: object) -> Message:
         """The same message with more findings."""
-        return replace(self, findings=(*self.findings, *findings))
+        noted = (*self.findings, *findings)
+        return Message(self.direction, self.envelope, self.arrival, self.header, self.body, noted)

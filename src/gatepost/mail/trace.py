@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 
 from gatepost.mail.envelope import Envelope
@@ -90,6 +91,7 @@ def _from(arrival: Arrival) -> str:
     return f"{name or literal} ({literal})"
 
 
+@lru_cache(maxsize=256)
 def _literal(peer: str) -> str:
     try:
         address = ip_address(peer.split("%", 1)[0])

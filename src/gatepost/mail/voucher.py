@@ -31,22 +31,22 @@ _TAG = 12  # octets
 
 # What decides how a message reads, and where answers go.
 _SHOWN = (
-    "From",
-    "Sender",
-    "Reply-To",
-    "To",
-    "Cc",
-    "Subject",
-    "Date",
-    "Message-ID",
-    "In-Reply-To",
-    "References",
-    "Resent-From",
-    "Resent-To",
-    "MIME-Version",
-    "Content-Type",
-    "Content-Transfer-Encoding",
-    "Content-Disposition",
+    "from",
+    "sender",
+    "reply-to",
+    "to",
+    "cc",
+    "subject",
+    "date",
+    "message-id",
+    "in-reply-to",
+    "references",
+    "resent-from",
+    "resent-to",
+    "mime-version",
+    "content-type",
+    "content-transfer-encoding",
+    "content-disposition",
 )
 _WRITTEN = re.compile(
     rb"1; way=([a-z]+); done=([a-z+]+); at=([0-9]{1,12}); id=([0-9A-Za-z.\-]{1,64});"
@@ -135,7 +135,7 @@ def _digest(message: Message, voucher: Voucher) -> bytes:
         voucher.by.encode(),
         path.key.encode() if path else b"",
     ]
-    shown: dict[str, list[bytes]] = {name.lower(): [] for name in _SHOWN}
+    shown: dict[str, list[bytes]] = {name: [] for name in _SHOWN}
     for field in fields(message.header):  # one look at a long header, not one for each name
         if (listed := shown.get(field.name.lower())) is not None:
             listed.append(field.value)
@@ -147,10 +147,9 @@ def _digest(message: Message, voucher: Voucher) -> bytes:
     for chunk in message.body.chunks():
         body.update(chunk)
     parts.append(body.digest())
-    whole = hashlib.sha256()
-    for part in parts:
-        whole.update(len(part).to_bytes(8, "big") + part)
-    return whole.digest()
+    return hashlib.sha256(
+        b"".join([piece for part in parts for piece in (len(part).to_bytes(8, "big"), part)])
+    ).digest()
 
 
 def _canonical(name: str, value: bytes) -> bytes:

@@ -6,7 +6,7 @@ X- fields are not copied: what a later relay takes out on purpose must not trave
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from gatepost.errors import Malformed
@@ -49,12 +49,13 @@ def enclosed(header: bytes, body: Content, protection: Protection | None) -> tup
     outside, inside = payload.divided(header)
     if not headers.first(inside, "Content-Type"):
         inside += payload.default_fields(body) if not inside else b"Content-Type: text/plain\r\n"
-    copies = list(_copies(outside))
-    exposed = outside
+    copies = tuple(_copies(outside))
+    exposed, shown = outside, copies
     if protection.encrypted and protection.hides:
         exposed = _hidden(outside)
+        shown = tuple(_copies(exposed))
         inside, body = _displayed(inside, body, outside)
-    records = _records(exposed) if protection.encrypted else b""
+    records = _records(shown) if protection.encrypted else b""
     marked = parameter.added(inside, "hp", CIPHER if protection.encrypted else CLEAR)
     return exposed, Rope((Octets(b"".join((marked, *copies, records, b"\r\n"))), body))
 
@@ -109,10 +110,10 @@ def _has(header: bytes, name: str) -> bool:
     return headers.first(header, name) is not None
 
 
-def _records(exposed: bytes) -> bytes:
+def _records(shown: Iterable[bytes]) -> bytes:
     """RFC 9788 section 2.2: every protected field as it stands outside."""
     prefix = OUTER.encode("ascii") + b": "
-    return b"".join(prefix + one for one in _copies(exposed))
+    return b"".join([prefix + one for one in shown])
 
 
 def _displayed(inside: bytes, body: Content, outside: bytes) -> tuple[bytes, Content]:

@@ -92,6 +92,11 @@ def sign(
     return payload.wrapped(outside, _clear_fields(chosen.digest, mark)), _clear(whole, made, mark)
 
 
+def is_clear(body: Content) -> bool:
+    """Whether `sign` made this body as multipart/signed, which anybody can read."""
+    return not isinstance(body, Base64)
+
+
 def _prepared(whole: Content) -> tuple[Content, bool]:
     """The entity to sign, and whether it may be sent as multipart/signed."""
     if canonical.is_seven_bit(whole):
