@@ -66,6 +66,7 @@ class _Work:
     plan: Plan
     signer: Signer | None = None
     scheme: SignatureScheme | None = None
+    form: Form | None = None  # of the signature, as it came out
     unsigned: str = ""  # why it is not signed although policy wishes it
 
 
@@ -159,7 +160,7 @@ def _sign(work: _Work, context: Context) -> None:
     # What cannot be made 7-bit without harm is signed opaquely although clear was wished.
     form = Form.CLEAR if is_clear(body) else Form.OPAQUE
     work.message = work.message.carrying(header, body)
-    work.plan, work.scheme, work.unsigned = replace(work.plan, form=form), scheme, ""
+    work.form, work.scheme, work.unsigned = form, scheme, ""
 
 
 def _encrypt(work: _Work, context: Context) -> None:
@@ -246,6 +247,7 @@ def _decisions(work: _Work, verdict: Verdict, context: Context) -> list[Decision
                 plan=work.plan if performed else None,
                 signer=work.signer if performed else None,
                 scheme=work.scheme,
+                form=work.form,
             )
         )
     return told

@@ -12,6 +12,7 @@ from gatepost.flow.decision import CertificateNote, Decision, Done
 from gatepost.flow.plan import Plan, Wish
 from gatepost.mail.envelope import Recipient
 from gatepost.pki.choose import Choice, Rejection
+from gatepost.policy.treatment import Form
 
 
 def decided(
@@ -24,6 +25,7 @@ def decided(
     plan: Plan | None = None,
     signer: Signer | None = None,
     scheme: SignatureScheme | None = None,
+    form: Form | None = None,
 ) -> Decision:
     """The decision for one recipient of outgoing mail; what was not done is left empty."""
     certificate = choice.chosen if choice and plan and plan.certificates else None
@@ -38,7 +40,7 @@ def decided(
         else None,
         rejected=_notes(choice.rejected) if choice else (),
         signer=CertificateNote.of(signer.certificate) if signer else None,
-        form=plan.form.value if plan and signer else "",
+        form=form.value if form and signer else "",
         signature=f"{scheme.family} {scheme.digest}" if scheme and signer else "",
         cipher=plan.cipher if plan and certificate else "",
         key_transport=_transport(certificate, plan) if plan and certificate else "",

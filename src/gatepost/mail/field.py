@@ -7,9 +7,9 @@ A composed field is folded, and a line break smuggled into a value is refused.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import islice
 from typing import NamedTuple
 
 from gatepost.errors import LimitExceeded, Malformed
@@ -32,6 +32,9 @@ _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
+Entry = tuple[bytes, int, int]
+
+
 class Field(NamedTuple):
     """One field: `raw` is header[start:stop], line end included."""
 
@@ -43,13 +46,23 @@ class Field(NamedTuple):
     @property
     def value(self) -> bytes:
         """The value unfolded (RFC 5322 section 2.2.3), without white space around it."""
-        value = self.raw[self.raw.index(b":") + 1 :]
-        return value.replace(b"\r\n", b"").replace(b"\n", b"").strip(b" \t\r")
+        return unfolded(self.raw)
 
     @property
     def text(self) -> str:
         """The value as text for people: encoded words decoded, no control characters."""
         return word.decode(self.value)
+
+
+def unfolded(raw: bytes) -> bytes:
+    """The value of a field (RFC 5322 section 2.2.3), without white space around it."""
+    value = raw[raw.index(b":") + 1 :]
+    return value.replace(b"\r\n", b"").replace(b"\n", b"").strip(b" \t\r")
+
+
+def spans(header: bytes) -> tuple[Entry, ...]:
+    """Name in lower case, start and stop of every field in order: enough to sort them."""
+    return _index(header)
 
 
 def fields(header: bytes) -> tuple[Field, ...]:
@@ -136,25 +149,16 @@ def date(moment: datetime) -> str:
     )
 
 
-Entry = tuple[bytes, int, int]
-
-
 def _index(header: bytes) -> tuple[Entry, ...]:
     return _cached(header) if len(header) <= _CACHED else _scanned(header)
 
 
 def _scanned(header: bytes) -> tuple[Entry, ...]:
-    found = tuple([(match[1].lower(), match.start(), match.end()) for match in _bounded(header)])
+    matches = islice(_FIELD.finditer(header), MAXIMUM_FIELDS + 1)
+    found = tuple([(match[1].lower(), *match.span()) for match in matches])
     if len(found) > MAXIMUM_FIELDS:
         raise LimitExceeded(f"header has more than {MAXIMUM_FIELDS} fields")
     return found
-
-
-def _bounded(header: bytes) -> Iterator[re.Match[bytes]]:
-    for count, match in enumerate(_FIELD.finditer(header)):
-        yield match
-        if count >= MAXIMUM_FIELDS:
-            return
 
 
 _cached = lru_cache(maxsize=16)(_scanned)  # one message's header is asked about many times

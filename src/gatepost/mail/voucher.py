@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 
 from gatepost.mail.address import Mailbox
 from gatepost.mail.envelope import Recipient
-from gatepost.mail.field import compose, every, fields
+from gatepost.mail.field import compose, every, spans, unfolded
 from gatepost.mail.message import Message
 from gatepost.mail.trace import claimed
 
@@ -31,22 +31,22 @@ _TAG = 12  # octets
 
 # What decides how a message reads, and where answers go.
 _SHOWN = (
-    "from",
-    "sender",
-    "reply-to",
-    "to",
-    "cc",
-    "subject",
-    "date",
-    "message-id",
-    "in-reply-to",
-    "references",
-    "resent-from",
-    "resent-to",
-    "mime-version",
-    "content-type",
-    "content-transfer-encoding",
-    "content-disposition",
+    b"from",
+    b"sender",
+    b"reply-to",
+    b"to",
+    b"cc",
+    b"subject",
+    b"date",
+    b"message-id",
+    b"in-reply-to",
+    b"references",
+    b"resent-from",
+    b"resent-to",
+    b"mime-version",
+    b"content-type",
+    b"content-transfer-encoding",
+    b"content-disposition",
 )
 _WRITTEN = re.compile(
     rb"1; way=([a-z]+); done=([a-z+]+); at=([0-9]{1,12}); id=([0-9A-Za-z.\-]{1,64});"
@@ -135,14 +135,14 @@ def _digest(message: Message, voucher: Voucher) -> bytes:
         voucher.by.encode(),
         path.key.encode() if path else b"",
     ]
-    shown: dict[str, list[bytes]] = {name: [] for name in _SHOWN}
-    for field in fields(message.header):  # one look at a long header, not one for each name
-        if (listed := shown.get(field.name.lower())) is not None:
-            listed.append(field.value)
+    shown: dict[bytes, list[bytes]] = {name: [] for name in _SHOWN}
+    for name, start, stop in spans(message.header):  # one look at a long header, not one a name
+        if (listed := shown.get(name)) is not None:
+            listed.append(unfolded(message.header[start:stop]))
     for name, values in shown.items():
         parts += [_canonical(name, value) for value in values]
     # Our results are believed by whoever reads them: not one may be added to what we vouch for.
-    parts += [_canonical("results", one.value) for one in claimed(message.header, voucher.by)]
+    parts += [_canonical(b"results", one.value) for one in claimed(message.header, voucher.by)]
     body = hashlib.sha256()
     for chunk in message.body.chunks():
         body.update(chunk)
@@ -152,9 +152,9 @@ def _digest(message: Message, voucher: Voucher) -> bytes:
     ).digest()
 
 
-def _canonical(name: str, value: bytes) -> bytes:
+def _canonical(name: bytes, value: bytes) -> bytes:
     """Folding and white space may change on the way (as in RFC 6376 section 3.4.2)."""
-    return name.encode() + b":" + b" ".join(value.split())
+    return name + b":" + b" ".join(value.split())
 
 
 def _tag(mac: Mac, digest: bytes, mailbox: Mailbox) -> str:

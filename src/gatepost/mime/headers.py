@@ -14,6 +14,7 @@ from gatepost.mail.field import (
     first,
     prepended,
     replaced,
+    spans,
     without,
 )
 from gatepost.mail.mailbox_list import author, authors, mailboxes, seen
@@ -42,5 +43,6 @@ __all__ = [
     "prepended",
     "replaced",
     "seen",
+    "spans",
     "without",
 ]

@@ -37,12 +37,12 @@ def divided(header: bytes) -> tuple[bytes, bytes]:
     outside: list[bytes] = []
     inside: list[bytes] = []
     versioned = False
-    for one in headers.fields(header):
-        if _is_content(one):
-            inside.append(one.raw)
-        elif not (versioned and _is_version(one)):
-            outside.append(one.raw)
-            versioned = versioned or _is_version(one)
+    for name, start, stop in headers.spans(header):
+        if name.startswith(b"content-"):
+            inside.append(header[start:stop])
+        elif name != b"mime-version" or not versioned:
+            outside.append(header[start:stop])
+            versioned = versioned or name == b"mime-version"
     return b"".join(outside), b"".join(inside)
 
 
