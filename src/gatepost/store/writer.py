@@ -1,9 +1,9 @@
 """One thread that writes, so that many waiting mails share one fsync (group commit).
 
-Jobs posted while a commit runs go together into the next one.  A failed commit is final
-for the jobs that demand durability: after a failed fsync nobody knows what the disk
-holds, so they are told and the file is opened anew.  Other jobs (settlements) are owed:
-they are tried again until they stand.
+Jobs posted while a commit runs go together into the next one; settlements, for which nobody
+waits, wait a moment for such company.  A failed commit is final for jobs that demand
+durability: after a failed fsync nobody knows what the disk holds, so they are told and the
+file is opened anew.  Settlements are owed: they are tried again until they stand.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ Statement = tuple[str, tuple[object, ...]]
 
 MAXIMUM_BATCH = 500
 _BATCH_OCTETS = 32 * 1024 * 1024
+_JOIN = 0.01  # seconds in which what nobody waits for may join a commit that somebody does
 _LOOK = 1.0  # seconds between looks for writes by others
 _IDLE = 0.2  # seconds without a commit after which a checkpoint disturbs nobody
 _CHECKPOINT_AT = 32 * 1024 * 1024  # octets written after which one is made under load, too
@@ -58,11 +59,17 @@ class Writer:
     """Owns the writing connection of one database file."""
 
     def __init__(
-        self, path: Path, *, connect: Connect = database.connect, changed: Callable[[], None]
+        self,
+        path: Path,
+        *,
+        connect: Connect = database.connect,
+        changed: Callable[[], None],
+        join: float = _JOIN,
     ) -> None:
         self._path = path
         self._connect = connect
         self._changed = changed
+        self._join = join
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._owed: list[Job] = []
         self._connection: sqlite3.Connection | None = connect(path)
@@ -104,17 +111,21 @@ class Writer:
         self._drop_connection()
 
     def _gather(self) -> tuple[list[Job], bool]:
-        """Wait for a job, then take what else is there."""
+        """Wait for a job, then take what else is there; settlements wait for company."""
         batch: list[Job] = []
         octets = 0
+        is_awaited = False
         try:
             job = self._jobs.get(timeout=_LOOK)
+            end = time.monotonic() + self._join
             while job is not None:
                 batch.append(job)
                 octets += job.octets
                 if len(batch) >= MAXIMUM_BATCH or octets >= _BATCH_OCTETS:
                     return batch, False
-                job = self._jobs.get_nowait()
+                is_awaited = is_awaited or not job.owed
+                left = 0.0 if is_awaited else end - time.monotonic()
+                job = self._jobs.get(timeout=max(left, 0.0))
         except queue.Empty:
             return batch, False
         return batch, True
