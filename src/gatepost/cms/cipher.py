@@ -20,12 +20,11 @@ from gatepost.cms import ccm, der
 from gatepost.cms.algorithms import Algorithm
 from gatepost.cms.content import Pieces
 from gatepost.errors import DecryptionFailed, Unavailable
-from gatepost.mail.content import Content, Octets, is_large, join
+from gatepost.mail.content import SMALL, Content, Octets, is_large, join
 
 BLOCK = 16
 NONCE = 12  # RFC 5084 3.2: "a nonce length of 12 octets is RECOMMENDED"
 TAG = 16
-SMALL = 256 * 1024  # up to here encryption happens at once
 PIECE = 1024 * 1024  # more than this is never encrypted in one go
 
 

@@ -19,9 +19,8 @@ from gatepost.cms.digest import digests_of
 from gatepost.cms.enclosure import Enclosed
 from gatepost.cms.signer import SignerInfo, SignerVerdict, Subject
 from gatepost.errors import LimitExceeded, Malformed, Unsupported
-from gatepost.mail.content import Content, Octets, Rope, Slice, join
+from gatepost.mail.content import Content, Octets, Rope, Slice, join, settled
 
-SMALL = 256 * 1024
 MAXIMUM_CERTIFICATES = 500
 MAXIMUM_SIGNERS = 50
 START = 4096  # as much of the content as signed attributes would need to show themselves
@@ -117,7 +116,7 @@ def _assembled(content: Content, before: bytes, tail: bytes, *, detached: bool) 
         .within(der.SEQUENCE, _SIGNED_DATA)
     )
     whole = Rope((Octets(shell.prefix), content, Octets(shell.suffix)))
-    return Octets(join(whole)) if content.size <= SMALL else whole
+    return settled(whole)
 
 
 def parse(octets: bytes | Bulk) -> SignedData:

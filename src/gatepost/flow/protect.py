@@ -25,7 +25,7 @@ from gatepost.flow.refusal import lacking, reply
 from gatepost.flow.selection import suited
 from gatepost.flow.verdict import Continue, Defer, Reject, Verdict, Wait
 from gatepost.mail.address import Mailbox
-from gatepost.mail.content import Octets, is_large, join
+from gatepost.mail.content import settled
 from gatepost.mail.message import Message
 from gatepost.mail.reply import Reply
 from gatepost.pki.choose import Choice
@@ -121,9 +121,7 @@ def _settle(work: _Work) -> None:
     if work.signer is None and not work.plan.certificates:
         return
     message = work.message.enveloped(replace(work.message.envelope, body="7BIT"))
-    if not is_large(message.body):  # it is read twice from here on: made once
-        message = message.carrying(message.header, Octets(join(message.body)))
-    work.message = message
+    work.message = message.carrying(message.header, settled(message.body))
 
 
 def _author(message: Message) -> Mailbox:

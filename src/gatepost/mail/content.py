@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 CHUNK = 64 * 1024
+SMALL = 256 * 1024  # octets; content up to here is worked on at once
 LARGE = 8 * 1024 * 1024  # octets; content above this is nowhere held as a whole
 
 
@@ -95,6 +96,11 @@ class Slice:
 def is_large(content: Content) -> bool:
     """Whether the content is to be worked on only as it passes."""
     return content.size > LARGE
+
+
+def settled(content: Content) -> Content:
+    """Small content made now, so that reading it once more costs nothing; larger as it is."""
+    return Octets(join(content)) if content.size <= SMALL else content
 
 
 def join(content: Content) -> bytes:

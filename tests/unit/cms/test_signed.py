@@ -25,7 +25,7 @@ from gatepost.cms.digest import digest_of, digests_of
 from gatepost.cms.signed import SignedData
 from gatepost.cms.signer import SignerVerdict
 from gatepost.errors import LimitExceeded, Malformed, Unsupported
-from gatepost.mail.content import Octets, Rope, join
+from gatepost.mail.content import SMALL, Octets, Rope, join
 
 TEXT = b"Content-Type: text/plain\r\n\r\nHello\r\n"
 KINDS: list[KeyKind] = ["rsa2048", "p256", "p384", "p521", "ed25519"]
@@ -98,7 +98,7 @@ def test_an_opaque_signature(size: int, now: datetime) -> None:
     """Large content is never copied together, and must still be the same message."""
     text = b"x" * size
     made = signed.sign(Octets(text), [alice().signer], None, detached=False, when=now)
-    assert isinstance(made, Rope) == (size > signed.SMALL)
+    assert isinstance(made, Rope) == (size > SMALL)
     octets = join(made)
     assert len(octets) == made.size
     assert signed.parse(octets).content == text

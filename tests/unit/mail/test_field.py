@@ -14,6 +14,7 @@ from gatepost.mail.field import (
     first,
     prepended,
     replaced,
+    spans,
     without,
 )
 
@@ -168,3 +169,12 @@ def test_dates_are_in_utc() -> None:
     moment = datetime(2026, 6, 1, 1, 2, 3, tzinfo=timezone(timedelta(hours=2)))
     assert date(moment) == "Sun, 31 May 2026 23:02:03 +0000"
     assert date(datetime(2026, 6, 1, tzinfo=UTC)) == "Mon, 1 Jun 2026 00:00:00 +0000"
+
+
+def test_spans() -> None:
+    """A field is sorted to the wrong side, and its octets change on the way."""
+    header = b"From mbox\r\nSUBJECT : a\r\n b\r\nX-Empty:\r\nlast: c"
+    found = spans(header)
+    assert [name for name, _, _ in found] == [b"subject", b"x-empty", b"last"]
+    assert [header[start:stop] for _, start, stop in found] == [one.raw for one in fields(header)]
+    assert b"".join(header[start:stop] for _, start, stop in found) == header[11:]

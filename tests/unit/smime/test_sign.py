@@ -27,9 +27,11 @@ def parsed(message: bytes) -> email.message.EmailMessage:
 
 def test_clear_signed_structure() -> None:
     """A reader without S/MIME shows the text only if the structure is RFC 1847's to the letter."""
-    message = parsed(octets(sign()))
+    made = sign()
+    message = parsed(octets(made))
     first, second = message.iter_parts()
 
+    assert signing.is_clear(made[1])
     assert message.get_content_type() == "multipart/signed"
     assert message.get_param("protocol") == "application/pkcs7-signature"
     assert message.get_param("micalg") == "sha-256"
@@ -43,8 +45,10 @@ def test_clear_signed_structure() -> None:
 
 def test_opaque_structure() -> None:
     """Outlook and Exchange look at smime-type before they look inside."""
-    message = parsed(octets(sign(form="opaque")))
+    made = sign(form="opaque")
+    message = parsed(octets(made))
 
+    assert not signing.is_clear(made[1])
     assert message.get_content_type() == "application/pkcs7-mime"
     assert message.get_param("smime-type") == "signed-data"
     assert message.get_param("name") == message.get_filename() == "smime.p7m"
@@ -119,6 +123,7 @@ def test_an_eight_bit_signed_part_is_signed_around_opaquely() -> None:
     made = sign(header, inner, form="clear")
 
     assert b"smime-type=signed-data" in made[0]
+    assert not signing.is_clear(made[1])
     assert inner in (signed.parse(base64.b64decode(join(made[1]))).content or b"")
 
 
