@@ -79,7 +79,9 @@ def verify(
     path: Annotated[Path, typer.Argument(help="A file that `evidence export` wrote.")],
     head: Annotated[
         list[Path] | None,
-        typer.Option(help="A head of the chain that was kept elsewhere; may be repeated."),
+        typer.Option(
+            metavar="FILE", help="A head of the chain that was kept elsewhere; may be repeated."
+        ),
     ] = None,
     stamps: Annotated[
         Path | None,
